@@ -1,0 +1,42 @@
+"""Who acts: a person or a service account, with roles and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class PrincipalKind(StrEnum):
+    PERSON = "person"
+    SERVICE = "service"
+
+
+class Role(StrEnum):
+    """The roles of requirement A3; what each may do stands in the shipped Cedar policies."""
+
+    VIEWER = "viewer"
+    CIRCUIT_AUTHOR = "circuit-author"
+    DEVELOPER = "developer"
+    BENCHMARK_OPERATOR = "benchmark-operator"
+    BACKEND_OPERATOR = "backend-operator"
+    WORKSPACE_ADMIN = "workspace-admin"
+    APPROVER = "approver"
+    INCIDENT_RESPONDER = "incident-responder"
+    BILLING = "billing"
+    AUDITOR = "auditor"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One identified person or service account."""
+
+    id: str
+    """Stable and unique, `SOURCE:NAME`: `os:ada` on one machine, `hub:ada` at a hub, `service:ci` for automation."""
+    name: str
+    """What people see."""
+    kind: PrincipalKind = PrincipalKind.PERSON
+    roles: frozenset[Role] = frozenset()
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """Facts that the identity source vouches for, such as `mfa=true`. A claim that is missing is never assumed."""
