@@ -1,0 +1,72 @@
+# Every command sets up what it needs in .venv first; nothing is installed outside this folder, except the browser of
+# the browser test on a Debian machine where make runs as root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
+
+.PHONY: help install lab test check unit lint bench lock docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make lab      set everything up in .venv and open JupyterLab on examples/'
+	@echo 'make test     set everything up and run every check'
+	@echo 'make check    lint, types and unit tests: under two minutes'
+	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
+	@echo 'make bench    measure, and print a table of ratios'
+	@echo 'make lock     resolve requirements.lock anew'
+	@echo 'make clean    remove what the other commands made'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo 'jupyter_qsec needs Python 3.11, 3.12 or 3.13: set PYTHON=python3.12, for example.' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dependencies: requirements.lock | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(VENV)/.labextension: $(VENV)/.dependencies package.json yarn.lock $(TS_SOURCES)
+	$(BIN)/jlpm install --immutable
+	$(BIN)/jlpm build:prod
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.labextension pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(VENV)/.package
+
+lab: install
+	cd examples && JUPYTER_QSEC_HOME="$${JUPYTER_QSEC_HOME:-}" $(CURDIR)/$(BIN)/jupyter lab 01-first-task.ipynb
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/jlpm lint:check
+
+unit: install
+	$(BIN)/jlpm test
+	$(BIN)/pytest -n 2 tests/unit tests/contract
+
+check: lint unit
+
+test: lint
+	$(BIN)/jlpm test
+	@sh tests/ui/browser.sh
+	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+bench: install
+	$(BIN)/python -m benchmarks.run
+
+lock: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --extra dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) node_modules labextension/lib jupyter_qsec/labextension test-results
