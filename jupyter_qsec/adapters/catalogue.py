@@ -1,0 +1,166 @@
+"""The tenants as a TOML file declares them; see the shipped `tenants.toml` for its form.
+
+Fields may be added to the file's form, never renamed; unknown ones are refused, so that no limit is lost by a misspelling.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.quota import QuotaLimits
+from jupyter_qsec.domain.tenant import Environment, Project, Purpose, Tenant
+
+_MAX_FILE = 1 << 20
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+class FileCatalogue:
+    """Implements the `Catalogue` port with the tenants of one document."""
+
+    def __init__(self, tenants: Sequence[Tenant]) -> None:
+        """`InvalidRequestError` when ids or accounts repeat, or when there is no tenant."""
+        if not tenants:
+            raise InvalidRequestError("There is no tenant.", remedy="Declare at least one [[tenant]].")
+        for what, values in (("id", [t.id for t in tenants]), ("account", [t.account for t in tenants])):
+            repeated = sorted({value for value in values if values.count(value) > 1})
+            if repeated:
+                raise InvalidRequestError(f"Two tenants have the {what} {repeated[0]!r}.")
+        self._tenants = {tenant.id: tenant for tenant in tenants}
+
+    def tenants(self) -> Sequence[Tenant]:
+        return tuple(self._tenants.values())
+
+    def tenant(self, tenant_id: str) -> Tenant | None:
+        return self._tenants.get(tenant_id)
+
+
+def shipped_catalogue() -> FileCatalogue:
+    """The two tenants that come with this package."""
+    return parse((files("jupyter_qsec.adapters") / "tenants.toml").read_text(encoding="utf-8"), "tenants.toml")
+
+
+def catalogue_of(home: Path) -> FileCatalogue:
+    """The catalogue in `home/tenants.toml`, or the shipped one. `InvalidRequestError` names what is wrong."""
+    path = home / "tenants.toml"
+    try:
+        if not path.exists():
+            return shipped_catalogue()
+        if path.stat().st_size > _MAX_FILE:
+            raise InvalidRequestError(f"{path} is larger than 1 MiB.")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"{path} cannot be read: {error}.") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> FileCatalogue:
+    """A catalogue from TOML text; `name` stands in errors."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequestError(f"{name} is not valid TOML: {error}.") from error
+    try:
+        table = _Table(document, "")
+        tenants = [_tenant(entry) for entry in table.tables("tenant")]
+        table.end()
+        return FileCatalogue(tenants)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{name}: {error.message}", remedy=error.remedy) from error
+
+
+def _tenant(table: _Table) -> Tenant:
+    tenant = Tenant(
+        id=table.text("id"),
+        name=table.text("name", table.peek("id")),
+        account=table.text("account"),
+        purpose=table.word("purpose", Purpose),
+        environment=table.word("environment", Environment),
+        projects=tuple(_project(entry) for entry in table.tables("project")),
+        limits=_limits(table, "limits"),
+        principal_limits=_limits(table, "principal_limits"),
+        weight=table.number("weight", 1),
+        max_running=table.number("max_running", 4),
+    )
+    table.end()
+    ids = [project.id for project in tenant.projects]
+    if len(set(ids)) != len(ids):
+        raise InvalidRequestError(f"Two projects of tenant {tenant.id} have the same id.")
+    return tenant
+
+
+def _project(table: _Table) -> Project:
+    project = Project(
+        id=table.text("id"),
+        name=table.text("name", table.peek("id")),
+        cost_centre=table.text("cost_centre", ""),
+        limits=_limits(table, "limits"),
+    )
+    table.end()
+    return project
+
+
+def _limits(table: _Table, key: str) -> QuotaLimits:
+    entry = table.table(key)
+    limits = QuotaLimits(
+        tasks=entry.optional_number("tasks"),
+        shots=entry.optional_number("shots"),
+        simulator_minutes=entry.optional_number("simulator_minutes"),
+    )
+    entry.end()
+    return limits
+
+
+class _Table:
+    """Reads one TOML table field by field; `end` refuses what was not read."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        self._values = dict(values)
+        self._where = where
+
+    def peek(self, key: str) -> str:
+        return str(self._values.get(key, ""))
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._values.pop(key, default)
+        if not isinstance(value, str):
+            raise InvalidRequestError(f"{self._where}{key} must be a text.")
+        return value
+
+    def word(self, key: str, words: type[_Word]) -> _Word:
+        value = self.text(key)
+        try:
+            return words(value)
+        except ValueError as error:
+            raise InvalidRequestError(f"{self._where}{key} must be one of {', '.join(words)}.") from error
+
+    def number(self, key: str, default: int) -> int:
+        value = self.optional_number(key)
+        return default if value is None else value
+
+    def optional_number(self, key: str) -> int | None:
+        value = self._values.pop(key, None)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise InvalidRequestError(f"{self._where}{key} must be a whole number, 0 or more.")
+        return value
+
+    def table(self, key: str) -> _Table:
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict):
+            raise InvalidRequestError(f"{self._where}{key} must be a table.")
+        return _Table(value, f"{self._where}{key}.")
+
+    def tables(self, key: str) -> list[_Table]:
+        value = self._values.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise InvalidRequestError(f"{self._where}{key} must be an array of tables ([[{key}]]).")
+        return [_Table(entry, f"{self._where}{key}[{n}].") for n, entry in enumerate(value)]
+
+    def end(self) -> None:
+        if self._values:
+            raise InvalidRequestError(f"{self._where}{min(self._values)} is not a known field.")

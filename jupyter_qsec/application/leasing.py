@@ -1,0 +1,323 @@
+"""Leases: issue, renew, revoke, and the synthetic AWS credentials derived from them.
+
+Credentials are stateless: the session token carries lease id, access key id and expiry under a MAC, and the secret key
+is a keyed hash of it, so a signature is checked without I/O. Whether the lease behind it is active is asked separately,
+in memory, on every call: that is where revocation bites.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jupyter_qsec.application import tokens
+from jupyter_qsec.application.callers import Caller, lease_principal, operator_access, require
+from jupyter_qsec.application.ports import Catalogue, Clock, Policy, Store
+from jupyter_qsec.application.tokens import AwsCredentials, SigningCredential
+from jupyter_qsec.domain.access import AccessRequest, Action, Permit
+from jupyter_qsec.domain.audit import AuditEvent
+from jupyter_qsec.domain.errors import (
+    InvalidRequestError,
+    LeaseExpiredError,
+    LeaseRevokedError,
+    NotFoundError,
+    RecordingError,
+    UnauthenticatedError,
+)
+from jupyter_qsec.domain.lease import NEW_LEASE_HINT, Lease, LeaseState
+from jupyter_qsec.domain.principal import Principal
+
+__all__ = ["AwsCredentials", "IssuedLease", "LeaseRequest", "Leasing", "SigningCredential"]
+
+MAX_TTL = timedelta(hours=12)
+MIN_TTL = timedelta(seconds=10)
+RECORD_RENEWALS_EVERY = timedelta(hours=1)
+_MAX_DEPTH = 8
+_CACHED = 10_000
+_CHILDREN = 100_000
+_TEXT = 200
+
+
+@dataclass(frozen=True)
+class LeaseRequest:
+    tenant: str = "sandbox"
+    project: str = ""
+    """Empty: the tenant's first."""
+    label: str = ""
+    holder: str = ""
+    parent: str = ""
+    """Id of the lease this one hangs on; it ends with it."""
+    ttl: timedelta = timedelta(minutes=5)
+    max_ttl: timedelta = MAX_TTL
+    confinement: str = ""
+
+
+@dataclass(frozen=True)
+class IssuedLease:
+    lease: Lease
+    token: str
+    """The bearer token, told once: only its SHA-256 is kept."""
+
+
+class Leasing:
+    """The life of leases. Every issue and revocation is recorded; of renewals, the first in each hour of a lease."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, policy: Policy, clock: Clock, key: bytes) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._policy = policy
+        self._clock = clock
+        self._credentials = tokens.CredentialForge(key)
+        self._cache: OrderedDict[str, Lease] = OrderedDict()
+        self._ended: set[str] = set()
+        """Being revoked, or revoked without a record yet: unusable from the first moment on."""
+        self._renewal_recorded: dict[str, datetime] = {}
+        self._changing = asyncio.Lock()
+
+    # -- life cycle
+    async def issue(self, principal: Principal, request: LeaseRequest) -> IssuedLease:
+        """A new lease and its bearer token. `InvalidRequestError`, `DeniedError`, `NotFoundError` (parent)."""
+        tenant = self._catalogue.tenant(request.tenant)
+        if tenant is None:
+            raise InvalidRequestError(f"There is no tenant {request.tenant[:60]!r}.")
+        project = tenant.project(request.project) if request.project else tenant.projects[0]
+        if project is None:
+            raise InvalidRequestError(f"Tenant {tenant.id} has no project {request.project[:60]!r}.")
+        _check(request)
+        permit = require(self._policy, operator_access(principal, Action.LEASE_ISSUE, tenant.id))
+        now = self._clock.now()
+        max_expires_at = now + min(request.max_ttl, MAX_TTL)
+        if request.parent:
+            parent = await self._find(request.parent)
+            if parent.tenant != tenant.id or parent.principal != principal.id:
+                raise NotFoundError(f"Lease {request.parent[:8]} was not found.")
+            await self._require_active(parent)
+            max_expires_at = min(max_expires_at, parent.max_expires_at)
+        lease_id = uuid.uuid4().hex
+        token = tokens.new_bearer(lease_id)
+        lease = Lease(
+            id=lease_id,
+            principal=principal.id,
+            tenant=tenant.id,
+            project=project.id,
+            issued_at=now,
+            expires_at=min(now + request.ttl, max_expires_at),
+            max_expires_at=max_expires_at,
+            ttl=request.ttl,
+            label=request.label,
+            holder=request.holder,
+            parent=request.parent,
+            confinement=request.confinement,
+            token_digest=tokens.digest(token),
+        )
+        async with self._changing:
+            await self._store.put_lease(lease, [_event("lease.issued", lease, principal, now, permit)])
+            self._remember(lease)
+        return IssuedLease(lease, token)
+
+    async def renew(self, actor: Principal, lease_id: str, *, confinement: str | None = None) -> Lease:
+        """Move the expiry. `LeaseRevokedError`, `LeaseExpiredError`, `DeniedError`, `NotFoundError`."""
+        if confinement is not None and len(confinement) > _TEXT:
+            raise InvalidRequestError(f"confinement is longer than {_TEXT} characters.")
+        async with self._changing:
+            lease = await self._find(lease_id)
+            permit = self._authorize(actor, Action.LEASE_RENEW, lease)
+            await self._require_active(lease)
+            now = self._clock.now()
+            renewed = lease.renewed(now)
+            if confinement is not None:
+                renewed = tokens.with_confinement(renewed, confinement)
+            recorded = self._renewal_recorded.get(lease.id)
+            due = recorded is None or abs(now - recorded) >= RECORD_RENEWALS_EVERY
+            changed = confinement is not None and confinement != lease.confinement
+            events = [_event("lease.renewed", renewed, actor, now, permit)] if due or changed else []
+            await self._store.put_lease(renewed, events)
+            self._remember(renewed)
+            if due:
+                self._renewal_recorded[lease.id] = now
+            return renewed
+
+    async def revoke(self, actor: Principal, lease_id: str, because: str) -> Lease:
+        """End a lease and all that hang on it, at once. `ConflictError` when it is revoked already."""
+        because = because[:_TEXT] or "no reason given"
+        lease = await self._find(lease_id)
+        permit = self._authorize(actor, Action.LEASE_REVOKE, lease)
+        # Unusable before the record is written, so that even a store that hangs cannot keep the lease alive.
+        self._ended.add(lease.id)
+        async with self._changing:
+            revoked = await self._end(await self._find(lease_id), actor, because, permit)
+            for child in await self._descendants(revoked):
+                await self._end(child, actor, f"its parent {lease.id[:8]} was revoked", permit)
+        return revoked
+
+    async def lease(self, actor: Principal, lease_id: str) -> Lease:
+        """One lease, for those who may see it; `NotFoundError` otherwise."""
+        lease = await self._find(lease_id)
+        if not isinstance(self._policy.decide(_about(actor, Action.LEASE_READ, lease)), Permit):
+            raise NotFoundError(f"Lease {lease_id[:8]} was not found.")
+        return lease
+
+    async def leases(self, actor: Principal, *, tenant: str = "", state: LeaseState | None = None) -> list[Lease]:
+        """The leases that `actor` may see, newest first."""
+        now = self._clock.now()
+        found = await self._store.leases(
+            tenant=tenant, unrevoked_only=state is not None and state != LeaseState.REVOKED
+        )
+        return [
+            lease
+            for lease in found
+            if (state is None or lease.state(now) is state)
+            and isinstance(self._policy.decide(_about(actor, Action.LEASE_READ, lease)), Permit)
+        ]
+
+    # -- use
+    async def lease_of_token(self, token: str) -> Lease:
+        """The active lease of a bearer token. `UnauthenticatedError`, `LeaseRevokedError`, `LeaseExpiredError`."""
+        lease_id = tokens.lease_of_bearer(token)
+        lease = await self._cached(lease_id) if lease_id else None
+        # The comparison runs for unknown leases too, so that time does not tell which leases exist.
+        known = hmac.compare_digest(
+            tokens.digest(token), lease.token_digest if lease else hashlib.sha256(b"").hexdigest()
+        )
+        if lease is None or not known:
+            raise UnauthenticatedError("The lease token is not known.", remedy=NEW_LEASE_HINT)
+        await self._require_active(lease)
+        return lease
+
+    async def credentials(self, token: str) -> AwsCredentials:
+        """Synthetic AWS credentials for the holder of a lease token; they live 60 minutes and work here only."""
+        lease = await self.lease_of_token(token)
+        return self._credentials.issue(lease.id, self._clock.now())
+
+    def signing_credential(self, access_key_id: str, session_token: str) -> SigningCredential:
+        """The secret behind a session token, without I/O. `SignatureError`, `ExpiredSignatureError`."""
+        return self._credentials.open(access_key_id, session_token, self._clock.now())
+
+    async def caller(self, lease_id: str, *, user_agent: str = "", source: str = "") -> Caller:
+        """Who acts through that lease now. `LeaseRevokedError`, `LeaseExpiredError`, `UnauthenticatedError`."""
+        lease = await self._cached(lease_id)
+        if lease is None:
+            raise UnauthenticatedError("The lease behind this credential is not known.", remedy=NEW_LEASE_HINT)
+        await self._require_active(lease)
+        tenant = self._catalogue.tenant(lease.tenant)
+        project = tenant.project(lease.project) if tenant else None
+        if tenant is None or project is None:
+            raise UnauthenticatedError("The lease's tenant or project does not exist any more.", remedy=NEW_LEASE_HINT)
+        return Caller(lease_principal(lease), tenant, project, lease, user_agent[:512], source)
+
+    # -- inside
+    async def _require_active(self, lease: Lease) -> None:
+        """Raise unless the lease and every lease it hangs on are active now."""
+        now = self._clock.now()
+        for _ in range(_MAX_DEPTH):
+            if lease.id in self._ended and lease.revoked_at is None:
+                raise LeaseRevokedError(f"Lease {lease.id[:8]} was revoked.", remedy=NEW_LEASE_HINT)
+            lease.require_active(now)
+            if not lease.parent:
+                return
+            parent = await self._cached(lease.parent)
+            if parent is None:
+                break
+            lease = parent
+        raise LeaseExpiredError("The lease that this one hangs on cannot be found.", remedy=NEW_LEASE_HINT)
+
+    async def _end(self, lease: Lease, actor: Principal, because: str, permit: Permit) -> Lease:
+        now = self._clock.now()
+        revoked = lease.revoked(now, because)
+        self._ended.add(lease.id)
+        event = _event("lease.revoked", revoked, actor, now, permit, because=because)
+        try:
+            await self._store.put_lease(revoked, [event])
+        except RecordingError:
+            stored = await self._store.lease(lease.id)  # the outcome may be unknown: reading tells
+            if stored is None or stored.revoked_at is None:
+                raise
+            revoked = stored
+        self._remember(revoked)
+        self._ended.discard(lease.id)
+        self._renewal_recorded.pop(lease.id, None)
+        return revoked
+
+    async def _descendants(self, lease: Lease) -> list[Lease]:
+        children: dict[str, list[Lease]] = {}
+        for other in await self._store.leases(tenant=lease.tenant, unrevoked_only=True, limit=_CHILDREN):
+            if other.parent:
+                children.setdefault(other.parent, []).append(other)
+        found: list[Lease] = []
+        line = [lease.id]
+        while line:
+            below = children.pop(line.pop(), [])
+            found += below
+            line += [child.id for child in below]
+        return found
+
+    def _authorize(self, actor: Principal, action: Action, lease: Lease) -> Permit:
+        return require(self._policy, _about(actor, action, lease))
+
+    async def _find(self, lease_id: str) -> Lease:
+        lease = await self._cached(lease_id)
+        if lease is None:
+            raise NotFoundError(f"Lease {lease_id[:8]} was not found.")
+        return lease
+
+    async def _cached(self, lease_id: str) -> Lease | None:
+        lease = self._cache.get(lease_id)
+        if lease is not None:
+            self._cache.move_to_end(lease_id)
+            return lease
+        if not tokens.is_lease_id(lease_id):
+            return None
+        lease = await self._store.lease(lease_id)
+        return None if lease is None else self._remember(lease)
+
+    def _remember(self, lease: Lease) -> Lease:
+        """Keep the newer of what is known and what was read: a slow read must not undo a revocation."""
+        known = self._cache.get(lease.id)
+        if known is not None and known.revision >= lease.revision:
+            return known
+        self._cache[lease.id] = lease
+        while len(self._cache) > _CACHED:
+            old, _ = self._cache.popitem(last=False)
+            self._renewal_recorded.pop(old, None)
+        return lease
+
+
+def _check(request: LeaseRequest) -> None:
+    if not MIN_TTL <= request.ttl <= MAX_TTL:
+        raise InvalidRequestError("ttl_seconds must be between 10 and 43200.")
+    if not request.ttl <= request.max_ttl <= MAX_TTL:
+        raise InvalidRequestError("max_ttl_seconds must be between ttl_seconds and 43200.")
+    for name in ("label", "holder", "confinement"):
+        if len(getattr(request, name)) > _TEXT:
+            raise InvalidRequestError(f"{name} is longer than {_TEXT} characters.")
+
+
+def _about(actor: Principal, action: Action, lease: Lease) -> AccessRequest:
+    return operator_access(actor, action, lease.tenant, facts={"owner": actor.id == lease.principal})
+
+
+def _event(kind: str, lease: Lease, actor: Principal, at: datetime, permit: Permit, because: str = "") -> AuditEvent:
+    return AuditEvent(
+        kind=kind,
+        at=at,
+        principal=actor.id,
+        tenant=lease.tenant,
+        project=lease.project,
+        lease_id=lease.id,
+        subject=lease.id,
+        outcome="allowed",
+        rules=permit.rules,
+        details={
+            "label": lease.label,
+            "holder": lease.holder,
+            "expires_at": lease.expires_at.isoformat(),
+            "confinement": lease.confinement,
+            **({"parent": lease.parent} if lease.parent else {}),
+            **({"because": because} if because else {}),
+        },
+    )

@@ -1,0 +1,124 @@
+"""Bearer tokens of leases and the synthetic AWS credentials derived from them. Pure functions of a key and a time.
+
+Bearer token: `qsec-lease.LEASE_ID.SECRET`, the secret being 256 random bits in URL-safe base64.
+Session token, version 1: `qsec1.` and the URL-safe base64 of lease id (16 bytes), access key id (10 bytes), expiry in
+Unix seconds (8 bytes, big-endian) and an HMAC-SHA256 of what precedes it, version included. A later version gets another
+prefix; tokens of an unknown version are refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
+from jupyter_qsec.domain.lease import Lease
+
+CREDENTIAL_LIFETIME = timedelta(minutes=60)
+"""botocore refetches on every call once less than 15 minutes are left; see the lease for what ends access."""
+
+_LEASE_ID = re.compile(r"[0-9a-f]{32}\Z")
+_BEARER = re.compile(r"qsec-lease\.([0-9a-f]{32})\.[A-Za-z0-9_-]{43}\Z")
+_ACCESS_KEY = re.compile(r"ASIA[A-Z2-7]{16}\Z")
+_VERSION = "qsec1."
+_BODY = 16 + 10 + 8
+_MAC = 32
+_TOKEN_LENGTH = len(_VERSION) + 4 * ((_BODY + _MAC) // 3)  # 66 bytes: no padding
+
+
+@dataclass(frozen=True)
+class AwsCredentials:
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"AwsCredentials({self.access_key_id}, expires_at={self.expires_at})"
+
+
+@dataclass(frozen=True)
+class SigningCredential:
+    lease_id: str
+    secret_access_key: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"SigningCredential(lease {self.lease_id}, expires_at={self.expires_at})"
+
+
+def is_lease_id(text: str) -> bool:
+    return _LEASE_ID.match(text) is not None
+
+
+def new_bearer(lease_id: str) -> str:
+    return f"qsec-lease.{lease_id}.{secrets.token_urlsafe(32)}"
+
+
+def lease_of_bearer(token: str) -> str:
+    """The lease id that a well-formed bearer token names, else an empty text. Proves nothing yet."""
+    found = _BEARER.match(token)
+    return found.group(1) if found else ""
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def with_confinement(lease: Lease, confinement: str) -> Lease:
+    return replace(lease, confinement=confinement)
+
+
+class CredentialForge:
+    """Makes and opens synthetic credentials under one key."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < 32:
+            raise ValueError("the lease key must have at least 32 bytes")
+        self._mac_key = hmac.digest(key, b"jupyter-qsec session token v1", "sha256")
+        self._secret_key = hmac.digest(key, b"jupyter-qsec secret access key v1", "sha256")
+
+    def issue(self, lease_id: str, now: datetime) -> AwsCredentials:
+        """New credentials for a lease, valid for `CREDENTIAL_LIFETIME`."""
+        key_bytes = secrets.token_bytes(10)
+        expires = int((now + CREDENTIAL_LIFETIME).timestamp())
+        body = bytes.fromhex(lease_id) + key_bytes + expires.to_bytes(8, "big")
+        token = _VERSION + base64.urlsafe_b64encode(body + self._mac(body)).decode()
+        return AwsCredentials(_access_key(key_bytes), self._secret(body), token, datetime.fromtimestamp(expires, UTC))
+
+    def open(self, access_key_id: str, session_token: str, now: datetime) -> SigningCredential:
+        """The secret behind a session token. `SignatureError` for any that was not made here for that access key,
+        `ExpiredSignatureError` for one whose time is over."""
+        wrong = SignatureError("The security token included in the request is invalid.")
+        if len(session_token) != _TOKEN_LENGTH or not session_token.startswith(_VERSION):
+            raise wrong
+        if not _ACCESS_KEY.match(access_key_id):
+            raise wrong
+        try:
+            raw = base64.b64decode(session_token[len(_VERSION) :], altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise wrong from None
+        body, mac = raw[:_BODY], raw[_BODY:]
+        genuine = hmac.compare_digest(mac, self._mac(body))
+        if not genuine or not hmac.compare_digest(_access_key(body[16:26]), access_key_id):
+            raise wrong
+        expires_at = datetime.fromtimestamp(int.from_bytes(body[26:34], "big"), UTC)
+        if now >= expires_at:
+            raise ExpiredSignatureError("The security token included in the request is expired.")
+        return SigningCredential(body[:16].hex(), self._secret(body), expires_at)
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._mac_key, _VERSION.encode() + body, "sha256")
+
+    def _secret(self, body: bytes) -> str:
+        return base64.b64encode(hmac.digest(self._secret_key, body, "sha256"))[:40].decode()
+
+
+def _access_key(key_bytes: bytes) -> str:
+    return "ASIA" + base64.b32encode(key_bytes).decode()
