@@ -1,4 +1,4 @@
-"""A real Jupyter Server in a process of its own, with an empty HOME and a planted root credential."""
+"""A real Jupyter Server in a process of its own, with a fresh HOME and a planted root credential."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from tests.e2e.realserver import RealServer
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """An empty home directory with planted AWS credentials in the usual place."""
-    home = tmp_path / "home"
-    (home / ".aws").mkdir(parents=True)
-    (home / ".aws" / "credentials").write_text(
-        f"[default]\naws_access_key_id = {RealServer.PLANTED_ID}\naws_secret_access_key = {RealServer.PLANTED_SECRET}\n"
-    )
-    return home
+def real_server(tmp_path: Path) -> Iterator[RealServer]:
+    """Started for one test; ended with everything it started."""
+    yield from _running(tmp_path)
 
 
-@pytest.fixture
-def real_server(home: Path) -> Iterator[RealServer]:
-    """Started with the planted credential in its environment as well; ended with everything it started."""
-    server = RealServer(home)
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """Started once for the tests of a module that leave it as they found it."""
+    yield from _running(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def unprotected_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """The same server without the extension."""
+    yield from _running(tmp_path_factory.mktemp("unprotected"), protected=False)
+
+
+def _running(folder: Path, *, protected: bool = True) -> Iterator[RealServer]:
+    server = RealServer(folder / "home", protected=protected)
     server.start()
     try:
         yield server

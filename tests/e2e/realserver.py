@@ -48,7 +48,11 @@ class RealServer:
     PLANTED_SECRET: ClassVar[str] = "pLaNtEdRoOt/K7MDENG+bPxRfiCYqsecPLANTED0"
     PLANTED_HUB_TOKEN: ClassVar[str] = "feedc0dedeadbeeffeedc0dedeadbeef"
 
-    def __init__(self, home: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *options: str, environment: dict[str, str] | None = None, protected: bool = True
+    ) -> None:
+        """`protected=False` starts the same server without the extension: what the controls are measured against."""
+        self.protected = protected
         self.home = home
         self.root = home / "notebooks"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,7 @@ class RealServer:
 
     # -- the process
     def start(self) -> None:
+        self._plant()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -83,7 +88,7 @@ class RealServer:
                     "--ServerApp.ip=127.0.0.1",
                     f"--ServerApp.root_dir={self.root}",
                     "--ServerApp.allow_root=True",
-                    "--ServerApp.jpserver_extensions=jupyter_qsec=True",
+                    f"--ServerApp.jpserver_extensions=jupyter_qsec={self.protected}",
                     *self.options,
                 ],
                 env=self.environment,
@@ -98,6 +103,14 @@ class RealServer:
             base_url=info["url"], headers={"Authorization": f"token {self.token}"}, timeout=60, trust_env=False
         )
         wait_for(self._answers, "the server's REST", _START_SECONDS)
+
+    def _plant(self) -> None:
+        """Put the root credential where people have it."""
+        folder = self.home / ".aws"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "credentials").write_text(
+            f"[default]\naws_access_key_id = {self.PLANTED_ID}\naws_secret_access_key = {self.PLANTED_SECRET}\n"
+        )
 
     def _server_info(self) -> Any:
         assert self.process is not None
