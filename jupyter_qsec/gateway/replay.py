@@ -1,0 +1,88 @@
+"""Replays: a signature counts once, with one narrow exception that honest clients need.
+
+A SigV4 signature has a resolution of one second and covers no nonce that boto3 would sign. So two threads that poll the
+same task in the same second send the very same signature, and so does a retry within the second. The rules, by what a
+second execution could do:
+
+* Reads, and operations whose second execution is harmless by construction (a client token or a fixed outcome), may
+  repeat within `REPEAT_WINDOW` of the first sight. Beyond it the same bytes can only be a replay: a client that is
+  still trying signs again with a new time.
+* Everything else counts once. Within the window the refusal is one that SDKs retry, and their retry carries a new
+  time and so a new signature; whoever only holds a recording can never make one.
+* After the window every repeat is refused for good.
+
+Memory is bounded. When the record overflows, the oldest minute is forgotten and every signature that old is refused as
+expired, because it could no longer be told from a replay. The same holds for times before this process started.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from jupyter_qsec.domain.errors import ReplayedRequestError
+from jupyter_qsec.gateway.sigv4 import MAX_SKEW, SkewedSignatureError
+
+REPEAT_WINDOW = timedelta(seconds=2)
+_BUCKET_SECONDS = 60
+
+
+class RepeatedRequestError(ReplayedRequestError):
+    """The same signature came twice at nearly the same time, for an operation that must not run twice."""
+
+    code = "signature-repeated"
+
+
+class ReplayGuard:
+    """Remembers the signatures whose time is still acceptable."""
+
+    def __init__(self, now: datetime, *, capacity: int = 250_000) -> None:
+        """`now` is when this process starts to serve: what was signed before it may have been used already."""
+        self._capacity = capacity
+        self._size = 0
+        self._buckets: dict[int, dict[bytes, float]] = {}
+        self._floor = now.replace(microsecond=0)
+        self._latest = self._swept = now
+
+    def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
+        """Note a verified signature (hex), or raise `ReplayedRequestError` or `RepeatedRequestError`.
+
+        Call it only after verification, so that strangers cannot fill the record."""
+        self._follow_clock(now)
+        if signed_at < self._floor:
+            raise SkewedSignatureError(
+                f"The signature was made at {signed_at:%Y%m%dT%H%M%SZ}, before the gateway can rule out a replay "
+                f"(since {self._floor:%Y%m%dT%H%M%SZ}). Sign the request again."
+            )
+        bucket = self._buckets.setdefault(int(signed_at.timestamp()) // _BUCKET_SECONDS, {})
+        key = bytes.fromhex(signature)
+        seen = bucket.get(key)
+        if seen is None:
+            bucket[key] = now.timestamp()
+            self._size += 1
+            if self._size > self._capacity:
+                self._forget_oldest()
+            return
+        if not 0 <= now.timestamp() - seen <= REPEAT_WINDOW.total_seconds():
+            raise ReplayedRequestError("This signed request was received before. Sign the request again.")
+        if not repeatable:
+            raise RepeatedRequestError("This signed request was received a moment ago. Sign the request again.")
+
+    def _follow_clock(self, now: datetime) -> None:
+        """Drop what has become unacceptable. When the clock jumped back, the floor follows it: kept in the future it
+        would refuse every honest request until then."""
+        if now < self._latest - timedelta(seconds=1):
+            self._floor = min(self._floor, now.replace(microsecond=0))
+        elif now < self._swept + timedelta(seconds=1):
+            self._latest = now
+            return
+        self._latest = self._swept = now
+        oldest = int((now - MAX_SKEW).timestamp()) // _BUCKET_SECONDS
+        newest = int((now + MAX_SKEW).timestamp()) // _BUCKET_SECONDS
+        for minute in [minute for minute in self._buckets if not oldest <= minute <= newest]:
+            self._size -= len(self._buckets.pop(minute))
+
+    def _forget_oldest(self) -> None:
+        minute = min(self._buckets)
+        self._size -= len(self._buckets.pop(minute))
+        end = datetime.fromtimestamp((minute + 1) * _BUCKET_SECONDS, tz=self._floor.tzinfo)
+        self._floor = max(self._floor, end)
