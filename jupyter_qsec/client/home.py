@@ -59,6 +59,10 @@ class QsecHome:
         return self.path / "gateway.lock"
 
     @property
+    def supervisor_lock(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    @property
     def gateway_file(self) -> Path:
         return self.path / "gateway.json"
 
@@ -158,11 +162,30 @@ class QsecHome:
             raise StateDirectoryError(f"{self.port_file} holds no port.", remedy="Delete it and start again.")
         return port
 
-    def choose_port(self) -> int:
-        """The persisted port; picked among the free ones and persisted at the first call."""
+    def choose_port(self, preferred: int | None = None) -> int:
+        """The persisted port; at the first call `preferred`, else one that is free, is persisted."""
         port = self.port()
         if port is None:
-            port = int(self._create(self.port_file, f"{free_port()}\n".encode()).decode("ascii").strip())
+            self._create(self.port_file, f"{preferred or free_port()}\n".encode())
+            port = self.port()
+        if port is None:
+            raise StateDirectoryError(f"{self.port_file} vanished while it was made.", remedy="Try again.")
+        return port
+
+    def replace_port(self) -> int:
+        """Persist another port, because a foreign program sits on the old one. Only for the holder of
+        `supervisor.lock`."""
+        draft = self.port_file.with_name(f".port.{secrets.token_hex(8)}")
+        port = free_port()
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+                file.write(f"{port}\n")
+            draft.replace(self.port_file)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise StateDirectoryError(
+                f"{self.port_file} cannot be written: {error.strerror}.", remedy="See 'jupyter qsec doctor'."
+            ) from error
         return port
 
     def control_token(self) -> str:
@@ -280,6 +303,22 @@ def free_port() -> int:
                 continue
             return int(probe.getsockname()[1])
     raise UnavailableError("No port is free on the loopback interface.", remedy="End some programs and try again.")
+
+
+def lock(path: Path) -> int | None:
+    """An open descriptor that holds the `flock` of this path until it is closed; `None` when somebody else does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateDirectoryError(
+            f"{path} cannot be opened: {error.strerror}.", remedy="See 'jupyter qsec doctor'."
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def is_locked(path: Path) -> bool:
