@@ -1,6 +1,6 @@
 """The tenants as a TOML file declares them; see the shipped `tenants.toml` for its form.
 
-Fields may be added to the file's form, never renamed; unknown ones are refused, so that no limit is lost by a misspelling.
+Fields may be added to the file's form, never renamed. Unknown ones are refused, so that no misspelt limit is lost.
 """
 
 from __future__ import annotations

@@ -147,6 +147,7 @@ class Leasing:
         because = because[:_TEXT] or "no reason given"
         lease = await self._find(lease_id)
         permit = self._authorize(actor, Action.LEASE_REVOKE, lease)
+        lease.revoked(self._clock.now(), because)
         # Unusable before the record is written, so that even a store that hangs cannot keep the lease alive.
         self._ended.add(lease.id)
         async with self._changing:

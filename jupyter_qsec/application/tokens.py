@@ -2,8 +2,8 @@
 
 Bearer token: `qsec-lease.LEASE_ID.SECRET`, the secret being 256 random bits in URL-safe base64.
 Session token, version 1: `qsec1.` and the URL-safe base64 of lease id (16 bytes), access key id (10 bytes), expiry in
-Unix seconds (8 bytes, big-endian) and an HMAC-SHA256 of what precedes it, version included. A later version gets another
-prefix; tokens of an unknown version are refused.
+Unix seconds (8 bytes, big-endian) and an HMAC-SHA256 of what precedes it, version included. A later version gets
+another prefix; tokens of an unknown version are refused.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class FairQueue:
         return len(flow.waiting) if flow else 0
 
     def _forget_idle(self) -> None:
-        """Drop tenants whose past no longer matters; when nobody waits at all, let the next busy period start afresh."""
+        """When nobody waits any more, let the next busy period start afresh."""
         if self._tenant_of:
             return
         self._virtual_time = max([self._virtual_time, *(flow.finish for flow in self._flows.values())])
