@@ -100,6 +100,26 @@ class Finding:
     """`redacted`, `blocked`, `warned`, `refused`."""
 
 
+class CheckpointSigner(Protocol):
+    """Signs the heads of the audit log. The origin names the log and is part of what is signed."""
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def verifier_key(self) -> str:
+        """The public key as text (vkey of c2sp.org/signed-note)."""
+        ...
+
+    def sign(self, text: str) -> Sequence[str]:
+        """The signature lines of a note with this text."""
+        ...
+
+    def verify(self, note: str) -> bool:
+        """Whether the note is a checkpoint of this log signed by this key."""
+        ...
+
+
 class Store(Protocol):
     """State, quota counters and the audit log behind one transaction. All methods raise `UnavailableError` when the
     database cannot be reached and `RecordingError` when a commit fails; after `RecordingError` the outcome may be
