@@ -1,0 +1,110 @@
+"""Files and directories that nobody but their owner may read."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from jupyter_qsec.domain.errors import StateDirectoryError
+
+_OTHERS = 0o077
+
+
+def ensure_private_directory(path: Path) -> None:
+    """Make the directory with mode 0700, or check that it is a real directory of ours that others cannot enter."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_private(path.lstat(), path, stat.S_ISDIR)
+    except OSError as error:
+        raise StateDirectoryError(f"{path} cannot be used as a directory ({error.strerror}).") from error
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file of mode 0600 without following a link; an existing one must be ours and closed to others."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | FileExistsError):
+            raise
+        raise StateDirectoryError(f"{path} cannot be opened ({error.strerror}).") from error
+    try:
+        _require_private(os.fstat(descriptor), path, stat.S_ISREG)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_private(path: Path, limit: int) -> bytes | None:
+    """The file's content, `None` when there is no such file; `StateDirectoryError` over `limit` bytes."""
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise StateDirectoryError(f"{path} is larger than {limit} bytes.")
+    return content
+
+
+def create_private(path: Path, content: bytes) -> bytes:
+    """Create the file durably with this content, unless it exists: then its content is returned, so that processes
+    that start together agree. The file is never seen half written."""
+    with directory_lock(path.parent):
+        existing = read_private(path, max(len(content), 4096))
+        if existing is not None:
+            return existing
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, not a path
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+            sync_directory(path.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StateDirectoryError(f"{path} cannot be written ({error.strerror}).") from error
+        return content
+
+
+def sync_directory(path: Path) -> None:
+    """Make a new or renamed entry of the directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def directory_lock(path: Path) -> Iterator[None]:
+    """Keep other processes and threads that use this lock out; it ends with the process at the latest."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StateDirectoryError(f"{path} cannot be opened ({error.strerror}).") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _require_private(status: os.stat_result, path: Path, is_kind: Callable[[int], bool]) -> None:
+    if not is_kind(status.st_mode):
+        raise StateDirectoryError(f"{path} is not what it should be (a link, or another kind of file).")
+    if status.st_uid != os.geteuid():
+        raise StateDirectoryError(f"{path} belongs to another user.")
+    if stat.S_IMODE(status.st_mode) & _OTHERS:
+        raise StateDirectoryError(
+            f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}).",
+            remedy="Look who could have read it, then remove the access with chmod go=.",
+        )

@@ -1,0 +1,162 @@
+"""The writes, each as a value that is made on the caller's side and applied in the writer's transaction.
+
+An operation runs within a savepoint: when it raises, nothing of it stays and its neighbours are not touched.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from jupyter_qsec.adapters.store import rows
+from jupyter_qsec.adapters.store.session import Session
+from jupyter_qsec.adapters.store.statements import Statement
+from jupyter_qsec.application.ports import Duplicate, Finding, Refused, Submitted
+from jupyter_qsec.domain.audit import AuditEvent, canonical_leaf
+from jupyter_qsec.domain.errors import ConflictError
+from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.quota import Charge, QuotaBreach
+from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+
+
+class Operation(ABC):
+    """One write with the records that belong to it."""
+
+    def __init__(self, events: Sequence[AuditEvent]) -> None:
+        self.leaves = [canonical_leaf(event) for event in events]
+
+    @abstractmethod
+    def apply(self, session: Session) -> Any:
+        """Do it and return the result. A `QsecError` undoes it; so does a result for which `recorded` is false."""
+
+    def recorded(self, result: Any) -> bool:
+        """Whether this result stands for something that happened, so that its records are appended."""
+        return True
+
+
+class PutLease(Operation):
+    def __init__(self, lease: Lease, events: Sequence[AuditEvent]) -> None:
+        super().__init__(events)
+        self._row = rows.lease_row(lease)
+
+    def apply(self, session: Session) -> None:
+        if self._row["revision"] == 0:
+            session.execute(session.statements.insert_lease, self._row)
+        else:
+            _replace(session, session.statements.replace_lease, "lease", self._row)
+
+
+class Submit(Operation):
+    def __init__(
+        self, task: QuantumTask, payload: TaskPayload, charges: Sequence[Charge], events: Sequence[AuditEvent]
+    ) -> None:
+        super().__init__(events)
+        self._task = task
+        self._row = rows.task_row(task)
+        self._payload = {
+            "task_id": task.id,
+            "action": payload.action,
+            "device_parameters": payload.device_parameters,
+        }
+        self._charges = rows.merged_charges(charges)
+        self._reservation = {
+            "task_id": task.id,
+            "charges": rows.charges_json(self._charges),
+            "actual": None,
+            "settled": 0,
+        }
+
+    def recorded(self, result: Any) -> bool:
+        return isinstance(result, Submitted)
+
+    def apply(self, session: Session) -> Submitted | Duplicate | Refused:
+        statements = session.statements
+        if not session.execute(statements.insert_task, self._row):
+            earlier = session.mappings(statements.task_of_client_token, self._row)
+            return Duplicate(rows.task_from(earlier[0]))
+        if not self._reserve(session):
+            # The counters that had room were moved: the savepoint undoes that, and what is read here is without them.
+            session.run("ROLLBACK TO SAVEPOINT operation")
+            return Refused(self._breaches(session))
+        session.execute(statements.insert_payload, self._payload)
+        session.execute(statements.insert_reservation, self._reservation)
+        return Submitted(self._task)
+
+    def _reserve(self, session: Session) -> bool:
+        if not self._charges:
+            return True
+        if any(charge.limit is not None and charge.amount > charge.limit for charge in self._charges):
+            return False  # a counter that does not exist yet is inserted without comparison
+        values: dict[str, Any] = {}
+        for number, charge in enumerate(self._charges):
+            scope, metric, window = rows.charge_key(charge)
+            values |= {f"scope_{number}": scope, f"metric_{number}": metric, f"window_{number}": window}
+            values |= {f"used_{number}": charge.amount, f"ceiling_{number}": charge.limit}
+        moved = session.execute(session.statements.reserve(len(self._charges)), values)
+        return len(moved) == len(self._charges)
+
+    def _breaches(self, session: Session) -> tuple[QuotaBreach, ...]:
+        breaches = []
+        for charge in self._charges:
+            scope, metric, window = rows.charge_key(charge)
+            found = session.execute(session.statements.counter, {"scope": scope, "metric": metric, "window": window})
+            used = found[0][0] if found else 0
+            if charge.limit is not None and used + charge.amount > charge.limit:
+                breaches.append(QuotaBreach(*rows.key_parts(charge), used, charge.amount, charge.limit))
+        return tuple(breaches)
+
+
+class PutTask(Operation):
+    def __init__(self, task: QuantumTask, events: Sequence[AuditEvent], settle: Sequence[Charge] | None) -> None:
+        super().__init__(events)
+        self._row = rows.task_row(task)
+        self._settle = None if settle is None else rows.merged_charges(settle)
+
+    def apply(self, session: Session) -> None:
+        if self._row["revision"] == 0:
+            raise ConflictError(f"Task {self._row['id']} can only be created by submitting it.")
+        _replace(session, session.statements.replace_task, "task", self._row, "tenant")
+        if self._settle is not None:
+            self._apply_settlement(session, self._settle)
+
+    def _apply_settlement(self, session: Session, actual: Sequence[Charge]) -> None:
+        values = {"settled_task": self._row["id"], "new_actual": rows.charges_json(actual)}
+        reserved = session.execute(session.statements.settle_reservation, values)
+        if not reserved:
+            return  # settled before: at most once a task
+        change = {key: -amount for key, amount in rows.charges_from_json(reserved[0][0]).items()}
+        for charge in actual:
+            key = rows.charge_key(charge)
+            change[key] = change.get(key, 0) + charge.amount
+        for (scope, metric, window), amount in sorted(change.items()):
+            if amount:
+                values = {"scope": scope, "metric": metric, "window": window, "amount": amount}
+                if not session.execute(session.statements.adjust, values):
+                    session.execute(session.statements.insert_counter, values)
+
+
+class AddFindings(Operation):
+    def __init__(self, findings: Sequence[Finding], events: Sequence[AuditEvent]) -> None:
+        super().__init__(events)
+        self._rows = [rows.finding_row(finding) for finding in findings]
+
+    def apply(self, session: Session) -> None:
+        if self._rows:
+            session.execute_many(session.statements.insert_finding, self._rows)
+
+
+class Record(Operation):
+    """Events that belong to no other write."""
+
+    def apply(self, session: Session) -> None:
+        return None
+
+
+def _replace(session: Session, statement: Statement, what: str, row: rows.Row, *guards: str) -> None:
+    """Replace the row whose revision is one less and whose `guards` are the same."""
+    values = {f"new_{name}": value for name, value in row.items()}
+    values |= {f"same_{name}": row[name] for name in guards}
+    values |= {"row_id": row["id"], "old_revision": row["revision"] - 1}
+    if not session.execute(statement, values):
+        raise ConflictError(f"The {what} {row['id']} was changed meanwhile, or does not exist.")

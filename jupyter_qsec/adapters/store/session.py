@@ -1,0 +1,54 @@
+"""A driver connection with the compiled statements: what writer and readers run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine
+
+from jupyter_qsec.adapters.store.statements import Statement, Statements, Values
+
+
+class Session:
+    """One driver connection in the hands of one thread."""
+
+    def __init__(self, connection: Any, statements: Statements) -> None:
+        """`connection` is a DBAPI connection in autocommit mode: transactions are begun and ended by `run`."""
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self.statements = statements
+
+    def run(self, sql: str) -> None:
+        """A statement without parameters, such as BEGIN."""
+        self._cursor.execute(sql)
+
+    def execute(self, statement: Statement, values: Values) -> list[Any]:
+        """Run one statement; the rows it returns."""
+        self._cursor.execute(statement.sql, statement.parameters(values))
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    def execute_many(self, statement: Statement, rows: Sequence[Values]) -> None:
+        self._cursor.executemany(statement.sql, [statement.parameters(values) for values in rows])
+
+    def mappings(self, statement: Statement, values: Values) -> list[dict[str, Any]]:
+        """Run one query; its rows by column name."""
+        self._cursor.execute(statement.sql, statement.parameters(values))
+        names = [column[0] for column in self._cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
+
+
+@contextmanager
+def read_session(engine: Engine, statements: Statements) -> Iterator[Session]:
+    """A session in one read transaction: all it reads is of one moment."""
+    pooled = engine.raw_connection()
+    try:
+        session = Session(pooled, statements)
+        session.run("BEGIN")
+        try:
+            yield session
+        finally:
+            session.run("ROLLBACK")
+    finally:
+        pooled.close()

@@ -1,0 +1,269 @@
+"""The store: leases, tasks, quota, findings and the audit log in one SQLite database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, and_, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from jupyter_qsec.adapters.store import auditlog, database, operations, rows, tables
+from jupyter_qsec.adapters.store.checkpoints import PublishedCheckpoints
+from jupyter_qsec.adapters.store.session import Session, read_session
+from jupyter_qsec.adapters.store.statements import Statements
+from jupyter_qsec.adapters.store.writer import Writer
+from jupyter_qsec.application.ports import (
+    CheckpointSigner,
+    Clock,
+    Duplicate,
+    Finding,
+    Refused,
+    Submitted,
+    TaskQuery,
+)
+from jupyter_qsec.domain import merkle
+from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
+from jupyter_qsec.domain.errors import InvalidRequestError, StateDirectoryError, UnavailableError
+from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.quota import Charge, Metric, QuotaUsage
+from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+
+MAX_LIMIT = 10_000
+"""Bound of any list; larger limits are cut to it."""
+
+Answer = TypeVar("Answer")
+
+
+class SqlStore:
+    """Implements the `Store` port."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        signer: CheckpointSigner,
+        clock: Clock,
+        checkpoint_dir: Path,
+        witness: Path | None = None,
+        pragmas: Mapping[str, int | str] | None = None,
+    ) -> None:
+        """`path` is the database file, made with mode 0600 in a directory that exists. `checkpoint_dir` gets the
+        published checkpoints and the public key, `witness` is a further file for them, best on another machine's disk.
+        `pragmas` are set on each connection after the store's own."""
+        self._path = path
+        self._clock = clock
+        self._engine = database.make_engine(path, {} if pragmas is None else pragmas)
+        self._statements = Statements(self._engine.dialect)
+        self._checkpoints = PublishedCheckpoints(checkpoint_dir, signer, witness)
+        self._writer = Writer(self._engine, self._statements, lambda: rows.micros(clock.now()))
+        self._readers = ThreadPoolExecutor(max_workers=3, thread_name_prefix="qsec-store-reader")
+
+    async def open(self) -> None:
+        """Migrate, check the log against its newest checkpoints, start the writer. `StateDirectoryError` when the
+        file is open to others or no database, or the log is damaged, shorter than a published checkpoint or another
+        than the one that was signed. There is no override."""
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
+
+    def _open(self) -> None:
+        database.prepare_file(self._path)
+        database.migrate(self._engine)
+        self._checkpoints.open()
+        try:
+            with read_session(self._engine, self._statements) as session:
+                head = auditlog.read_head(session)
+                auditlog.check_head(session, head)
+                for checkpoint in self._checkpoints.newest():
+                    _require_extends(session, head, checkpoint)
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            raise StateDirectoryError(f"The state database cannot be read ({error}).") from error
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Commit what waits and close the database."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.stop()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+    # -- leases
+
+    async def put_lease(self, lease: Lease, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.PutLease(lease, events))
+
+    async def lease(self, lease_id: str) -> Lease | None:
+        found = await self._read(lambda session: session.mappings(session.statements.lease, {"id": lease_id}))
+        return rows.lease_from(found[0]) if found else None
+
+    async def leases(self, *, tenant: str = "", unrevoked_only: bool = False, limit: int = 500) -> Sequence[Lease]:
+        table = tables.leases
+        query = select(table).order_by(table.c.issued_at.desc(), table.c.id.desc())
+        if tenant:
+            query = query.where(table.c.tenant == tenant)
+        if unrevoked_only:
+            query = query.where(table.c.revoked_at.is_(None))
+        return [rows.lease_from(row) for row in await self._select(query, limit)]
+
+    # -- tasks
+
+    async def submit(
+        self, task: QuantumTask, payload: TaskPayload, charges: Sequence[Charge], events: Sequence[AuditEvent]
+    ) -> Submitted | Duplicate | Refused:
+        outcome: Submitted | Duplicate | Refused = await self._writer.commit(
+            operations.Submit(task, payload, charges, events)
+        )
+        return outcome
+
+    async def put_task(
+        self, task: QuantumTask, events: Sequence[AuditEvent], *, settle: Sequence[Charge] | None = None
+    ) -> None:
+        await self._writer.commit(operations.PutTask(task, events, settle))
+
+    async def task(self, task_id: str) -> QuantumTask | None:
+        found = await self._read(lambda session: session.mappings(session.statements.task, {"id": task_id}))
+        return rows.task_from(found[0]) if found else None
+
+    async def payload(self, task_id: str) -> TaskPayload | None:
+        found = await self._read(lambda session: session.execute(session.statements.payload, {"id": task_id}))
+        return TaskPayload(*found[0]) if found else None
+
+    async def tasks(self, query: TaskQuery) -> Sequence[QuantumTask]:
+        return [rows.task_from(row) for row in await self._select(_task_query(query), query.limit)]
+
+    # -- quota
+
+    async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]:
+        table = tables.counters
+        query = (
+            select(table.c.scope, table.c.metric, table.c.used)
+            .where(table.c.scope.in_(list(scopes)[:MAX_LIMIT]), table.c.window == window)
+            .order_by(table.c.scope, table.c.metric)
+        )
+        found = await self._select(query, MAX_LIMIT)
+        return [QuotaUsage(row["scope"], Metric(row["metric"]), window, row["used"]) for row in found]
+
+    # -- findings
+
+    async def add_findings(self, findings: Sequence[Finding], events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.AddFindings(findings, events))
+
+    async def findings(self, *, tenant: str = "", lease_id: str = "", limit: int = 200) -> Sequence[Finding]:
+        table = tables.findings
+        query = select(table).order_by(table.c.found_at.desc(), table.c.id.desc())
+        if tenant:
+            query = query.where(table.c.tenant == tenant)
+        if lease_id:
+            query = query.where(table.c.lease_id == lease_id)
+        return [rows.finding_from(row) for row in await self._select(query, limit)]
+
+    # -- audit
+
+    async def record(self, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.Record(events))
+
+    async def audit_records(self, start: int, limit: int) -> Sequence[AuditRecord]:
+        bounds = {"start": max(start, 0), "end": max(start, 0) + _bounded(limit)}
+        found = await self._read(lambda session: session.execute(session.statements.records, bounds))
+        return [AuditRecord(index=index, leaf=bytes(leaf), leaf_hash=bytes(hashed)) for index, leaf, hashed in found]
+
+    async def audit_size(self) -> int:
+        """How many records the log has."""
+        return (await self._read(auditlog.read_head)).size
+
+    async def checkpoint(self) -> Checkpoint:
+        """Sign the present head, publish it, return it; an unchanged head keeps its checkpoint. `RecordingError` when
+        it cannot be written, `StateDirectoryError` when the log no longer extends what was published: a fork is never
+        signed."""
+        return await self._read(self._publish)
+
+    def _publish(self, session: Session) -> Checkpoint:
+        head = auditlog.read_head(session)
+        for published in self._checkpoints.newest():
+            _require_extends(session, head, published)
+        return self._checkpoints.publish(head.size, head.root)
+
+    async def inclusion_proof(self, index: int, size: int) -> InclusionProof:
+        """`InvalidRequestError` unless 0 <= index < size <= the log's size."""
+
+        def prove(session: Session) -> InclusionProof:
+            if not 0 <= index < size <= auditlog.read_head(session).size:
+                raise InvalidRequestError(f"There is no record {index} in a log of {size}.")
+            source = auditlog.node_source(session)
+            return InclusionProof(index, size, source(0, index), merkle.inclusion_path(index, size, source))
+
+        return await self._read(prove)
+
+    async def consistency_proof(self, old_size: int, new_size: int) -> ConsistencyProof:
+        """`InvalidRequestError` unless 0 <= old_size <= new_size <= the log's size."""
+
+        def prove(session: Session) -> ConsistencyProof:
+            if not 0 <= old_size <= new_size <= auditlog.read_head(session).size:
+                raise InvalidRequestError(f"The log never grew from {old_size} to {new_size} records.")
+            path = merkle.consistency_path(old_size, new_size, auditlog.node_source(session))
+            return ConsistencyProof(old_size, new_size, path)
+
+        return await self._read(prove)
+
+    # -- reading
+
+    async def _select(self, query: Select[Any], limit: int) -> list[Mapping[str, Any]]:
+        bounded = query.limit(_bounded(limit))
+
+        def fetch() -> list[Mapping[str, Any]]:
+            with self._engine.connect() as connection:
+                return [dict(row) for row in connection.execute(bounded).mappings()]
+
+        return await self._in_reader(fetch)
+
+    async def _read(self, question: Callable[[Session], Answer]) -> Answer:
+        def ask() -> Answer:
+            with read_session(self._engine, self._statements) as session:
+                return question(session)
+
+        return await self._in_reader(ask)
+
+    async def _in_reader(self, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            raise UnavailableError(f"The state database cannot be read now ({error}).") from error
+        except RuntimeError as error:  # the pool was shut down
+            raise UnavailableError("The store is closed.") from error
+
+
+def _bounded(limit: int) -> int:
+    return max(0, min(limit, MAX_LIMIT))
+
+
+def _task_query(query: TaskQuery) -> Select[Any]:
+    table = tables.tasks
+    statement = select(table).order_by(table.c.created_at.desc(), table.c.id.desc())
+    for name in ("tenant", "principal", "lease_id", "device_arn"):
+        if value := getattr(query, name):
+            statement = statement.where(table.c[name] == value)
+    if query.states:
+        statement = statement.where(table.c.state.in_([state.value for state in query.states]))
+    if query.created_after is not None:
+        statement = statement.where(table.c.created_at > rows.micros(query.created_after))
+    if query.created_before is not None:
+        statement = statement.where(table.c.created_at < rows.micros(query.created_before))
+    if query.before is not None:
+        moment, task_id = rows.micros(query.before[0]), query.before[1]
+        earlier = and_(table.c.created_at == moment, table.c.id < task_id)
+        statement = statement.where(or_(table.c.created_at < moment, earlier))
+    return statement
+
+
+def _require_extends(session: Session, head: auditlog.Head, checkpoint: Checkpoint) -> None:
+    """The log holds everything that the checkpoint signed, unchanged."""
+    if head.size < checkpoint.size:
+        raise auditlog.damaged(f"it has {head.size} records, but a published checkpoint signed {checkpoint.size}")
+    root = merkle.root_of(checkpoint.size, auditlog.node_source(session))
+    if not merkle.same_hash(root, checkpoint.root):
+        raise auditlog.damaged(f"its first {checkpoint.size} records are not those that a published checkpoint signed")

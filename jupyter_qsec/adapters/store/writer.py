@@ -1,0 +1,193 @@
+"""The one thread that writes: it takes everything that waits, commits it as one group, and only then answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from jupyter_qsec.adapters.store import auditlog
+from jupyter_qsec.adapters.store.operations import Operation
+from jupyter_qsec.adapters.store.session import Session
+from jupyter_qsec.adapters.store.statements import Statements
+from jupyter_qsec.domain.errors import (
+    ConflictError,
+    InvalidRequestError,
+    QsecError,
+    RecordingError,
+    UnavailableError,
+)
+
+MAX_BATCH = 256
+MAX_WAITING = 8_192
+"""Writes that may wait; more are refused with `UnavailableError`, so that a stuck disk cannot fill the memory."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    operation: Operation
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+_Outcome = tuple[_Waiting, Any, BaseException | None]
+
+
+class Writer:
+    """Group commit. Start once, stop once."""
+
+    def __init__(self, engine: Engine, statements: Statements, now_micros: Callable[[], int]) -> None:
+        self._engine = engine
+        self._statements = statements
+        self._now_micros = now_micros
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._open = False
+        self._gate = threading.Lock()  # nothing may be queued behind the end mark
+        self._thread = threading.Thread(target=self._run, name="qsec-store-writer", daemon=True)
+        self._pooled: Any = None
+        self._session: Session | None = None
+
+    def start(self) -> None:
+        self._open = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse new writes, commit what waits, end the thread. Blocks; call it from a worker thread."""
+        with self._gate:
+            if not self._open:
+                return
+            self._open = False
+            self._waiting.put(None)
+        self._thread.join()
+
+    async def commit(self, operation: Operation) -> Any:
+        """The operation's result once it is durable. `QsecError` as the operation raises it, `RecordingError` when
+        the group could not be committed, `UnavailableError` when nothing was tried."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        with self._gate:
+            if not self._open:
+                raise UnavailableError("The store is closed.")
+            if self._waiting.qsize() >= MAX_WAITING:
+                raise UnavailableError("Too many writes are waiting for the disk.", remedy="Try again in a moment.")
+            self._waiting.put(_Waiting(operation, future, loop))
+        return await future
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            batch, ended = self._take()
+            if batch:
+                _answer(self._commit_group(batch))
+        self._drop_connection()
+
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        """Wait for a write, then take all that wait behind it, up to a bound."""
+        batch: list[_Waiting] = []
+        item = self._waiting.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) >= MAX_BATCH:
+                return batch, False
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _commit_group(self, batch: list[_Waiting]) -> list[_Outcome]:
+        try:
+            session = self._begin()
+        except Exception as error:  # noqa: BLE001  # whatever it is, each caller must hear of it and the thread go on
+            self._drop_connection()
+            _log.error("the state database cannot be written: %s", error)
+            failure: QsecError = UnavailableError(
+                f"The state database cannot be written now ({error}).", remedy="Nothing was changed; try again."
+            )
+            return [(waiting, None, failure) for waiting in batch]
+        try:
+            return self._transact(session, batch)
+        except Exception as error:  # noqa: BLE001  # a commit that fails for any reason fails closed for the whole group
+            self._drop_connection()
+            _log.error("a group of %d writes could not be recorded: %s", len(batch), error)
+            failure = RecordingError(
+                f"The state database could not record this ({error}).",
+                remedy="Free disk space or repair the disk; see the gateway's log.",
+            )
+            return [(waiting, None, failure) for waiting in batch]
+
+    def _begin(self) -> Session:
+        if self._session is None:
+            self._pooled = self._engine.raw_connection()
+            self._session = Session(self._pooled, self._statements)
+        self._session.run("BEGIN IMMEDIATE" if self._engine.dialect.name == "sqlite" else "BEGIN")
+        return self._session
+
+    def _transact(self, session: Session, batch: list[_Waiting]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        leaves: list[bytes] = []
+        for waiting in batch:
+            result, error = self._apply(session, waiting.operation)
+            if error is None and waiting.operation.recorded(result):
+                leaves.extend(waiting.operation.leaves)
+            outcomes.append((waiting, result, error))
+        if leaves:
+            auditlog.append(session, leaves, self._now_micros())
+        session.run("COMMIT")
+        return outcomes
+
+    def _apply(self, session: Session, operation: Operation) -> tuple[Any, QsecError | None]:
+        """Apply one operation in its savepoint; what is wrong with it alone is its own error."""
+        dbapi: Any = self._engine.dialect.loaded_dbapi
+        session.run("SAVEPOINT operation")
+        try:
+            result, failure = operation.apply(session), None
+        except QsecError as error:
+            result, failure = None, error
+        except dbapi.IntegrityError:
+            result, failure = None, ConflictError("An object with this identity exists already.")
+        except (dbapi.DataError, OverflowError, UnicodeError):
+            result, failure = None, InvalidRequestError("A value cannot be stored (out of range, or not valid text).")
+        if failure is not None:
+            session.run("ROLLBACK TO SAVEPOINT operation")
+        session.run("RELEASE SAVEPOINT operation")
+        return result, failure
+
+    def _drop_connection(self) -> None:
+        """Forget the connection: closing it rolls back, and the next group begins from what the database holds."""
+        pooled, self._pooled, self._session = self._pooled, None, None
+        if pooled is not None:
+            try:
+                pooled.invalidate()
+            except Exception as error:  # noqa: BLE001  # a connection that cannot even be closed must not stop the writer
+                _log.warning("a database connection could not be closed: %s", error)
+
+
+def _answer(outcomes: list[_Outcome]) -> None:
+    """Hand the outcomes over, with one wake-up for each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        loops.setdefault(outcome[0].loop, []).append(outcome)
+    for loop, own in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, own)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            _log.debug("the callers of %d writes are gone", len(own))
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for waiting, result, error in outcomes:
+        if waiting.future.done():  # the caller was cancelled meanwhile
+            continue
+        if error is None:
+            waiting.future.set_result(result)
+        else:
+            waiting.future.set_exception(error)
