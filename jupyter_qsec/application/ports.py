@@ -180,6 +180,10 @@ class Store(Protocol):
         """Records `start … start+limit-1`, in order; the first record has index 0."""
         ...
 
+    async def audit_size(self) -> int:
+        """How many records the log has."""
+        ...
+
     async def checkpoint(self) -> Checkpoint:
         """Sign the present head, publish it, return it."""
         ...
