@@ -18,15 +18,14 @@ _MAX_DISCARDED = 1 << 20
 _SECONDS_PER_CONNECTION = 5.0
 
 
-def refusal(path: str, reason: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body for a request path; `reason` is one sentence."""
+def refusal(path: str, reason: str, content_type: str = "") -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body for a request; `reason` is one sentence."""
     text = f"the qsec gateway is not running: {reason}"
-    if path.startswith(("/aws/s3", "/aws/sts")):
-        error = f"<Code>AccessDenied</Code><Message>{escape(text)}</Message>"
-        if path.startswith("/aws/sts"):
-            error = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
-        else:
-            error = f"<Error>{error}</Error>"
+    form = content_type.startswith("application/x-www-form-urlencoded")  # AWS's query protocols, which answer in XML
+    if path.startswith("/aws/") and (form or path.startswith(("/aws/s3", "/aws/sts"))):
+        error = f"<Error><Code>AccessDenied</Code><Message>{escape(text)}</Message></Error>"
+        if not path.startswith("/aws/s3"):
+            error = f"<Response><Errors>{error}</Errors></Response>"
         return 403, {"Content-Type": "application/xml"}, f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
     if path.startswith("/aws/"):
         headers = {"Content-Type": "application/json", "x-amzn-ErrorType": "AccessDeniedException"}
@@ -55,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         if length.isdecimal() and len(length) < 10:
             # Read what was sent, within bounds: a client that still writes would see a reset instead of the reason.
             self.rfile.read(min(int(length), _MAX_DISCARDED))
-        status, headers, body = refusal(self.path, self.server.reason)
+        status, headers, body = refusal(self.path, self.server.reason, self.headers.get("Content-Type", ""))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
