@@ -1,0 +1,53 @@
+import { ReactWidget, refreshIcon, UseSignal } from '@jupyterlab/ui-components';
+import type { ReactElement } from 'react';
+import { CommandIDs } from './commands';
+import { type IPanelContext, PanelProvider } from './components/common';
+import { FindingsSection } from './components/findings';
+import { SessionSection } from './components/session';
+import { TasksSection } from './components/tasks';
+import { qsecIcon } from './icons';
+
+/** The sidebar panel. */
+export class QsecPanel extends ReactWidget {
+  constructor(private readonly _context: IPanelContext) {
+    super();
+    const { trans } = _context;
+    this.id = 'jp-qsec-panel';
+    this.addClass('jp-qsec-panel');
+    this.title.icon = qsecIcon;
+    this.title.caption = trans.__('Quantum security');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', trans.__('Quantum security'));
+  }
+
+  protected override render(): ReactElement {
+    const { commands, model, trans } = this._context;
+    return (
+      <PanelProvider value={this._context}>
+        <header className="jp-qsec-header">
+          <h1>{trans.__('Quantum security')}</h1>
+          <button
+            type="button"
+            className="jp-qsec-iconButton"
+            title={commands.label(CommandIDs.refresh)}
+            aria-label={commands.label(CommandIDs.refresh)}
+            onClick={() => void commands.execute(CommandIDs.refresh)}
+          >
+            <refreshIcon.react tag="span" />
+          </button>
+        </header>
+        <div className="jp-qsec-scroll">
+          <UseSignal signal={model.changed} initialSender={model}>
+            {() => (
+              <>
+                <SessionSection />
+                <TasksSection />
+                <FindingsSection />
+              </>
+            )}
+          </UseSignal>
+        </div>
+      </PanelProvider>
+    );
+  }
+}
