@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MAX_REASON = 400
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.+@ -]+){2,}")
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.+@-]+){2,}")
 _UNDEFINED_GATE = re.compile(r"Gate (\w+) is not defined")
 _UNDEFINED_NAME = re.compile(r"Undefined key: (\S+)")
 _REGISTER = re.compile(r"qubit register index `(-?\d+)` out of range for qubit register of length (\d+) `(\w+)`")

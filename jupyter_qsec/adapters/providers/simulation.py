@@ -28,7 +28,7 @@ def _open_nothing(*_: object, **__: object) -> None:
     raise PermissionError("programs read no files")
 
 
-# The interpreter opens what `include` names, and takes a source that ends in ".qasm" for the name of a file. The gateway
+# The interpreter opens what `include` names, and takes a source that ends in ".qasm" for a file name. The front door
 # refuses `include`; this makes sure of it where the program runs.
 _interpreter.open = _open_nothing
 
