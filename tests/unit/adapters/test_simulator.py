@@ -83,7 +83,7 @@ def executor() -> Iterator[ExecutorThread]:
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[ExecutorThread]:
-    limits = ExecutionLimits(max_qubits=24, max_memory_bytes=96 << 20, max_seconds=1.5, max_result_bytes=1 << 20)
+    limits = ExecutionLimits(max_qubits=24, max_memory_bytes=200 << 20, max_seconds=1.5, max_result_bytes=1 << 20)
     with ExecutorThread(SimulatorExecutor(1, limits)) as running:
         yield running
 
@@ -290,7 +290,7 @@ class TestLimits:
         assert isinstance(strict.execute(task(10), program(BELL)), ExecutionResult)
 
     def test_a_program_that_runs_too_long_is_ended(self, strict: ExecutorThread) -> None:
-        endless = "qubit q;\nfor int i in [0:999999] { h q; }"
+        endless = "qubit[20] q;\nfor int i in [0:300] { h q; }"
         assert reason(strict.execute(task(10), openqasm(endless))) == "The task ran longer than the limit of 1.5 s."
         assert isinstance(strict.execute(task(10), program(BELL)), ExecutionResult)
 

@@ -219,8 +219,33 @@ def test_long_programs_are_cheap() -> None:
 
 
 _fragments = st.sampled_from(
-    'qubit|[|]|{|}|;|q|3|const int n = 2;|$1|#pragma braket result x|\n|//|/*|*/|"| |include|for int i in [0:3]|@|'
-    "OPENQASM 3;|def f(|)|qreg q[2];|é".split("|")
+    [
+        "qubit",
+        "[",
+        "]",
+        "{",
+        "}",
+        ";",
+        "q",
+        "3",
+        "const int n = 2;",
+        "$1",
+        "#pragma braket result x",
+        "\n",
+        "//",
+        "/*",
+        "*/",
+        '"',
+        " ",
+        "include",
+        "for int i in [0:3]",
+        "@",
+        "OPENQASM 3;",
+        "def f(",
+        ")",
+        "qreg q[2];",
+        "é",
+    ]
 )
 
 
