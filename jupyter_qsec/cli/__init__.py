@@ -1,1 +1,1 @@
-"""See the modules."""
+"""The command `jupyter-qsec`, which Jupyter also finds as `jupyter qsec`."""

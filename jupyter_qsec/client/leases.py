@@ -53,6 +53,8 @@ class HeldLease:
         """The newest that is known of it, whatever its state."""
         self.problem = ""
         """Why there is no usable lease, or why its renewal fails; empty when all is well."""
+        self.error: QsecError | None = None
+        """Why the newest attempt to get a lease failed."""
         self.closed = False
         self.generation = 0
         """Moves when a person or the holder decides something; an answer to an older question is dropped."""
@@ -312,12 +314,11 @@ class LeaseKeeper:
             ask = replace(ask, confinement=held.confinement)
         try:
             issued = self._api.issue_lease(ask)
-        except UnavailableError as error:
-            self._failed(held, str(error))
-            raise
         except QsecError as error:
-            self._failed(held, str(error), at_least=_SLOWLY)
+            held.error = error
+            self._failed(held, str(error), at_least=0.0 if isinstance(error, UnavailableError) else _SLOWLY)
             raise
+        held.error = None
         if generation != held.generation:
             self._doom(held, issued.lease["id"], "no longer wanted")
             raise ConflictError("The lease was decided about while it was issued.")
