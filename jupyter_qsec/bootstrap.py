@@ -1,1 +1,215 @@
 """Wires the adapters into the use cases: the one module of the gateway wing that knows every concrete class."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pwd
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from jupyter_qsec.adapters.catalogue import catalogue_of
+from jupyter_qsec.adapters.clock import SystemClock
+from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
+from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
+from jupyter_qsec.adapters.keys.signing import NoteSigner
+from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
+from jupyter_qsec.adapters.privatefiles import ensure_private_directory
+from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
+from jupyter_qsec.adapters.results import FileResultStore
+from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
+from jupyter_qsec.application.leasing import Leasing
+from jupyter_qsec.application.objects import Objects
+from jupyter_qsec.application.ports import (
+    Catalogue,
+    Clock,
+    Devices,
+    ExecutionLimits,
+    Executor,
+    Policy,
+    ResultStore,
+    Store,
+)
+from jupyter_qsec.application.recording import Recorder
+from jupyter_qsec.application.submission import Submissions
+from jupyter_qsec.application.taskbook import TaskBook
+from jupyter_qsec.application.tasks import Tasks
+from jupyter_qsec.domain.audit import AuditEvent
+from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.domain.principal import Principal, Role
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0
+_FLUSH_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """How one gateway is set up."""
+
+    home: Path
+    """The state directory: exists, mode 0700, checked."""
+    keystore: KeyStoreChoice = "auto"
+    workers: int = 0
+    """Simulator processes; 0: as many as there are CPUs, 4 at most."""
+    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
+    hold: float = HOLD_SECONDS
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+@dataclass
+class Gateway:
+    """Everything that the HTTP layer serves."""
+
+    home: Path
+    instance: str
+    """Random, new at every start."""
+    started_at: datetime
+    operator: Principal
+    """The operating-system account, whom the control token stands for."""
+    keystore: str
+    """Where root keys lie, in words."""
+    clock: Clock
+    catalogue: Catalogue
+    policy: Policy
+    store: Store
+    results: ResultStore
+    devices: Devices
+    limits: ExecutionLimits
+    executor: Executor
+    recorder: Recorder
+    leasing: Leasing
+    dispatcher: Dispatcher
+    submissions: Submissions
+    tasks: Tasks
+    objects: Objects
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    _checkpoint_size: int = 0
+    _housekeeping: Sequence[asyncio.Task[None]] = ()
+
+    async def start(self) -> None:
+        """Open the store, take up what an earlier gateway left, begin the housekeeping."""
+        await self.store.open()
+        await self.store.record([self._own_event("gateway.started")])
+        await self.dispatcher.start()
+        loop = asyncio.get_running_loop()
+        self._housekeeping = (
+            loop.create_task(self._every(self.checkpoint_seconds, self.publish_checkpoint), name="checkpoints"),
+            loop.create_task(self._every(_FLUSH_SECONDS, self.recorder.flush), name="refusal counts"),
+        )
+
+    async def close(self) -> None:
+        """Stop dispatching, publish the log's head, close the store."""
+        for task in self._housekeeping:
+            task.cancel()
+        await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        await self.dispatcher.close()
+        try:
+            await self.recorder.close()
+            await self.store.record([self._own_event("gateway.stopped")])
+            await self.publish_checkpoint()
+        except QsecError as error:
+            _log.error("the end could not be recorded: %s", error.message)
+        await self.store.close()
+
+    async def publish_checkpoint(self) -> None:
+        """Sign and publish the head when the log has grown since the last time."""
+        size = await self.store.audit_size()
+        if size != self._checkpoint_size:
+            self._checkpoint_size = (await self.store.checkpoint()).size
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await action()
+            except QsecError as error:
+                _log.error("housekeeping: %s", error.message)
+
+    def _own_event(self, kind: str) -> AuditEvent:
+        return AuditEvent(
+            kind, self.clock.now(), principal=self.operator.id, subject=self.instance, outcome="completed"
+        )
+
+
+def operating_system_principal() -> Principal:
+    """The account that runs the gateway: identity on one machine (requirement A1). Environment variables such as
+    `USER` are not believed."""
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        name = f"uid-{os.geteuid()}"
+    return Principal(f"os:{name}", name, roles=frozenset({Role.DEVELOPER, Role.WORKSPACE_ADMIN, Role.AUDITOR}))
+
+
+async def build(config: GatewayConfig) -> Gateway:
+    """All parts of a gateway, wired but not started.
+
+    `InvalidRequestError` names a wrong file and line, `StateDirectoryError` what is wrong with the state directory."""
+    home = config.home
+    clock = SystemClock()
+    catalogue = catalogue_of(home)
+    policy = CedarPolicy(policies_in(home / "policies"))
+    keys = open_key_store(config.keystore, home)
+    for name in ("results", "checkpoints"):
+        ensure_private_directory(home / name)
+    store = SqlStore(
+        home / "state.db",
+        signer=NoteSigner.from_key_store(keys),
+        clock=clock,
+        checkpoint_dir=home / "checkpoints",
+    )
+    results = FileResultStore(home / "results")
+    devices = EmbeddedDevices(config.limits)
+    workers = config.workers or min(4, os.cpu_count() or 1)
+    executor = SimulatorExecutor(workers, config.limits)
+    recorder = Recorder(store, clock)
+    book = TaskBook(store)
+    dispatcher = Dispatcher(
+        store=store,
+        book=book,
+        executor=executor,
+        results=results,
+        devices=devices,
+        catalogue=catalogue,
+        clock=clock,
+        hold=config.hold,
+    )
+    objects = Objects(results, store, policy, clock)
+    return Gateway(
+        home=home,
+        instance=secrets.token_hex(16),
+        started_at=clock.now(),
+        operator=operating_system_principal(),
+        keystore=keys.description,
+        clock=clock,
+        catalogue=catalogue,
+        policy=policy,
+        store=store,
+        results=results,
+        devices=devices,
+        limits=config.limits,
+        executor=executor,
+        recorder=recorder,
+        leasing=Leasing(store, catalogue, policy, clock, keys.key("leases")),
+        dispatcher=dispatcher,
+        submissions=Submissions(
+            store=store,
+            devices=devices,
+            policy=policy,
+            buckets=objects,
+            dispatcher=dispatcher,
+            recorder=recorder,
+            clock=clock,
+            limits=config.limits,
+        ),
+        tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
+        objects=objects,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )

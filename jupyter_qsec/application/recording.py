@@ -85,6 +85,10 @@ class Recorder:
         )
         await self._write((kind, caller.lease.id, error.code), event)
 
+    async def noted(self, event: AuditEvent, key: tuple[str, ...]) -> None:
+        """Record an event that may come often, such as a read of the log: once for each key and window, then counts."""
+        await self._write(("noted", *key), event)
+
     async def flush(self) -> None:
         """Write the counts of a window that has passed; called now and then, and at the end with `close`."""
         async with self._lock:

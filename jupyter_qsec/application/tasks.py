@@ -91,6 +91,10 @@ class Tasks:
 
         return await self._change_tags(caller, task, step, "task.untagged", sorted(keys))
 
+    def live(self) -> Sequence[QuantumTask]:
+        """Every task that has not ended, for counting; callers choose what may be told of them."""
+        return self._book.live()
+
     def waiting(self, task: QuantumTask) -> Sequence[WaitReason]:
         """Why a task does not run yet; empty when it does, or has ended."""
         return self._dispatcher.turns.reasons(task)

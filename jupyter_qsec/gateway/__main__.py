@@ -1,0 +1,70 @@
+"""`python -m jupyter_qsec.gateway`: `serve` runs a gateway, `audit-export` writes the audit log as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code; argparse itself ends with 2 on wrong use."""
+    options = _parser().parse_args(arguments)
+    home = Path(options.home).expanduser().absolute()
+    if options.command == "audit-export":
+        from jupyter_qsec.gateway import auditexport  # here: an export needs neither simulator nor web server
+
+        return auditexport.run(home)
+    from jupyter_qsec.gateway.process import ServeOptions, serve
+
+    return serve(
+        ServeOptions(
+            home=home,
+            listen_fd=options.fd,
+            port=options.port,
+            keystore=options.keystore,
+            parent_fd=options.parent_fd,
+            workers=options.workers,
+        )
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jupyter_qsec.gateway", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("serve", help="run a gateway on loopback", allow_abbrev=False)
+    run.add_argument("--home", required=True, help="the state directory")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--fd", type=_descriptor, help="an inherited socket that listens on 127.0.0.1")
+    where.add_argument(
+        "--port", type=_port, help="the port to bind; by default the one of the last start, or a free one"
+    )
+    run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
+    run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
+    run.add_argument("--workers", type=_workers, default=0, help="simulator processes; 0 chooses by the machine")
+    export = commands.add_parser("audit-export", help="write the audit log as JSON lines", allow_abbrev=False)
+    export.add_argument("--home", required=True, help="the state directory")
+    return parser
+
+
+def _descriptor(text: str) -> int:
+    return _number(text, 0, 1 << 20)
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535)
+
+
+def _workers(text: str) -> int:
+    return _number(text, 0, 64)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

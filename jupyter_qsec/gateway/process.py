@@ -1,0 +1,207 @@
+"""The gateway as a process: sockets, signals, log, start and end. Exit codes are those of `docs/interfaces.md`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Literal
+
+from tornado.httpserver import HTTPServer
+
+from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private
+from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
+from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, StateDirectoryError
+from jupyter_qsec.gateway import control
+from jupyter_qsec.gateway.app import make_app, make_server
+from jupyter_qsec.gateway.confidential import keep_confidential
+from jupyter_qsec.gateway.control_shapes import moment
+from jupyter_qsec.gateway.statedir import StateDirectory
+
+_log = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_USE, EXIT_STATE, EXIT_PORT, EXIT_KEYS = 0, 2, 3, 4, 5
+LOOPBACK = "127.0.0.1"
+_LOG_BYTES = 5 << 20
+_LOG_FILES = 3
+_BACKLOG = 512
+_GRACE_SECONDS = 3.0
+
+
+class PortTakenError(QsecError):
+    """Another program listens on the port."""
+
+    code = "port-taken"
+
+
+class KeyStoreError(QsecError):
+    """The key store cannot be used."""
+
+    code = "key-store"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    home: Path
+    listen_fd: int | None = None
+    """An inherited listening socket; otherwise `port`, the saved port, or any free one is bound."""
+    port: int | None = None
+    keystore: Literal["auto", "keyring", "file"] = "auto"
+    parent_fd: int | None = None
+    """A pipe whose other end the starter holds: the gateway ends when it closes."""
+    workers: int = 0
+
+
+def serve(options: ServeOptions) -> int:
+    """Run a gateway until it is asked to end; returns the exit code. Errors are one line on standard error."""
+    keep_confidential()
+    os.umask(0o077)
+    try:
+        state = StateDirectory(options.home)
+        try:
+            _log_to(options.home)
+            asyncio.run(_serve(options, state))
+        finally:
+            state.close()
+    except PortTakenError as error:
+        return _fail(EXIT_PORT, error)
+    except KeyStoreError as error:
+        return _fail(EXIT_KEYS, error)
+    except StateDirectoryError as error:
+        return _fail(EXIT_STATE, error)
+    except QsecError as error:
+        return _fail(EXIT_USE, error)
+    except OSError as error:
+        return _fail(EXIT_STATE, StateDirectoryError(f"The gateway cannot use its state directory: {error.strerror}."))
+    return EXIT_OK
+
+
+def _fail(code: int, error: QsecError) -> int:
+    print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - a command's one line for its user
+    return code
+
+
+async def _serve(options: ServeOptions, state: StateDirectory) -> None:
+    listener = _listener(options, state)
+    port = int(listener.getsockname()[1])
+    gateway = await _build(options)
+    token = state.control_token()
+    ended = _end_signals(options.parent_fd)
+    await gateway.start()
+    try:
+        server = make_server(make_app(gateway, control.routes(gateway, token)))
+        server.add_sockets([listener])
+        state.save_port(port)
+        state.announce(port, gateway.instance, moment(gateway.started_at) or "")
+        print(json.dumps({"event": "ready", "port": port}), flush=True)  # noqa: T201 - the starter waits for this line
+        _log.info("serving on %s:%d", LOOPBACK, port)
+        await ended.wait()
+        _log.info("ending")
+        await _stop(server)
+    finally:
+        await gateway.close()
+
+
+async def _build(options: ServeOptions) -> Gateway:
+    config = GatewayConfig(home=options.home, keystore=options.keystore, workers=options.workers)
+    try:
+        return await build(config)
+    except StateDirectoryError as error:
+        if "key" in error.message.lower():
+            raise KeyStoreError(error.message, remedy=error.remedy) from error
+        raise
+
+
+async def _stop(server: HTTPServer) -> None:
+    """Take no new connections, let answers go out."""
+    server.stop()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(server.close_all_connections(), _GRACE_SECONDS)
+
+
+def _listener(options: ServeOptions, state: StateDirectory) -> socket.socket:
+    """The listening socket, on loopback and nowhere else."""
+    if options.listen_fd is not None:
+        return _inherited(options.listen_fd)
+    saved = state.saved_port()
+    port = options.port if options.port is not None else saved or 0
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortTakenError(
+                f"Port {port} is taken by another program.", remedy="End that program, or choose another with --port."
+            ) from None
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise InvalidRequestError(f"--fd {descriptor} is not a socket.") from error
+    name = listener.getsockname()
+    local = listener.family == socket.AF_INET and name[0] == LOOPBACK
+    if not local or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listener.detach()  # it is the starter's: leave it open
+        raise InvalidRequestError(f"--fd {descriptor} is not a socket that listens on {LOOPBACK}.")
+    listener.setblocking(False)
+    return listener
+
+
+def _end_signals(parent_fd: int | None) -> asyncio.Event:
+    """An event that SIGTERM, SIGINT and the end of the parent's pipe set."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    if parent_fd is not None:
+        try:
+            os.set_blocking(parent_fd, False)
+        except OSError as error:
+            raise InvalidRequestError(f"--parent-fd {parent_fd} is not an open pipe.") from error
+
+        def readable() -> None:
+            with suppress(BlockingIOError):
+                if not os.read(parent_fd, 4096):
+                    loop.remove_reader(parent_fd)
+                    ended.set()
+
+        loop.add_reader(parent_fd, readable)
+    return ended
+
+
+class _PrivateRotatingFileHandler(RotatingFileHandler):
+    """A rotating log whose every file has mode 0600, whatever the umask."""
+
+    def _open(self):  # type: ignore[no-untyped-def]  # the base class's type is private to the standard library's stubs
+        descriptor = open_private(Path(self.baseFilename), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return os.fdopen(descriptor, self.mode, encoding="utf-8")
+
+
+def _log_to(home: Path) -> None:
+    """Log to `logs/gateway.log`, errors to standard error too. HTTP access is not logged: URLs may carry names."""
+    ensure_private_directory(home / "logs")
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    file = _PrivateRotatingFileHandler(home / "logs" / "gateway.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
+    file.setFormatter(formatter)
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.ERROR)
+    errors.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[file, errors], force=True)
+    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
