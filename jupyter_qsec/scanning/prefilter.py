@@ -1,0 +1,110 @@
+"""Two stages on bytes: one pass for the triggers of all rules, then only a trigger's own rules, anchored at it.
+
+Texts become bytes one to one: characters outside Latin-1 turn into `?`, so offsets need no translation and the bulk of
+a scan costs one pass of google-re2 over flat memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import re2
+import regex
+
+from jupyter_qsec.scanning.rules import Rule, Shape
+
+_MAX_MEMORY = 64 << 20
+
+
+def _options(**settings: Any) -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = _MAX_MEMORY
+    for name, value in settings.items():
+        setattr(options, name, value)
+    return options
+
+
+def flat(text: str) -> bytes:
+    """One byte a character."""
+    return text.encode("latin-1", "replace")
+
+
+class CompiledRule:
+    """A rule with its expressions: `full` for bulk work, `prefix` to tell whether a text may become a match."""
+
+    __slots__ = ("full", "growing", "not_after", "not_before", "open", "prefix", "priority", "rule")
+
+    def __init__(self, rule: Rule, priority: int) -> None:
+        self.rule = rule
+        self.priority = priority
+        self.full = re2.compile(f"(?:{rule.lead})({rule.body})(?:{rule.tail})".encode("latin-1"), _options())
+        # The empty first group marks where the secret begins, also in a match that is only partial.
+        self.prefix = regex.compile(f"(?:{rule.lead})()({rule.body})(?:{rule.tail})")
+        self.open = bool(rule.grows or rule.not_before)
+        self.growing = re2.compile(f"[{rule.grows}]*".encode("latin-1"), _options()) if rule.grows else None
+        self.not_after = _class_of(rule.not_after)
+        self.not_before = _class_of(rule.not_before)
+
+    def barred_after(self, before: bytes) -> bool:
+        """Whether the trigger cannot count behind these two characters. The letter of an escape (`\\n`) is none."""
+        return bool(self.not_after and before) and before[-1] in self.not_after and before[:-1] != b"\\"
+
+
+class CompiledShape:
+    """A shape, searched by the common pass and delimited here."""
+
+    __slots__ = ("full", "not_before", "prefix", "priority", "shape")
+
+    def __init__(self, shape: Shape, priority: int) -> None:
+        self.shape = shape
+        self.priority = priority
+        self.full = re2.compile(shape.body.encode("latin-1"), _options())
+        self.prefix = regex.compile(shape.body)
+        self.not_before = _class_of(shape.not_before)
+
+
+def _class_of(body: str) -> frozenset[int]:
+    if not body:
+        return frozenset()
+    one = re2.compile(f"[{body}]".encode("latin-1"), _options())
+    return frozenset(code for code in range(256) if one.fullmatch(bytes([code])))
+
+
+class Prefilter:
+    """The first stage over a fixed set of triggers. Immutable."""
+
+    def __init__(self, rules: Sequence[CompiledRule], extra: Sequence[str], shapes: Sequence[CompiledShape]) -> None:
+        literals = sorted({t for compiled in rules for t in compiled.rule.triggers} | set(extra))
+        pattern = "|".join(re2.escape(literal) for literal in literals)
+        self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
+        self._rules = {
+            literal.encode("latin-1"): tuple(
+                compiled for compiled in rules if any(literal.startswith(t) for t in compiled.rule.triggers)
+            )
+            for literal in literals
+        }
+        either = "|".join(shape.shape.body for shape in shapes)
+        self._shapes = re2.compile(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
+
+    def hits(self, data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, tuple[CompiledRule, ...]]]:
+        """(position, trigger in lower case, its rules), also for triggers that overlap."""
+        position = start
+        while (found := self._search.search(data, position)) is not None:
+            begin, end = found.span()
+            trigger = data[begin:end].lower()
+            yield begin, trigger, self._rules[trigger]
+            position = begin + 1
+
+    def touches(self, data: bytes) -> bool:
+        """Whether any trigger occurs."""
+        return self._search.search(data) is not None
+
+    def shape_hits(self, data: bytes) -> Iterator[int]:
+        """Positions where some shape begins."""
+        position = 0
+        while self._shapes is not None and (found := self._shapes.search(data, position)) is not None:
+            position = found.start(1)
+            yield position
+            position += 1

@@ -1,0 +1,167 @@
+"""Redaction of a text that arrives in pieces.
+
+Only a suffix that could still become a secret is held back, at most 256 characters for at most 150 ms. What was
+released stays in memory as context, so a secret that is recognised late loses at least its rest. A secret without a fixed length
+is swallowed until a character that cannot belong to it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jupyter_qsec.scanning import pem
+from jupyter_qsec.scanning.finding import Match, marker
+from jupyter_qsec.scanning.holding import hold_from
+from jupyter_qsec.scanning.scanner import Hit, Redaction, Scanner, bare
+
+MAX_HELD = 256
+"""Characters."""
+MAX_SECONDS = 0.150
+_CONTEXT = 256
+_MAX_CONTEXT = 1024
+_MAX_REMEMBERED = 65_536
+_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/=.")
+
+
+@dataclass(slots=True)
+class _Swallowing:
+    """A secret whose marker is out and whose end has not come yet."""
+
+    kind: str
+    start: int
+    """In the whole stream."""
+    seen: str
+    goes_on: re.Pattern[str] | None
+    """None: armour, which ends with its END line."""
+
+
+class StreamRedactor:
+    """Redacts one text stream. Not thread-safe: one for each stream of each parent message.
+
+    The matches and secrets of a returned `Redaction` are those that were completed by it; their offsets count from the
+    beginning of the stream.
+    """
+
+    def __init__(self, scanner: Scanner, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._scanner = scanner
+        self._clock = clock
+        self._buffer = ""
+        self._base = 0  # offset of the buffer in the stream
+        self._out = 0  # index in the buffer up to which everything went out, as it is or as a marker
+        self._swallowing: _Swallowing | None = None
+        self._deadline: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When held text must go out, in the clock's seconds; None: nothing is held."""
+        return self._deadline
+
+    def pending(self) -> bool:
+        """Whether text is held."""
+        return self._out < len(self._buffer)
+
+    def feed(self, text: str) -> Redaction:
+        """Take a piece; give what may go out now."""
+        return self._advance(text, final=False)
+
+    def flush(self) -> Redaction:
+        """Give everything that is held, redacted. To be called before any other message of the same parent."""
+        return self._advance("", final=True)
+
+    def release_due(self) -> Redaction:
+        """Give what is held if its time is over, else nothing."""
+        if self._deadline is None or self._clock() < self._deadline:
+            return Redaction("")
+        return self.flush()
+
+    def _advance(self, text: str, *, final: bool) -> Redaction:
+        done: list[tuple[Match, str]] = []
+        text = self._swallow(text, done)
+        if not text and not self.pending():
+            return _redaction("", done)
+        self._buffer += text
+        hits = [hit for hit in self._scanner.hits(self._buffer) if hit.end > self._out]
+        hold = len(self._buffer) if final else self._hold(hits)
+        return _redaction(self._emit(hits, hold, done), done)
+
+    def _swallow(self, text: str, done: list[tuple[Match, str]]) -> str:
+        """Drop what still belongs to the secret that is being swallowed; give the rest."""
+        state = self._swallowing
+        if state is None or not text:
+            return text
+        if state.goes_on is None:
+            carry = state.seen[-pem.CARRY :]
+            end = pem.end_of_key(carry + text)
+            size = len(text) if end is None else max(0, end - len(carry))
+            over = end is not None
+        else:
+            match = state.goes_on.match(text)
+            size = match.end() if match else 0
+            over = size < len(text)
+        state.seen = (state.seen + text[:size])[-_MAX_REMEMBERED:]
+        self._base += size
+        if over:
+            done.append((Match(state.kind, state.start, self._base), bare(state.kind, state.seen)))
+            self._swallowing = None
+        return text[size:]
+
+    def _hold(self, hits: list[Hit]) -> int:
+        size = len(self._buffer)
+        hold = max(self._out, hold_from(self._scanner, self._buffer))
+        for hit in hits:
+            if (hit.end == size and hit.open) or hit.start < hold < hit.end:
+                hold = min(hold, max(self._out, hit.start))
+        if size - hold <= MAX_HELD:
+            return hold
+        if any(hit.end == size and max(hit.start, self._out) <= hold for hit in hits):
+            return size  # already a secret, and too long to wait for its end
+        hold = size - MAX_HELD
+        return next((hit.start for hit in hits if hit.start < hold < hit.end and hit.start >= self._out), hold)
+
+    def _emit(self, hits: list[Hit], hold: int, done: list[tuple[Match, str]]) -> str:
+        buffer, parts, at = self._buffer, [], self._out
+        for hit in hits:
+            if hit.start >= hold:
+                break
+            start = max(hit.start, self._out)
+            parts += [buffer[at:start], marker(hit.kind)]
+            at = hit.end
+            if hit.end == len(buffer) and hit.grows:
+                goes_on = None if hit.grows == pem.KIND else re.compile(f"[{hit.grows}]*")
+                self._swallowing = _Swallowing(hit.kind, self._base + hit.start, buffer[hit.start :], goes_on)
+            else:
+                done.append(
+                    (
+                        Match(hit.kind, self._base + hit.start, self._base + hit.end),
+                        bare(hit.kind, buffer[hit.start : hit.end]),
+                    )
+                )
+        if at < hold:
+            parts.append(buffer[at:hold])
+        self._settle(max(at, hold))
+        return "".join(parts)
+
+    def _settle(self, out: int) -> None:
+        """Remember what went out as context, forget what is too old, and set the deadline."""
+        advanced = out > self._out
+        cut = len(self._buffer) if self._swallowing is not None else self._context_start(out)
+        self._buffer = self._buffer[cut:]
+        self._base += cut
+        self._out = out - cut
+        if not self.pending():
+            self._deadline = None
+        elif advanced or self._deadline is None:
+            self._deadline = self._clock() + MAX_SECONDS
+
+    def _context_start(self, out: int) -> int:
+        cut = max(0, out - _CONTEXT)
+        while cut > 0 and out - cut < _MAX_CONTEXT and self._buffer[cut - 1] in _TOKEN:
+            cut -= 1
+        return cut
+
+
+def _redaction(text: str, done: list[tuple[Match, str]]) -> Redaction:
+    return Redaction(text, tuple(match for match, _ in done), tuple((match.kind, secret) for match, secret in done))
