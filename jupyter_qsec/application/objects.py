@@ -10,9 +10,10 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 
-from jupyter_qsec.application.callers import Caller, access, caller_event, require
+from jupyter_qsec.application.callers import Caller, Fact, access, caller_event, require
 from jupyter_qsec.application.ports import Clock, Policy, ResultStore, Store, StoredObject
 from jupyter_qsec.domain.access import Action, Permit
+from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, NotFoundError, QsecError, TooLargeError
 
 MAX_KEY_BYTES = 1024
@@ -21,7 +22,7 @@ MAX_LISTED = 1000
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _CREATED = ".buckets"
-"""Holds one empty object for each bucket that was created by name. Clients cannot address it: names have no leading dot."""
+"""Holds an empty object for each bucket created by name; no client can address a name with a leading dot."""
 
 
 class NoSuchBucketError(NotFoundError):
@@ -89,11 +90,16 @@ class Objects:
         self._require(caller, Action.RESULT_READ)
         await self._find(caller, bucket)
 
+    async def require_writable(self, caller: Caller, bucket: str) -> None:
+        """`NoSuchBucketError` unless the tenant has it, `DeniedError` unless the caller may write."""
+        self._require(caller, Action.OBJECT_WRITE)
+        await self._find(caller, bucket)
+
     async def get(self, caller: Caller, bucket: str, key: str) -> tuple[StoredObject, bytes]:
         """`NoSuchBucketError`, `NoSuchKeyError`."""
         permit = self._require(caller, Action.RESULT_READ)
         await self._find(caller, bucket)
-        _check_key(key)
+        check_key(key)
         if await self._results.head(caller.tenant.id, bucket, key) is None:
             raise NoSuchKeyError(key)
         found, _ = await asyncio.gather(
@@ -108,7 +114,7 @@ class Objects:
         """`NoSuchBucketError`, `NoSuchKeyError`."""
         self._require(caller, Action.RESULT_READ)
         await self._find(caller, bucket)
-        _check_key(key)
+        check_key(key)
         found = await self._results.head(caller.tenant.id, bucket, key)
         if found is None:
             raise NoSuchKeyError(key)
@@ -118,7 +124,7 @@ class Objects:
         """Store an object, replacing one of the same key. `NoSuchBucketError`, `TooLargeError`, `RecordingError`."""
         permit = self._require(caller, Action.OBJECT_WRITE)
         await self._find(caller, bucket)
-        _check_key(key)
+        check_key(key)
         if len(content) > MAX_OBJECT_BYTES:
             raise TooLargeError(f"An object may have at most {MAX_OBJECT_BYTES >> 20} MB.")
         if len(content_type) > 255 or not content_type.isprintable():
@@ -141,9 +147,10 @@ class Objects:
         permit = self._require(caller, Action.OBJECT_WRITE)
         await self._find(caller, bucket)
         for key in keys:
-            _check_key(key)
+            check_key(key)
+        events = [self._event(caller, "object.deleted", permit, f"{bucket}/{key}") for key in keys]
+        await self._store.record(events)
         for key in keys:
-            await self._record(caller, "object.deleted", permit, f"{bucket}/{key}")
             await self._results.delete(caller.tenant.id, bucket, key)
 
     async def list(
@@ -167,22 +174,28 @@ class Objects:
         kind: str,
         permit: Permit,
         subject: str,
-        details: Mapping[str, str | int | bool] | None = None,
+        details: Mapping[str, Fact] | None = None,
         *,
         outcome: str = "allowed",
     ) -> None:
-        event = caller_event(
-            caller,
-            kind,
-            self._clock.now(),
-            subject=f"s3://{subject}",
-            outcome=outcome,
-            rules=permit.rules,
-            details=details,
-        )
-        await self._store.record([event])
+        await self._store.record([self._event(caller, kind, permit, subject, details, outcome=outcome)])
+
+    def _event(
+        self,
+        caller: Caller,
+        kind: str,
+        permit: Permit,
+        subject: str,
+        details: Mapping[str, Fact] | None = None,
+        *,
+        outcome: str = "allowed",
+    ) -> AuditEvent:
+        now = self._clock.now()
+        about = f"s3://{subject}"
+        return caller_event(caller, kind, now, subject=about, outcome=outcome, rules=permit.rules, details=details)
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """`InvalidRequestError` unless it is a key."""
     if not key or len(key.encode("utf-8")) > MAX_KEY_BYTES:
         raise InvalidRequestError(f"A key has 1 to {MAX_KEY_BYTES} bytes.")
