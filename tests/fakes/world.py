@@ -1,0 +1,158 @@
+"""All use cases wired to fakes: what `bootstrap` does, with nothing outside the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
+from jupyter_qsec.adapters.policy import CedarPolicy
+from jupyter_qsec.application.callers import Caller
+from jupyter_qsec.application.dispatch import Dispatcher
+from jupyter_qsec.application.leasing import LeaseRequest, Leasing
+from jupyter_qsec.application.objects import Objects
+from jupyter_qsec.application.ports import ExecutionLimits, Policy
+from jupyter_qsec.application.recording import Recorder
+from jupyter_qsec.application.submission import SubmissionRequest, Submissions
+from jupyter_qsec.application.taskbook import TaskBook
+from jupyter_qsec.application.tasks import Tasks
+from jupyter_qsec.domain.principal import Principal, Role
+from jupyter_qsec.domain.task import QuantumTask
+from tests.fakes.catalogue import FakeCatalogue
+from tests.fakes.clock import FakeClock
+from tests.fakes.executor import FakeExecutor
+from tests.fakes.results import FakeResults
+from tests.fakes.store import FakeStore
+
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
+ADA = Principal("os:ada", "ada", roles=frozenset({Role.DEVELOPER, Role.WORKSPACE_ADMIN, Role.AUDITOR}))
+BELL_SOURCE = (
+    "OPENQASM 3.0;\nqubit[2] q;\nbit[2] b;\nh q[0];\ncnot q[0], q[1];\nb[0] = measure q[0];\nb[1] = measure q[1];\n"
+)
+
+
+def openqasm(source: str) -> str:
+    """The action that CreateQuantumTask carries for a program."""
+    header = {"name": "braket.ir.openqasm.program", "version": "1"}
+    return json.dumps({"braketSchemaHeader": header, "source": source})
+
+
+BELL = openqasm(BELL_SOURCE)
+
+
+@dataclass
+class World:
+    """`World()` is a gateway of fakes; `restarted` is the next process on the same store and results."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    store: FakeStore = field(default_factory=FakeStore)
+    results: FakeResults = field(default_factory=FakeResults)
+    catalogue: FakeCatalogue = field(default_factory=FakeCatalogue)
+    executor: FakeExecutor = field(default_factory=FakeExecutor)
+    policy: Policy = field(default_factory=CedarPolicy)
+    key: bytes = b"k" * 32
+    hold: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.slept: list[float] = []
+        with suppress(StopIteration):
+            self.store.open().send(None)  # opening a store in memory waits for nothing
+        self.devices = EmbeddedDevices(ExecutionLimits())
+        self.recorder = Recorder(self.store, self.clock)
+        self.leasing = Leasing(self.store, self.catalogue, self.policy, self.clock, self.key)
+        self.book = TaskBook(self.store)
+        self.dispatcher = Dispatcher(
+            store=self.store,
+            book=self.book,
+            executor=self.executor,
+            results=self.results,
+            devices=self.devices,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            hold=self.hold,
+            sleep=self._sleep,
+        )
+        self.objects = Objects(self.results, self.store, self.policy, self.clock)
+        self.submissions = Submissions(
+            store=self.store,
+            devices=self.devices,
+            policy=self.policy,
+            buckets=self.objects,
+            dispatcher=self.dispatcher,
+            recorder=self.recorder,
+            clock=self.clock,
+            limits=ExecutionLimits(),
+        )
+        self.tasks = Tasks(
+            store=self.store,
+            book=self.book,
+            dispatcher=self.dispatcher,
+            policy=self.policy,
+            recorder=self.recorder,
+            clock=self.clock,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    async def started(self) -> World:
+        await self.store.open()
+        await self.dispatcher.start()
+        return self
+
+    async def restarted(self, executor: FakeExecutor | None = None) -> World:
+        """What comes after a `kill -9`: nothing of this process survives but what is stored."""
+        again = World(
+            clock=self.clock,
+            store=self.store,
+            results=self.results,
+            catalogue=self.catalogue,
+            executor=executor or FakeExecutor(),
+            policy=self.policy,
+            key=self.key,
+        )
+        return await again.started()
+
+    async def caller(self, tenant: str = "alpha", *, project: str = "", principal: Principal = ADA) -> Caller:
+        issued = await self.leasing.issue(principal, LeaseRequest(tenant=tenant, project=project))
+        return await self.leasing.caller(issued.lease.id, user_agent="BraketSdk/1.0", source="127.0.0.1")
+
+    async def submit(self, caller: Caller, **changes: Any) -> QuantumTask:
+        return await self.submissions.submit(caller, request_of(caller, **changes))
+
+    def kinds(self) -> list[str]:
+        """Kinds of all recorded events, in order."""
+        return [event.kind for event in self.store.events]
+
+    async def used(self, scope: str) -> dict[str, int]:
+        """What a scope has used today, by metric."""
+        window = self.clock.now().date().isoformat()
+        return {str(usage.metric): usage.used for usage in await self.store.usage([scope], window)}
+
+
+_counter = iter(range(1, 1_000_000_000))
+
+
+def request_of(caller: Caller, **changes: Any) -> SubmissionRequest:
+    """A Bell task on SV1 into the tenant's default bucket, with changes."""
+    request = SubmissionRequest(
+        device_arn=SV1,
+        shots=100,
+        action=BELL,
+        device_parameters="{}",
+        output_bucket=f"amazon-braket-us-east-1-{caller.tenant.account}",
+        output_prefix="tasks",
+        client_token=f"token-{next(_counter)}",
+    )
+    return replace(request, **changes)
+
+
+async def settled(world: World, *, turns: int = 200) -> None:
+    """Let everything that is due on the event loop happen."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

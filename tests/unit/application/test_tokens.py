@@ -1,0 +1,97 @@
+"""Synthetic credentials: what is derived, what is refused."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_qsec.application import tokens
+from jupyter_qsec.application.tokens import CredentialForge
+from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
+from tests.fakes.clock import FakeClock
+
+NOW = FakeClock().now()
+LEASE = "0123456789abcdef" * 2
+FORGE = CredentialForge(b"a" * 32)
+
+
+def test_credentials_look_like_those_of_a_session():
+    made = FORGE.issue(LEASE, NOW)
+    assert made.access_key_id.startswith("ASIA") and len(made.access_key_id) == 20
+    assert len(made.secret_access_key) == 40
+    assert made.expires_at == NOW + timedelta(minutes=60)
+
+
+def test_a_token_opens_to_the_same_secret_until_it_expires():
+    made = FORGE.issue(LEASE, NOW)
+    opened = FORGE.open(made.access_key_id, made.session_token, NOW + timedelta(minutes=59))
+    assert (opened.lease_id, opened.secret_access_key) == (LEASE, made.secret_access_key)
+    with pytest.raises(ExpiredSignatureError):
+        FORGE.open(made.access_key_id, made.session_token, NOW + timedelta(minutes=60))
+
+
+def test_no_two_credentials_share_a_secret():
+    made = [FORGE.issue(LEASE, NOW) for _ in range(50)]
+    assert len({credential.secret_access_key for credential in made}) == 50
+
+
+def test_another_key_opens_nothing():
+    made = FORGE.issue(LEASE, NOW)
+    with pytest.raises(SignatureError):
+        CredentialForge(b"b" * 32).open(made.access_key_id, made.session_token, NOW)
+
+
+def test_a_token_goes_with_its_own_access_key_only():
+    first, second = FORGE.issue(LEASE, NOW), FORGE.issue(LEASE, NOW)
+    with pytest.raises(SignatureError):
+        FORGE.open(first.access_key_id, second.session_token, NOW)
+
+
+@given(position=st.integers(0, 93), bit=st.integers(0, 5))
+def test_every_flipped_bit_is_noticed(position, bit):
+    made = FORGE.issue(LEASE, NOW)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    char = made.session_token[position]
+    changed = alphabet[alphabet.index(char) ^ (1 << bit)] if char in alphabet else "x"
+    token = made.session_token[:position] + changed + made.session_token[position + 1 :]
+    with pytest.raises(SignatureError):
+        FORGE.open(made.access_key_id, token, NOW)
+
+
+def test_a_later_expiry_cannot_be_written_into_a_token():
+    made = FORGE.issue(LEASE, NOW)
+    raw = bytearray(base64.urlsafe_b64decode(made.session_token.removeprefix("qsec1.")))
+    raw[26:34] = int((NOW + timedelta(days=365)).timestamp()).to_bytes(8, "big")
+    forged = "qsec1." + base64.urlsafe_b64encode(raw).decode()
+    with pytest.raises(SignatureError):
+        FORGE.open(made.access_key_id, forged, NOW)
+
+
+@given(st.text(max_size=120), st.text(max_size=30))
+def test_anything_else_is_refused_as_a_domain_error(token, access_key):
+    with pytest.raises(SignatureError):
+        FORGE.open(access_key, token, NOW)
+    with pytest.raises(SignatureError):
+        FORGE.open("ASIA" + "A" * 16, "qsec1." + token[:88].ljust(88, "A"), NOW)
+
+
+def test_secrets_do_not_show_in_representations():
+    made = FORGE.issue(LEASE, NOW)
+    opened = FORGE.open(made.access_key_id, made.session_token, NOW)
+    assert made.secret_access_key not in repr(made) + repr(opened)
+    assert made.session_token not in repr(made) + repr(opened)
+
+
+@given(st.text(max_size=100))
+def test_bearer_tokens_name_their_lease_or_nothing(text):
+    assert tokens.lease_of_bearer(text) == ""
+    assert tokens.lease_of_bearer(tokens.new_bearer(LEASE)) == LEASE
+
+
+def test_a_short_key_is_refused():
+    with pytest.raises(ValueError, match="32"):
+        CredentialForge(b"short")
