@@ -1,4 +1,4 @@
-"""The state directory as the running gateway holds it: checked, locked, with port, token and whereabouts of the gateway.
+"""The state directory as the running gateway holds it: checked, locked, with port, token and announcement.
 
 Layout and modes are those of `docs/interfaces.md`. The notebook wing may create port and token at the same moment; both
 sides make files that appear whole and never replace one that is there.
