@@ -1,0 +1,34 @@
+"""Puts the relay's parts together. Importing this imports the scanner, which takes longer than everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jupyter_qsec.kernels.relay.config import RelayConfig
+from jupyter_qsec.kernels.relay.hygiene import LiveToken, Reporter
+from jupyter_qsec.kernels.relay.incoming import Incoming
+from jupyter_qsec.kernels.relay.outgoing import Outgoing
+from jupyter_qsec.kernels.relay.sockets import Sockets
+from jupyter_qsec.kernels.relay.switchboard import Switchboard
+from jupyter_qsec.kernels.relay.wire import Json
+from jupyter_qsec.scanning.finding import Fingerprinter
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.policy import SourcePolicy
+from jupyter_qsec.scanning.scanner import Scanner
+
+
+def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]) -> Switchboard:
+    """A switchboard that is ready to run; the lease token is known as a live secret from the first message on."""
+    live = LiveSecrets()
+    token = LiveToken(config.token_file, live)
+    token.refresh(at_once=True)
+    scanner = Scanner.default(live=live)
+    reporter = Reporter(Fingerprinter(config.fingerprint_key), note)
+    return Switchboard(
+        config,
+        sockets,
+        Outgoing(scanner, reporter),
+        Incoming(scanner, SourcePolicy(), reporter, language=config.language),
+        token,
+        note,
+    )

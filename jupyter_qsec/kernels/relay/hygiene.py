@@ -1,0 +1,106 @@
+"""Finds and removes secrets for the relay: scanner, live secrets and reporting behind one face."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_qsec.kernels.relay.wire import Json
+from jupyter_qsec.scanning.finding import Fingerprinter, preview
+
+UNSCANNABLE = "[REDACTED:unscannable]"
+
+_REMEMBERED_REQUESTS = 2_048
+_REMEMBERED_FINDINGS = 4_096
+_MAX_TOKEN = 4_096
+
+
+class Reporter:
+    """Turns secrets that were met into findings, each once per cell and place."""
+
+    def __init__(self, fingerprinter: Fingerprinter, emit: Callable[[Json], None]) -> None:
+        self._fingerprinter = fingerprinter
+        self._emit = emit
+        self._cells: OrderedDict[str, str] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
+
+    def request(self, message_id: str, metadata: Json) -> None:
+        """Remember which cell a request belongs to; clients tell it in the metadata as `cellId`."""
+        cell = metadata.get("cellId")
+        self._cells[message_id] = cell[:256] if isinstance(cell, str) else ""
+        _bound(self._cells, _REMEMBERED_REQUESTS)
+
+    def found(self, secrets: Iterable[tuple[str, str, int]], *, place: str, action: str, message_id: str) -> None:
+        """Report `(kind, secret, line)` of one place of one request."""
+        findings = []
+        cell = self._cells.get(message_id, "")
+        for kind, secret, line in secrets:
+            fingerprint = self._fingerprinter.fingerprint(kind, secret)
+            identity = (cell or message_id, place, action, fingerprint)
+            if identity in self._seen:
+                continue
+            self._seen[identity] = None
+            _bound(self._seen, _REMEMBERED_FINDINGS)
+            findings.append(
+                {
+                    "found_at": datetime.now(UTC).isoformat(),
+                    "place": place,
+                    "line": line,
+                    "kind": kind,
+                    "preview": preview(secret),
+                    "fingerprint": fingerprint,
+                    "action": action,
+                    "cell_id": cell,
+                    "message_id": message_id,
+                }
+            )
+        if findings:
+            self._emit({"event": "findings", "findings": findings})
+
+
+class LiveToken:
+    """Keeps the lease token in the set of exactly known secrets while the provisioner replaces its file."""
+
+    def __init__(self, path: str, live: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._live = live
+        self._clock = clock
+        self._known: tuple[int, int, int] | None = None
+        self._looked = float("-inf")
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Re-read the file when it changed; looks at most every second unless `at_once`."""
+        now = self._clock()
+        if not self._path or (not at_once and now - self._looked < 1.0):
+            return
+        self._looked = now
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return
+        try:
+            status = os.fstat(descriptor)
+            identity = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if identity != self._known and stat.S_ISREG(status.st_mode):
+                token = os.read(descriptor, _MAX_TOKEN).decode("ascii", "ignore").strip()
+                if token:
+                    # The tokens before stay known: what was printed with them may be shown again.
+                    self._live.add(token, "lease-token")
+                self._known = identity
+        finally:
+            os.close(descriptor)
+
+
+def line_of(text: str, position: int) -> int:
+    """1-based line of a position."""
+    return text.count("\n", 0, position) + 1
+
+
+def _bound(table: OrderedDict[Any, Any], limit: int) -> None:
+    while len(table) > limit:
+        table.popitem(last=False)

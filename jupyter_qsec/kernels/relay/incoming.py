@@ -1,0 +1,215 @@
+"""Clients to kernel: what must not run is stopped here, before the kernel has seen it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from jupyter_qsec.kernels.relay.hygiene import Reporter, line_of
+from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object, new_header
+from jupyter_qsec.scanning.mimebundle import redact_json
+from jupyter_qsec.scanning.policy import SourcePolicy
+from jupyter_qsec.scanning.scanner import Scanner
+
+Way = Literal["kernel", "reply", "publish"]
+Step = tuple[Way, list[bytes], Json | bytes, bytes, Json | bytes, Json | bytes, list[bytes]]
+"""Where to, identities, header, parent, metadata, content, buffers."""
+
+_ABORT_WINDOW = 0.1
+"""Seconds after a stopped cell in which queued cells still count as queued behind it: clients send them in one burst,
+a person cannot start another cell that fast."""
+_REMEDY = "Nothing of this cell was run. Take the secret out of the notebook, for example into a file outside of it."
+
+
+class Incoming:
+    """The way in of one kernel."""
+
+    def __init__(
+        self,
+        scanner: Scanner,
+        policy: SourcePolicy,
+        reporter: Reporter,
+        *,
+        language: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scanner = scanner
+        self._policy = policy
+        self._reporter = reporter
+        self._python = language.lower().startswith("python")
+        self._clock = clock
+        self._running: set[str] = set()
+        self._waiting: deque[tuple[Envelope, Json, str]] = deque()
+        self._abort_until = float("-inf")
+        self._count = 0
+
+    def handle(self, channel: str, envelope: Envelope) -> list[Step]:
+        """What to do about a message of a client. `WireError` when it cannot be read."""
+        header = load_object(envelope.header)
+        kind, message_id = str(header.get("msg_type", "")), str(header.get("msg_id", ""))
+        if kind == "execute_request":
+            self._reporter.request(message_id, load_object(envelope.metadata))
+        refusal = self._refusal(kind, message_id, envelope)
+        if kind == "input_reply":
+            self._note_input(message_id, envelope)
+        if channel == "shell" and not self._python:
+            return self._in_turn(envelope, header, refusal)
+        if not refusal:
+            return [_forward(envelope)]
+        if kind == "execute_request" and self._python:
+            return [_forward(envelope, content=_raising(envelope.content, refusal))]
+        return self._refuse(envelope, header, refusal)
+
+    def replied(self, parent: bytes) -> list[Step]:
+        """The kernel answered a request: what waited behind it may go on."""
+        if self._python:
+            return []
+        try:
+            self._running.discard(str(load_object(parent).get("msg_id", "")))
+        except WireError:
+            return []
+        return self._go_on()
+
+    def counted(self, execution_count: object) -> None:
+        """The newest execution count that the kernel published."""
+        if isinstance(execution_count, int):
+            self._count = execution_count
+
+    # -- policy
+    def _refusal(self, kind: str, message_id: str, envelope: Envelope) -> str:
+        """Why a message must not reach the kernel; empty when it may."""
+        try:
+            content = load_object(envelope.content)
+            source = content.get("code") if kind == "execute_request" else None
+            secrets = self._in_source(source) if isinstance(source, str) else []
+            rest = {name: value for name, value in content.items() if name != "code"} if secrets else content
+            _, _, found = redact_json(rest, self._scanner)
+            secrets += [
+                (name, secret, 1) for name, secret in found if not isinstance(source, str) or secret not in source
+            ]
+            buffers = [
+                (match.kind, "", 1)
+                for buffer in envelope.buffers
+                for match in self._scanner.scan(buffer.decode("latin-1"))
+            ]
+        except Exception:  # noqa: BLE001 - what cannot be scanned must not run
+            if kind in ("execute_request", "comm_msg", "comm_open", "debug_request"):
+                return f"its source could not be scanned. {_REMEDY}"
+            return ""
+        blocked = [item for item in secrets + buffers if self._policy.blocks(item[0])]
+        if blocked:
+            self._reporter.found(blocked, place="source", action="blocked", message_id=message_id)
+        warned = [item for item in secrets if item not in blocked]
+        if warned and kind == "execute_request":
+            self._reporter.found(warned, place="source", action="warned", message_id=message_id)
+        if not blocked:
+            return ""
+        name, _, line = blocked[0]
+        return f"line {line}: {name.replace('-', ' ')} in the source. {_REMEDY}"
+
+    def _in_source(self, source: str) -> list[tuple[str, str, int]]:
+        return [
+            (match.kind, source[match.start : match.end], line_of(source, match.start))
+            for match in self._scanner.scan(source, allow=True)
+        ]
+
+    def _note_input(self, message_id: str, envelope: Envelope) -> None:
+        """A person typed a secret at a prompt: the kernel gets it, the finding says so."""
+        try:
+            _, _, found = redact_json(load_object(envelope.content), self._scanner)
+        except Exception:  # noqa: BLE001 - only a report depends on it
+            return
+        if found:
+            items = [(name, secret, 1) for name, secret in found]
+            self._reporter.found(items, place="input", action="reported", message_id=message_id)
+
+    # -- refusing without the kernel's help
+    def _in_turn(self, envelope: Envelope, header: Json, refusal: str) -> list[Step]:
+        """Keep the order of the shell channel: a stopped cell fails when its turn comes and takes the queue with it."""
+        self._waiting.append((envelope, header, refusal))
+        return self._go_on()
+
+    def _go_on(self) -> list[Step]:
+        steps: list[Step] = []
+        while self._waiting:
+            envelope, header, refusal = self._waiting[0]
+            kind = str(header.get("msg_type", ""))
+            if refusal:
+                if self._running:
+                    break
+                steps += self._refuse(envelope, header, refusal)
+                if kind == "execute_request":
+                    self._abort_until = self._clock() + _ABORT_WINDOW
+            elif kind == "execute_request" and self._clock() < self._abort_until:
+                steps += self._abort(envelope, header)
+            else:
+                if kind.endswith("_request"):
+                    self._running.add(str(header.get("msg_id", "")))
+                steps.append(_forward(envelope))
+            self._waiting.popleft()
+        return steps
+
+    def _refuse(self, envelope: Envelope, header: Json, refusal: str) -> list[Step]:
+        kind = str(header.get("msg_type", ""))
+        error: Json = {"ename": "CellBlocked", "evalue": refusal, "traceback": [f"CellBlocked: {refusal}"]}
+        if kind == "execute_request":
+            silent = bool(load_object(envelope.content).get("silent", False))
+            published: list[tuple[str, Json]] = [] if silent else [("error", error)]
+            reply = {"status": "error", "execution_count": self._count, "payload": [], "user_expressions": {}} | error
+            return self._answer(envelope, header, published, reply)
+        if not kind.endswith("_request"):
+            return self._answer(envelope, header, [("error", error)], None)
+        return self._answer(envelope, header, [], _EMPTY_REPLIES.get(kind, {"status": "error"} | error))
+
+    def _abort(self, envelope: Envelope, header: Json) -> list[Step]:
+        reply: Json = {"status": "aborted", "execution_count": self._count, "payload": [], "user_expressions": {}}
+        return self._answer(envelope, header, [], reply)
+
+    def _answer(
+        self, envelope: Envelope, header: Json, published: Iterable[tuple[str, Json]], reply: Json | None
+    ) -> list[Step]:
+        """What a kernel would send about a request: busy, what is published, the reply, idle."""
+        session = str(header.get("session", ""))
+        messages = [("status", {"execution_state": "busy"}), *published]
+        steps = [self._published(envelope, session, kind, content) for kind, content in messages]
+        if reply is not None:
+            kind = str(header["msg_type"]).removesuffix("_request") + "_reply"
+            steps.append(("reply", envelope.identities, new_header(kind, session), envelope.header, b"{}", reply, []))
+        steps.append(self._published(envelope, session, "status", {"execution_state": "idle"}))
+        return steps
+
+    @staticmethod
+    def _published(envelope: Envelope, session: str, kind: str, content: Json) -> Step:
+        return ("publish", [f"qsec.{kind}".encode()], new_header(kind, session), envelope.header, b"{}", content, [])
+
+
+_EMPTY_REPLIES: dict[str, Json] = {
+    "complete_request": {"status": "ok", "matches": [], "cursor_start": 0, "cursor_end": 0, "metadata": {}},
+    "inspect_request": {"status": "ok", "found": False, "data": {}, "metadata": {}},
+    "is_complete_request": {"status": "unknown"},
+    "debug_request": {"success": False, "message": "CellBlocked", "type": "response", "body": {}},
+}
+
+
+def _forward(envelope: Envelope, content: bytes | None = None) -> Step:
+    return (
+        "kernel",
+        envelope.identities,
+        envelope.header,
+        envelope.parent,
+        envelope.metadata,
+        envelope.content if content is None else content,
+        envelope.buffers,
+    )
+
+
+def _raising(content: bytes, refusal: str) -> bytes:
+    """The request with code that raises one clear error in IPython: order, abort of queued cells and echo stay right.
+
+    One statement that leaves no name behind; `_render_traceback_` is IPython's hook for errors that explain themselves.
+    """
+    line = f"CellBlocked: {refusal}"
+    code = f"raise type('CellBlocked', (Exception,), {{'_render_traceback_': lambda self: [{line!r}]}})({refusal!r})"
+    return dump_object({**load_object(content), "code": code, "user_expressions": {}})

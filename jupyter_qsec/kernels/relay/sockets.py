@@ -1,0 +1,62 @@
+"""The ten sockets of a relay."""
+
+from __future__ import annotations
+
+import zmq
+
+from jupyter_qsec.kernels.relay.config import Endpoint
+
+REQUEST_CHANNELS = ("control", "shell", "stdin")
+_IDENTITY = b"qsec-relay"
+"""The same on shell and stdin: the kernel addresses input requests to the peer that sent the shell request."""
+_LINGER_MS = 500
+
+
+class Sockets:
+    """Bound towards the clients, connected towards the kernel. No high-water mark: a burst loses nothing."""
+
+    def __init__(self, client: Endpoint, kernel: Endpoint) -> None:
+        self.context = zmq.Context()
+        self.client: dict[str, zmq.Socket[bytes]] = {}
+        self.kernel: dict[str, zmq.Socket[bytes]] = {}
+        for channel in (*REQUEST_CHANNELS, "hb", "iopub"):
+            self.client[channel] = self._bound(client, channel)
+        for channel in (*REQUEST_CHANNELS, "hb", "iopub"):
+            self.kernel[channel] = self._connected(kernel, channel)
+
+    def _bound(self, client: Endpoint, channel: str) -> zmq.Socket[bytes]:
+        socket = self._socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER)
+        if channel == "iopub":
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each new subscriber is greeted, not only the first
+        else:
+            socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that reconnects keeps its name
+        if client.curve_secretkey:
+            socket.curve_secretkey = client.curve_secretkey
+            socket.curve_publickey = client.curve_publickey
+            socket.curve_server = True
+        socket.bind(client.url(channel))
+        return socket
+
+    def _connected(self, kernel: Endpoint, channel: str) -> zmq.Socket[bytes]:
+        socket = self._socket(zmq.SUB if channel == "iopub" else zmq.DEALER)
+        socket.setsockopt(zmq.RECONNECT_IVL, 5)  # the kernel's sockets appear some time after we look for them
+        if channel == "iopub":
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
+        else:
+            socket.setsockopt(zmq.IDENTITY, _IDENTITY)
+        socket.connect(kernel.url(channel))
+        return socket
+
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self.context.socket(kind)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        return socket
+
+    def close(self) -> None:
+        for socket in self.kernel.values():
+            socket.close(linger=0)
+        for socket in self.client.values():
+            socket.close()
+        self.context.term()

@@ -1,0 +1,168 @@
+"""The loop that moves messages between the sockets of clients and kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+import zmq
+
+from jupyter_qsec.kernels.relay.config import RelayConfig
+from jupyter_qsec.kernels.relay.hygiene import LiveToken
+from jupyter_qsec.kernels.relay.incoming import Incoming, Step
+from jupyter_qsec.kernels.relay.outgoing import Message, Outgoing
+from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets
+from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object, load_object, new_header
+
+_BATCH = 128
+_MAX_PINGS = 64
+_MAX_PING = 1_024
+
+
+class Switchboard:
+    """Moves messages until the control stream ends."""
+
+    def __init__(
+        self,
+        config: RelayConfig,
+        sockets: Sockets,
+        outgoing: Outgoing,
+        incoming: Incoming,
+        token: LiveToken,
+        note: Callable[[Json], None],
+    ) -> None:
+        self._sockets = sockets
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self._token = token
+        self._note = note
+        self._client_signer = Signer(config.client.key, config.client.signature_scheme)
+        self._kernel_signer = Signer(config.kernel.key, config.kernel.signature_scheme)
+        self._pings: OrderedDict[tuple[bytes, ...], None] = OrderedDict()
+        self._refused = 0
+
+    def run(self, control: int) -> None:
+        """Serve until `control`, a file descriptor, is at its end."""
+        poller = zmq.Poller()
+        for socket in (*self._sockets.client.values(), *self._sockets.kernel.values()):
+            poller.register(socket, zmq.POLLIN)
+        poller.register(control, zmq.POLLIN)
+        while True:
+            ready = dict(poller.poll(self._timeout()))
+            self._turn(ready)
+            if control in ready and not os.read(control, 4096):
+                break
+        self._finish()
+
+    def _timeout(self) -> int | None:
+        deadline = self._outgoing.streams.deadline()
+        return None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)
+
+    def _turn(self, ready: dict[object, int]) -> None:
+        """One round: what was published before replies, so that a cell's output is complete when its reply comes."""
+        self._token.refresh()
+        client, kernel = self._sockets.client, self._sockets.kernel
+        self._drain(ready, client["hb"], self._ping)
+        self._drain(ready, kernel["hb"], self._pong)
+        self._drain(ready, client["iopub"], self._subscribed)
+        for channel in REQUEST_CHANNELS:
+            self._drain(ready, client[channel], partial(self._requested, channel))
+        self._drain(ready, kernel["iopub"], self._published)
+        for channel in REQUEST_CHANNELS:
+            self._drain(ready, kernel[channel], partial(self._replied, channel))
+        for parts in self._outgoing.streams.due():
+            self._to_client("iopub", (*parts, []))
+
+    def _drain(self, ready: dict[object, int], socket: zmq.Socket[bytes], take: Callable[[list[bytes]], None]) -> None:
+        if socket not in ready:
+            return
+        for _ in range(_BATCH):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                take(frames)
+            except WireError as error:
+                # Nobody on the other side could read it either; stock clients and kernels ignore such messages.
+                self._refused += 1
+                if self._refused <= 16:
+                    self._note({"event": "refused", "reason": str(error)})
+
+    # -- kernel to clients
+    def _published(self, frames: list[bytes]) -> None:
+        envelope = self._kernel_signer.open(frames)
+        if b'"iopub_welcome"' in envelope.header:
+            return  # meant for us; each client gets its own
+        if b'"execute_input"' in envelope.header:
+            self._incoming.counted(load_object(envelope.content).get("execution_count"))
+        for message in self._outgoing.handle(envelope, published=True):
+            self._to_client("iopub", message)
+
+    def _replied(self, channel: str, frames: list[bytes]) -> None:
+        envelope = self._kernel_signer.open(frames)
+        if channel == "shell":
+            # What this request printed may wait in the other socket or be held: it goes out first.
+            self._drain({self._sockets.kernel["iopub"]: 1}, self._sockets.kernel["iopub"], self._published)
+        for message in self._outgoing.before_reply(envelope):
+            self._to_client("iopub", message)
+        for message in self._outgoing.handle(envelope, published=False):
+            self._to_client(channel, message)
+        if channel == "shell":
+            self._take(channel, self._incoming.replied(envelope.parent))
+
+    def _to_client(self, channel: str, message: Message) -> None:
+        identities, header, parent, metadata, content, buffers = message
+        frames = self._client_signer.seal(identities, header, parent, metadata, content, buffers)
+        self._sockets.client[channel].send_multipart(frames)
+
+    def _pong(self, frames: list[bytes]) -> None:
+        """Only an echo of what a client sent comes back: a heartbeat is no way out for anything else."""
+        if self._pings.pop(tuple(frames), 0) is None:
+            self._sockets.client["hb"].send_multipart(frames)
+
+    # -- clients to kernel
+    def _requested(self, channel: str, frames: list[bytes]) -> None:
+        self._token.refresh(at_once=channel == "shell")
+        self._take(channel, self._incoming.handle(channel, self._client_signer.open(frames)))
+
+    def _take(self, channel: str, steps: list[Step]) -> None:
+        for way, identities, header, parent, metadata, content, buffers in steps:
+            parts = [
+                part if isinstance(part, bytes) else dump_object(part) for part in (header, parent, metadata, content)
+            ]
+            signer = self._kernel_signer if way == "kernel" else self._client_signer
+            frames = signer.seal(identities, parts[0], parts[1], parts[2], parts[3], buffers)
+            socket = {
+                "kernel": self._sockets.kernel[channel],
+                "reply": self._sockets.client[channel],
+                "publish": self._sockets.client["iopub"],
+            }[way]
+            socket.send_multipart(frames)
+
+    def _ping(self, frames: list[bytes]) -> None:
+        if sum(map(len, frames)) <= _MAX_PING:
+            self._pings[tuple(frames)] = None
+            while len(self._pings) > _MAX_PINGS:
+                self._pings.popitem(last=False)
+            self._sockets.kernel["hb"].send_multipart(frames)
+
+    def _subscribed(self, frames: list[bytes]) -> None:
+        """Greet a new subscriber as kernels with protocol 5.4 do: from now on it misses nothing."""
+        if not frames or frames[0][:1] != b"\x01":
+            return
+        topic = frames[0][1:]
+        header = dump_object(new_header("iopub_welcome", ""))
+        content = dump_object({"subscription": topic.decode("utf-8", "replace")})
+        self._to_client("iopub", ([topic], header, b"{}", b"{}", content, []))
+
+    def _finish(self) -> None:
+        """The kernel is gone or going: pass on what it still said, then close."""
+        ready: dict[object, int] = dict.fromkeys(self._sockets.kernel.values(), zmq.POLLIN)
+        self._turn(ready)
+        for parts in self._outgoing.streams.flush_all():
+            self._to_client("iopub", (*parts, []))
+        self._sockets.close()

@@ -1,0 +1,145 @@
+"""What one kernel holds while it lives: folder, lease, relay. Ended once, whatever becomes of the kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from jupyter_qsec.client.api import LeaseAsk
+from jupyter_qsec.client.home import QsecHome
+from jupyter_qsec.client.leases import HeldLease, write_token
+from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.kernels.folders import KernelFolder, make_folder
+from jupyter_qsec.kernels.leases import keeper
+from jupyter_qsec.kernels.observer import KernelFinding
+from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig
+from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
+
+# Where endpoints point when there is no state directory: the discard port, which nothing serves.
+_NOWHERE = "http://127.0.0.1:9"
+# Leases are asked for over HTTP; a gateway that hangs must not hang the server's event loop.
+_workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="qsec-kernel-lease")
+
+
+class KernelSession:
+    """Made before the kernel's first start, kept over restarts, closed when the kernel is gone."""
+
+    def __init__(self) -> None:
+        self.folder: KernelFolder = make_folder()
+        self.held: HeldLease | None = None
+        self.problem = ""
+        """Why there is no lease, when that is known before a keeper was asked."""
+        self.relay: RelayProcess | None = None
+        self._asking: Future[HeldLease] | None = None
+        self._closed = False
+        self._home = QsecHome.default()
+
+    # -- lease
+    @property
+    def gateway_url(self) -> str:
+        try:
+            return self._home.gateway_url
+        except QsecError as error:
+            self.problem = str(error)
+            return _NOWHERE
+
+    @property
+    def fingerprint_key(self) -> bytes:
+        try:
+            return self._home.fingerprint_key()
+        except QsecError:
+            return secrets.token_bytes(32)  # findings of this kernel are then comparable among themselves only
+
+    @property
+    def lease_problem(self) -> str:
+        held = self.held
+        return self.problem or (held.problem if held is not None else "The gateway has not answered yet.")
+
+    def take_lease(self, ask: LeaseAsk, then: Callable[[], None]) -> Future[HeldLease]:
+        """Begin to take a lease, or a new one when the last has ended; `then` is called from a thread afterwards."""
+        if self.held is None and not self.folder.token_file.exists():
+            # Programs read this file at every refresh: without it they would fail obscurely.
+            write_token(self.folder.token_file, f"unleased-{secrets.token_urlsafe(32)}")
+        if self._asking is None:
+            self._asking = _workers.submit(self._acquire, ask)
+        elif self.held is not None and self.held.lease is not None and not self.held.active:
+            self._asking = _workers.submit(self._replace, self.held)
+        self._asking.add_done_callback(lambda _: then())
+        return self._asking
+
+    def _acquire(self, ask: LeaseAsk) -> HeldLease:
+        held = keeper().acquire(ask, self.folder.token_file)
+        self.held = held
+        if self._closed:
+            held.close("the kernel ended")
+        return held
+
+    def _replace(self, held: HeldLease) -> HeldLease:
+        with suppress(QsecError):  # the keeper has noted it as the problem
+            held.new()
+        return held
+
+    # -- relay
+    def kernel_endpoint(self, transport: str, ports: dict[str, int]) -> Endpoint:
+        """A new address and key for the kernel's side, written to its own connection file."""
+        for leftover in self.folder.io.iterdir():
+            with suppress(OSError):
+                leftover.unlink()
+        ip = "127.0.0.1" if transport == "tcp" else self.folder.socket_stem
+        return Endpoint(transport, ip, ports, secrets.token_hex(32).encode("ascii"))
+
+    def write_connection_file(self, endpoint: Endpoint, kernel_name: str) -> Path:
+        """The connection file that only this kernel reads. Format: jupyter-client, "Making kernels for Jupyter"."""
+        content = {f"{channel}_port": endpoint.ports[channel] for channel in CHANNELS} | {
+            "ip": endpoint.ip,
+            "transport": endpoint.transport,
+            "key": endpoint.key.decode("ascii"),
+            "signature_scheme": endpoint.signature_scheme,
+            "kernel_name": kernel_name,
+        }
+        path = self.folder.connection_file
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        return path
+
+    def start_relay(
+        self, client: Endpoint, kernel: Endpoint, language: str, on_findings: Callable[[list[KernelFinding]], None]
+    ) -> RelayProcess:
+        config = RelayConfig(
+            client=client,
+            kernel=kernel,
+            language=language,
+            fingerprint_key=self.fingerprint_key,
+            token_file=str(self.folder.token_file),
+        )
+        self.relay = start_relay()
+        self.relay.configure(config, on_findings)
+        return self.relay
+
+    def end_relay(self) -> None:
+        relay, self.relay = self.relay, None
+        if relay is not None:
+            relay.end()
+
+    # -- the end
+    def close(self) -> None:
+        """End relay and lease and delete the folder. Never raises; the revocation goes on in the background."""
+        if self._closed:
+            return
+        self._closed = True
+        self.end_relay()
+        held = self.held
+        if held is not None:
+            # After the interpreter began to shut down no thread starts any more: then do it here.
+            try:
+                _workers.submit(held.close, "the kernel ended")
+            except RuntimeError:
+                held.close("the kernel ended")
+        shutil.rmtree(self.folder.path, ignore_errors=True)
