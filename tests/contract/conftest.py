@@ -1,0 +1,37 @@
+"""The implementations of the `Store` port. One more here runs under the whole contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_qsec.adapters.keys import NoteSigner
+from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.application.ports import Store
+from tests.fakes.clock import FakeClock
+from tests.fakes.store import FakeStore
+
+SIGNER = NoteSigner(b"contract" * 4, instance="contract")
+
+
+def sqlite_store(directory: Path) -> SqlStore:
+    return SqlStore(directory / "state.db", signer=SIGNER, clock=FakeClock(), checkpoint_dir=directory / "checkpoints")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A private directory for a state database."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    return home
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, home: Path, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
+    made: Store = FakeStore(signer=SIGNER) if request.param == "memory" else sqlite_store(home)
+    jp_asyncio_loop.run_until_complete(made.open())
+    yield made
+    jp_asyncio_loop.run_until_complete(made.close())
