@@ -15,6 +15,7 @@ from typing import Any, Literal
 from jupyter_core.paths import jupyter_runtime_dir
 
 from jupyter_qsec.client.home import QsecHome
+from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder
 from jupyter_qsec.kernels.hidden import bus_sockets, hidden_paths, outermost, probe_targets
 
@@ -44,6 +45,10 @@ class ConfinementSpec:
     """Why Landlock alone would hinder ordinary work; empty when it would not."""
     problems: tuple[str, ...]
     """What is known before the start to stand in the way."""
+    given_up: tuple[str, ...]
+    """What cannot be hidden, because the kernel needs something in it."""
+    environ: Mapping[str, str]
+    extra: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,24 +81,25 @@ def plan(
     needed: Iterable[str],
     extra: Iterable[str] = (),
 ) -> ConfinementSpec:
-    """Look around and decide what to hide. `needed` are paths that the kernel cannot do without."""
+    """Look around and decide what to hide. `needed` are paths that the kernel cannot do without: first the working
+    directory and the home directory."""
+    extra = tuple(extra)
     runtime = jupyter_runtime_dir()
     with suppress(OSError):
         Path(runtime).mkdir(mode=0o700, parents=True, exist_ok=True)  # a path that does not exist cannot be covered
-    own = outermost([runtime, str(QsecHome.default(environ).path), str(folder.parent)])
-    wanted = outermost([*hidden_paths(environ, extra), *own])
-    needed = [os.path.realpath(path) for path in needed if path]
-    problems = []
-    hidden = []
+    wanted = _wanted(environ, extra, folder)
+    needed = [os.path.realpath(path or "/nonexistent") for path in needed]
+    problems, hidden, given_up = [], [], []
     for path in wanted:
         held = next((item for item in needed if item == path or item.startswith(path + "/")), None)
         if held is None:
             hidden.append(path)
         else:
+            given_up.append(path)
             problems.append(f"{path} cannot be hidden, because the kernel needs {held}")
-    home = os.path.realpath(environ.get("HOME") or "/")
+    roots = tuple(path.rstrip("/") + "/" for path in needed[:2])
     cramped = next(
-        (f"{path} lies below your home or working directory" for path in hidden if path.startswith(_roots(home))), ""
+        (f"{path} lies below your home or working directory" for path in hidden if path.startswith(roots)), ""
     )
     return ConfinementSpec(
         mode=mode,
@@ -101,15 +107,29 @@ def plan(
         hidden=tuple(hidden),
         writable=tuple(outermost([runtime])),
         sockets=tuple(bus_sockets(environ)),
-        processes=(os.getpid(),),
+        processes=_guarded(environ),
         targets=tuple(probe_targets(path for path in hidden if path != str(folder.parent))),
         cramped=cramped,
         problems=tuple(problems),
+        given_up=tuple(given_up),
+        environ=environ,
+        extra=extra,
     )
 
 
-def _roots(*paths: str) -> tuple[str, ...]:
-    return tuple(path.rstrip("/") + "/" for path in paths)
+def appeared(spec: ConfinementSpec) -> list[str]:
+    """What should be hidden, and came into being after the kernel had started."""
+    known = (*spec.hidden, *spec.given_up)
+    return [
+        path
+        for path in _wanted(spec.environ, spec.extra, spec.folder)
+        if not any(path == item or path.startswith(item + "/") for item in known)
+    ]
+
+
+def _wanted(environ: Mapping[str, str], extra: Iterable[str], folder: KernelFolder) -> list[str]:
+    own = [jupyter_runtime_dir(), str(QsecHome.default(environ).path), str(folder.parent)]
+    return outermost([*hidden_paths(environ, extra), *own])
 
 
 @dataclass(slots=True)
@@ -166,6 +186,15 @@ def judge(report: bytes, known: Sequence[str] = ()) -> Confinement:
     if len(reasons) > _MAX_REASONS:
         reasons = [*reasons[:_MAX_REASONS], f"and {len(reasons) - _MAX_REASONS} more"]
     return Confinement("unconfined", tuple(reasons))
+
+
+def _guarded(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """This process, which knows tokens and keys, and the gateway, which knows everything."""
+    try:
+        gateway = QsecHome.default(environ).running_gateway()
+    except QsecError:
+        gateway = None
+    return (os.getpid(),) if gateway is None else (os.getpid(), gateway.pid)
 
 
 def supported() -> bool:

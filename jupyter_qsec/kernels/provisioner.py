@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+import time
 import weakref
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,13 +19,13 @@ from traitlets import CaselessStrEnum, List, Unicode
 
 from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.kernels import confinement as confining
-from jupyter_qsec.kernels.confinement import Confinement
+from jupyter_qsec.kernels.confinement import Confinement, ConfinementSpec
 from jupyter_qsec.kernels.environment import kernel_environment, scrubbed
 from jupyter_qsec.kernels.factory import install_default_provisioner
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport, observer, on_loop
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint
 from jupyter_qsec.kernels.relay_process import RelayError, RelayProcess
-from jupyter_qsec.kernels.session import KernelSession
+from jupyter_qsec.kernels.session import KernelSession, weakly
 
 __all__ = ["QsecProvisioner", "install_default_provisioner"]
 
@@ -32,11 +33,12 @@ _LEASE_SECONDS = 3.0
 """How long a kernel's start waits for its lease; afterwards the lease comes when it comes."""
 _VERDICT_SECONDS = 20.0
 _PORT_ATTEMPTS = 4
+_LOOK_SECONDS = 5.0
 _MAGICS = "--IPKernelApp.extra_extensions=jupyter_qsec.magics"
 
 
 class QsecProvisioner(LocalProvisioner):
-    """Starts kernels on this machine as `LocalProvisioner` does, with everything in between that keeps secrets apart."""
+    """Starts kernels on this machine as `LocalProvisioner` does, with what keeps secrets apart in between."""
 
     confinement = CaselessStrEnum(
         ["auto", "off", "required"],
@@ -44,7 +46,7 @@ class QsecProvisioner(LocalProvisioner):
         config=True,
         help="""Hide credential files, keyrings, the gateway's state and the server's runtime files from kernels.
         'auto': as far as the system allows; the panel says 'unconfined' and why when it does not.
-        'required': a kernel that cannot be confined does not start. 'off': kernels can read all of these.""",
+        'required': what cannot be confined does not start. 'off': kernels can read all of these.""",
     )
     hidden_paths = List(
         Unicode(), config=True, help="Further files and directories to hide from confined kernels; '~' is understood."
@@ -71,6 +73,8 @@ class QsecProvisioner(LocalProvisioner):
         self._kernel_endpoint: Endpoint | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._report: KernelReport | None = None
+        self._spec: ConfinementSpec | None = None
+        self._looked = 0.0
 
     # -- what Jupyter calls
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -78,7 +82,7 @@ class QsecProvisioner(LocalProvisioner):
         self._environ = dict(kwargs.get("env") or os.environ)
         self._loop = asyncio.get_running_loop() if self._server() is not None else None
         session = self._session or self._open_session()
-        asked = session.take_lease(self._lease_ask(), self._lease_changed)
+        asked = session.take_lease(self._lease_ask(), weakly(self._lease_changed))
         kwargs["env"] = scrubbed(self._environ, keep=self.keep_environment)
         kwargs = await super().pre_launch(**kwargs)
         kwargs["cmd"] = self._command(session, list(kwargs["cmd"]))
@@ -104,7 +108,7 @@ class QsecProvisioner(LocalProvisioner):
             raise RuntimeError("The kernel was not prepared.")
         self._require_program(cmd, kwargs.get("env") or {}, kwargs.get("cwd"))
         language = str(getattr(self.kernel_spec, "language", "") or "")
-        relay = session.start_relay(self._client_endpoint(), endpoint, language, self._found)
+        relay = session.start_relay(self._client_endpoint(), endpoint, language, weakly(self._found))
         try:
             verdict = await self._launch(session, cmd, kwargs)
             await self._bind(session, relay, endpoint, language)
@@ -125,6 +129,8 @@ class QsecProvisioner(LocalProvisioner):
             self.log.error("The relay of kernel %s ended; the kernel is stopped.", self.kernel_id)
             await self.kill()
             return 1
+        if status is None:
+            self._look_again()
         return status
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -151,7 +157,7 @@ class QsecProvisioner(LocalProvisioner):
     def _open_session(self) -> KernelSession:
         session = self._session = KernelSession()
         # A kernel that died for good is dropped by its manager without any further call.
-        self._finalizer = weakref.finalize(self, _abandon, session, self.kernel_id)
+        self._finalizer = weakref.finalize(self, _abandon, session, self.kernel_id, self._loop)
         return session
 
     def _lease_ask(self) -> LeaseAsk:
@@ -216,6 +222,7 @@ class QsecProvisioner(LocalProvisioner):
             needed=self._needed(kwargs.get("cwd")),
             extra=self.hidden_paths,
         )
+        self._spec = spec
         launch = confining.confine_command(cmd, spec)
         try:
             kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), *launch.pass_fds)
@@ -231,6 +238,17 @@ class QsecProvisioner(LocalProvisioner):
         if reasons and self.confinement == "required":
             raise RuntimeError(f"The kernel cannot be confined, as is required: {'; '.join(reasons)}")
         return Confinement("unconfined" if reasons else "confined", reasons)
+
+    def _look_again(self) -> None:
+        """Something to hide may come into being after the start, where no cover lies."""
+        session, spec, report = self._session, self._spec, self._report
+        now = time.monotonic()
+        if session is None or spec is None or report is None or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        if report.confinement_state == "confined" and (appeared := confining.appeared(spec)):
+            reasons = tuple(f"{path} appeared after the kernel had started; restart it" for path in appeared)
+            self._tell(session, Confinement("unconfined", reasons))
 
     def _needed(self, cwd: str | None) -> list[str]:
         home = self._environ.get("HOME", "")
@@ -254,7 +272,7 @@ class QsecProvisioner(LocalProvisioner):
                     raise
                 await asyncio.to_thread(session.end_relay)
                 self._new_client_ports()
-                relay = session.start_relay(self._client_endpoint(), kernel, language, self._found)
+                relay = session.start_relay(self._client_endpoint(), kernel, language, weakly(self._found))
             else:
                 return
 
@@ -329,9 +347,9 @@ class QsecProvisioner(LocalProvisioner):
         return self._report
 
 
-def _abandon(session: KernelSession, kernel_id: str) -> None:
-    session.close()
-    observer().kernel_ended(kernel_id)
+def _abandon(session: KernelSession, kernel_id: str, loop: asyncio.AbstractEventLoop | None) -> None:
+    session.close_soon()
+    on_loop(loop, lambda: observer().kernel_ended(kernel_id))
 
 
 def _free_ports() -> dict[str, int]:

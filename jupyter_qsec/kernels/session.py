@@ -6,10 +6,12 @@ import json
 import os
 import secrets
 import shutil
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.client.home import QsecHome
@@ -88,9 +90,9 @@ class KernelSession:
     # -- relay
     def kernel_endpoint(self, transport: str, ports: dict[str, int]) -> Endpoint:
         """A new address and key for the kernel's side, written to its own connection file."""
-        for leftover in self.folder.io.iterdir():
-            with suppress(OSError):
-                leftover.unlink()
+        # The kernel before could write here: nothing of it may stay.
+        shutil.rmtree(self.folder.io, ignore_errors=True)
+        self.folder.io.mkdir(mode=0o700, exist_ok=True)
         ip = "127.0.0.1" if transport == "tcp" else self.folder.socket_stem
         return Endpoint(transport, ip, ports, secrets.token_hex(32).encode("ascii"))
 
@@ -129,6 +131,13 @@ class KernelSession:
             relay.end()
 
     # -- the end
+    def close_soon(self) -> None:
+        """`close` on another thread, because it may wait; at the end of the process it is done here."""
+        try:
+            _workers.submit(self.close)
+        except RuntimeError:
+            self.close()
+
     def close(self) -> None:
         """End relay and lease and delete the folder. Never raises; the revocation goes on in the background."""
         if self._closed:
@@ -143,3 +152,15 @@ class KernelSession:
             except RuntimeError:
                 held.close("the kernel ended")
         shutil.rmtree(self.folder.path, ignore_errors=True)
+
+
+def weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """A bound method that does not keep its object alive, and does nothing once that is gone."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> None:
+        found = reference()
+        if found is not None:
+            found(*arguments)
+
+    return call

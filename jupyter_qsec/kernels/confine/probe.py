@@ -52,15 +52,15 @@ def _process(pid: int, targets: list[tuple[str, int, int]]) -> list[str]:
         with suppress(OSError), open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123 - starts faster
             # `mem` opens or not; reading at address 0 fails anyway.
             if name == "mem" or file.read(1):
-                got.append(f"/proc/{pid}/{name} of the server can be read")
+                got.append(f"/proc/{pid}/{name} of a guarded process can be read")
     for link in ("root", "cwd"):
         with suppress(OSError):
             os.stat(f"/proc/{pid}/{link}/.")  # noqa: PTH116 - starts faster
-            got.append(f"/proc/{pid}/{link} of the server can be entered")
+            got.append(f"/proc/{pid}/{link} of a guarded process can be entered")
     with suppress(OSError):  # the numbers may be listed, following one must fail
         for number in os.listdir(f"/proc/{pid}/fd")[:8]:  # noqa: PTH208 - starts faster
             os.readlink(f"/proc/{pid}/fd/{number}")  # noqa: PTH115 - starts faster
-            got.append(f"/proc/{pid}/fd/{number} of the server can be followed")
+            got.append(f"/proc/{pid}/fd/{number} of a guarded process can be followed")
     for path, device, inode in targets[:8]:
         if _reached(f"/proc/{pid}/root{path}", device, inode):
             got.append(f"{path} can be read through /proc/{pid}/root")
