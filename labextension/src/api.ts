@@ -85,8 +85,7 @@ export class QsecApi implements IQsecApi {
     const parts = path.map(part => encodeURIComponent(part));
     const search = Object.keys(query).length > 0 ? URLExt.objectToQueryString(query) : '';
     const url = URLExt.join(this._settings.baseUrl, 'jupyter-qsec', ...parts) + search;
-    const init: RequestInit =
-      body === undefined ? { method } : { method, body: JSON.stringify(body) };
+    const init: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
     const sentAt = Date.now();
     const response = await ServerConnection.makeRequest(url, init, this._settings);
     this._clock.observe(response.headers.get('Date'), sentAt);
@@ -109,10 +108,7 @@ function parsed(text: string): unknown {
 
 /** One sentence from problem details (RFC 9457) or from Jupyter Server's own error shape. */
 function refusal(answer: unknown, response: Response): string {
-  const fields = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<
-    string,
-    unknown
-  >;
+  const fields = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>;
   const said = ['detail', 'message', 'title'].map(name => fields[name]).find(isText);
   const what = said ?? `${response.status} ${response.statusText}`.trim();
   const remedy = fields['remedy'];

@@ -2,22 +2,13 @@ import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { CommandIDs } from './commandids';
 import { baseName } from './format';
 import { qsecIcon } from './icons';
 import { LeaseChoiceBody } from './leasechoice';
 import { messageOf } from './model';
 import type { IQsecModel } from './tokens';
 import type { IKernelEntry } from './wire';
-
-export const CommandIDs = {
-  openPanel: 'qsec:open-panel',
-  renewLease: 'qsec:renew-lease',
-  revokeLease: 'qsec:revoke-lease',
-  newLease: 'qsec:new-lease',
-  keepSession: 'qsec:keep-session',
-  refresh: 'qsec:refresh',
-  cancelTask: 'qsec:cancel-task'
-} as const;
 
 const KERNEL_ARGUMENT = {
   kernelId: {
@@ -27,19 +18,14 @@ const KERNEL_ARGUMENT = {
 };
 
 /** Add the commands that act through the model. */
-export function addCommands(
-  commands: CommandRegistry,
-  model: IQsecModel,
-  trans: TranslationBundle
-): void {
+export function addCommands(commands: CommandRegistry, model: IQsecModel, trans: TranslationBundle): void {
   const entryFor = (args: ReadonlyPartialJSONObject): IKernelEntry | null => {
     const id = args['kernelId'];
     return typeof id === 'string'
       ? (model.snapshot.kernels.data.find(entry => entry.kernelId === id) ?? null)
       : model.kernel;
   };
-  const hasActiveLease = (args: ReadonlyPartialJSONObject) =>
-    entryFor(args)?.lease?.state === 'active';
+  const hasActiveLease = (args: ReadonlyPartialJSONObject) => entryFor(args)?.lease?.state === 'active';
 
   const onKernel = (
     id: string,
@@ -81,9 +67,7 @@ export function addCommands(
   });
   onKernel(CommandIDs.newLease, {
     label: trans.__('New Lease…'),
-    caption: trans.__(
-      'Give the notebook’s kernel a new lease, for a tenant and project of your choice'
-    ),
+    caption: trans.__('Give the notebook’s kernel a new lease, for a tenant and project of your choice'),
     properties: {
       tenant: { type: 'string', description: 'The tenant’s id; asked for when left out' },
       project: { type: 'string', description: 'The project’s id; the tenant’s first when left out' }
@@ -122,11 +106,7 @@ export function addCommands(
 }
 
 /** Add the command that shows the panel. */
-export function addOpenCommand(
-  commands: CommandRegistry,
-  trans: TranslationBundle,
-  open: () => void
-): void {
+export function addOpenCommand(commands: CommandRegistry, trans: TranslationBundle, open: () => void): void {
   commands.addCommand(CommandIDs.openPanel, {
     label: trans.__('Show Quantum Security'),
     caption: trans.__('Show the lease, quantum tasks and findings of the current notebook'),
@@ -136,21 +116,14 @@ export function addOpenCommand(
   });
 }
 
-async function revoke(
-  model: IQsecModel,
-  entry: IKernelEntry,
-  trans: TranslationBundle
-): Promise<void> {
+async function revoke(model: IQsecModel, entry: IKernelEntry, trans: TranslationBundle): Promise<void> {
   const { button } = await showDialog({
     title: trans.__('Revoke the lease?'),
     body: trans.__(
       'From now on every call of %1 to devices, results and storage is refused. The kernel and its variables stay; a new lease lets it work again.',
       baseName(entry.path) || entry.name
     ),
-    buttons: [
-      Dialog.cancelButton({ label: trans.__('Keep it') }),
-      Dialog.warnButton({ label: trans.__('Revoke') })
-    ],
+    buttons: [Dialog.cancelButton({ label: trans.__('Keep it') }), Dialog.warnButton({ label: trans.__('Revoke') })],
     defaultButton: 0
   });
   if (button.accept) {
@@ -186,11 +159,7 @@ async function renewWithChoice(
 }
 
 /** Run an action and say in a notification what went wrong, if anything did. */
-async function reporting(
-  trans: TranslationBundle,
-  what: string,
-  action: () => Promise<void>
-): Promise<void> {
+async function reporting(trans: TranslationBundle, what: string, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (reason) {

@@ -5,6 +5,7 @@
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
 
 /** Time that is left, as `4:05` or `1:02:05`; never negative. A started second counts, so 0:00 means over. */
 export function countdown(milliseconds: number): string {
@@ -12,9 +13,7 @@ export function countdown(milliseconds: number): string {
   const seconds = String(total % 60).padStart(2, '0');
   const minutes = Math.floor(total / 60) % 60;
   const hours = Math.floor(total / 3600);
-  return hours > 0
-    ? `${hours}:${String(minutes).padStart(2, '0')}:${seconds}`
-    : `${minutes}:${seconds}`;
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${seconds}` : `${minutes}:${seconds}`;
 }
 
 /** How long something took, with two or three significant digits: `350 ms`, `1.4 s`, `2 min 5 s`, `3 h 10 min`. */
@@ -59,24 +58,23 @@ export function integer(value: number, locale?: string): string {
   return new Intl.NumberFormat(locale).format(value);
 }
 
-/** The time of day, with the date when it is another day than `now`. */
+/** The time of day to the second, with the date instead of the seconds when it is another day than `now`. */
 export function clockTime(time: number, now: number, locale?: string): string {
   const sameDay = new Date(time).toDateString() === new Date(now).toDateString();
-  const style: Intl.DateTimeFormatOptions = sameDay
-    ? { hour: '2-digit', minute: '2-digit', second: '2-digit' }
-    : { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' };
+  const style = sameDay
+    ? { ...TO_THE_MINUTE, second: '2-digit' as const }
+    : { month: 'short' as const, day: 'numeric' as const, ...TO_THE_MINUTE };
   return new Intl.DateTimeFormat(locale, style).format(time);
 }
 
-/** The time of day to the minute, with the date when it is another day than `now`. */
+/** The time of day to the minute; with the date when it is so far away that the time alone would mislead. */
 export function clockMinute(time: number, now: number, locale?: string): string {
-  const sameDay = new Date(time).toDateString() === new Date(now).toDateString();
-  const style: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
-  return new Intl.DateTimeFormat(
-    locale,
-    sameDay ? style : { month: 'short', day: 'numeric', ...style }
-  ).format(time);
+  const near = Math.abs(time - now) < 20 * HOUR;
+  const style = near ? TO_THE_MINUTE : { month: 'short' as const, day: 'numeric' as const, ...TO_THE_MINUTE };
+  return new Intl.DateTimeFormat(locale, style).format(time);
 }
+
+const TO_THE_MINUTE: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
 
 /** The last part of a path. */
 export function baseName(path: string): string {
@@ -84,19 +82,27 @@ export function baseName(path: string): string {
 }
 
 /** Steps at which a countdown is spoken, in milliseconds, longest first. */
-export const ANNOUNCED: readonly number[] = [
-  10 * MINUTE,
-  5 * MINUTE,
-  2 * MINUTE,
-  MINUTE,
-  30 * SECOND,
-  10 * SECOND
-];
+export const ANNOUNCED: readonly number[] = [10 * MINUTE, 5 * MINUTE, 2 * MINUTE, MINUTE, 30 * SECOND, 10 * SECOND];
 
 /** The step that a countdown has just passed, null when it passed none: what a screen reader should hear now. */
 export function announcedStep(before: number | null, now: number): number | null {
   const passed = ANNOUNCED.filter(step => now <= step && (before === null || before > step));
   return passed.length > 0 ? Math.min(...passed) : null;
+}
+
+/** The distinct reasons for failed reads as one text, and the time of the oldest state that is still shown. */
+export function staleness(
+  readings: readonly { readonly problem: string; readonly readAt: number | null }[]
+): { readonly problem: string; readonly since: number | null } | null {
+  const failed = readings.filter(reading => reading.problem !== '');
+  if (failed.length === 0) {
+    return null;
+  }
+  const times = failed.map(reading => reading.readAt).filter(time => time !== null);
+  return {
+    problem: [...new Set(failed.map(reading => reading.problem))].join(' '),
+    since: times.length > 0 ? Math.min(...times) : null
+  };
 }
 
 /** The deadline that ends a session first. */

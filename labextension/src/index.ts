@@ -1,8 +1,4 @@
-import {
-  ILayoutRestorer,
-  type JupyterFrontEnd,
-  type JupyterFrontEndPlugin
-} from '@jupyterlab/application';
+import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { INotebookTracker } from '@jupyterlab/notebook';
@@ -11,7 +7,8 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, type TranslationBundle } from '@jupyterlab/translation';
 import { QsecApi } from './api';
 import { ServerClock } from './clock';
-import { addCommands, addOpenCommand, CommandIDs } from './commands';
+import { CommandIDs } from './commandids';
+import { addCommands, addOpenCommand } from './commands';
 import { baseName } from './format';
 import { messageOf, QsecModel } from './model';
 import { Notebooks } from './notebooks';
@@ -31,8 +28,7 @@ const clock = new ServerClock();
 
 const modelPlugin: JupyterFrontEndPlugin<IQsecModel> = {
   id: 'jupyter_qsec:model',
-  description:
-    'Reads leases, quantum tasks and findings from the server and keeps them up to date.',
+  description: 'Reads leases, quantum tasks and findings from the server and keeps them up to date.',
   autoStart: true,
   provides: IQsecModel,
   activate: (app: JupyterFrontEnd) => {
@@ -58,12 +54,7 @@ const commandsPlugin: JupyterFrontEndPlugin<void> = {
   autoStart: true,
   requires: [IQsecModel, ITranslator],
   optional: [ICommandPalette],
-  activate: (
-    app: JupyterFrontEnd,
-    model: IQsecModel,
-    translator: ITranslator,
-    palette: ICommandPalette | null
-  ) => {
+  activate: (app: JupyterFrontEnd, model: IQsecModel, translator: ITranslator, palette: ICommandPalette | null) => {
     const trans = translator.load(DOMAIN);
     addCommands(app.commands, model, trans);
     model.changed.connect(() => {
@@ -78,8 +69,7 @@ const commandsPlugin: JupyterFrontEndPlugin<void> = {
 
 const panelPlugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyter_qsec:panel',
-  description:
-    'The sidebar panel with the lease, the quantum tasks and the findings of the current notebook.',
+  description: 'The sidebar panel with the lease, the quantum tasks and the findings of the current notebook.',
   autoStart: true,
   requires: [IQsecModel, INotebookTracker, IDocumentManager, ITranslator],
   optional: [ILayoutRestorer, ISettingRegistry, ICommandPalette],
@@ -119,12 +109,7 @@ const statusPlugin: JupyterFrontEndPlugin<void> = {
   autoStart: true,
   requires: [IQsecModel, ITranslator],
   optional: [IStatusBar],
-  activate: (
-    app: JupyterFrontEnd,
-    model: IQsecModel,
-    translator: ITranslator,
-    statusBar: IStatusBar | null
-  ) => {
+  activate: (app: JupyterFrontEnd, model: IQsecModel, translator: ITranslator, statusBar: IStatusBar | null) => {
     const item = new QsecStatusItem({
       model,
       commands: app.commands,
@@ -147,10 +132,7 @@ interface IPreferences {
 }
 
 /** The user's settings; kept up to date in the returned object, except the side, which needs a reload. */
-async function loadPreferences(
-  registry: ISettingRegistry | null,
-  model: IQsecModel
-): Promise<IPreferences> {
+async function loadPreferences(registry: ISettingRegistry | null, model: IQsecModel): Promise<IPreferences> {
   const preferences: IPreferences = { side: 'right', saveOnWarning: true };
   if (!registry) {
     return preferences;
@@ -188,8 +170,7 @@ function watchSessions(
           {
             label: trans.__('Keep working'),
             displayType: 'accent',
-            callback: () =>
-              void app.commands.execute(CommandIDs.keepSession, { kernelId: kernel.kernelId })
+            callback: () => void app.commands.execute(CommandIDs.keepSession, { kernelId: kernel.kernelId })
           }
         ]
       })
@@ -218,10 +199,7 @@ function watchSessions(
     const name = baseName(hint.path) || trans.__('a kernel');
     const message =
       hint.reason === 'absolute'
-        ? trans.__(
-            'The session of %1 has reached its longest time: its lease is revoked, its kernel stopped.',
-            name
-          )
+        ? trans.__('The session of %1 has reached its longest time: its lease is revoked, its kernel stopped.', name)
         : trans.__('The session of %1 was idle: its lease is revoked, its kernel stopped.', name);
     Notification.warning(message, { autoClose: false });
     // A stopped kernel leaves its websocket open: ask the server, so that notebooks notice.

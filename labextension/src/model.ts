@@ -164,10 +164,7 @@ export class QsecModel implements IQsecModel, IDisposable {
     }
   }
 
-  private async _read<K extends keyof ISnapshot>(
-    key: K,
-    fetch: () => Promise<ISnapshot[K]['data']>
-  ): Promise<boolean> {
+  private async _read<K extends keyof ISnapshot>(key: K, fetch: () => Promise<ISnapshot[K]['data']>): Promise<boolean> {
     const generation = this._generation;
     let data: ISnapshot[K]['data'];
     try {

@@ -81,9 +81,7 @@ export class Notebooks implements IDisposable {
   }
 
   private _panelsOf(kernelId: string): NotebookPanel[] {
-    return kernelId
-      ? this._tracker.filter(panel => panel.sessionContext.session?.kernel?.id === kernelId)
-      : [];
+    return kernelId ? this._tracker.filter(panel => panel.sessionContext.session?.kernel?.id === kernelId) : [];
   }
 
   private _onPanel(): void {

@@ -1,7 +1,7 @@
 import { ReactWidget, refreshIcon, UseSignal } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
-import { CommandIDs } from './commands';
-import { type IPanelContext, PanelProvider } from './components/common';
+import { CommandIDs } from './commandids';
+import { type IPanelContext, PanelProvider, StaleNote } from './components/common';
 import { FindingsSection } from './components/findings';
 import { SessionSection } from './components/session';
 import { TasksSection } from './components/tasks';
@@ -40,6 +40,7 @@ export class QsecPanel extends ReactWidget {
           <UseSignal signal={model.changed} initialSender={model}>
             {() => (
               <>
+                <StaleNote />
                 <SessionSection />
                 <TasksSection />
                 <FindingsSection />

@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReactElement } from 'react';
 import type { ServerClock } from './clock';
-import { CommandIDs } from './commands';
+import { CommandIDs } from './commandids';
 import { useNow } from './components/common';
 import { countdown } from './format';
 import { qsecIcon } from './icons';
@@ -36,9 +36,7 @@ export class QsecStatusItem extends ReactWidget {
 function StatusItem(props: IStatusContext): ReactElement {
   const { clock, commands, model, trans } = props;
   const now = useNow(clock);
-  const found = model.snapshot.findings.data.filter(
-    finding => finding.path === model.focus?.path
-  ).length;
+  const found = model.snapshot.findings.data.filter(finding => finding.path === model.focus?.path).length;
   return (
     <button
       type="button"
@@ -47,11 +45,7 @@ function StatusItem(props: IStatusContext): ReactElement {
     >
       <qsecIcon.react tag="span" width="14px" height="14px" />
       <span>{leaseText(model, now, trans)}</span>
-      {found > 0 && (
-        <span className="jp-qsec-statusFound">
-          {trans._n('%1 finding', '%1 findings', found, found)}
-        </span>
-      )}
+      {found > 0 && <span className="jp-qsec-statusFound">{trans._n('%1 finding', '%1 findings', found, found)}</span>}
     </button>
   );
 }

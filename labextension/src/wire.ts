@@ -269,9 +269,7 @@ function record(value: unknown): Fields {
 }
 
 function maybeRecord(value: unknown): Fields | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Fields)
-    : null;
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
 
 function list(value: unknown): readonly unknown[] {

@@ -1,16 +1,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
-import {
-  createContext,
-  type ReactElement,
-  type ReactNode,
-  useContext,
-  useEffect,
-  useState
-} from 'react';
+import { createContext, type ReactElement, type ReactNode, useContext, useEffect, useState } from 'react';
 import type { ServerClock } from '../clock';
-import { clockTime } from '../format';
+import { clockTime, staleness } from '../format';
 import type { IQsecModel, IReading } from '../tokens';
 import type { IFinding } from '../wire';
 
@@ -55,13 +48,16 @@ export function useNow(clock: ServerClock, interval = 1000): number {
 export function Section(props: {
   title: string;
   summary?: ReactNode;
+  stale: boolean;
   children: ReactNode;
 }): ReactElement {
+  const { trans } = usePanel();
   return (
     <details className="jp-qsec-section" open>
       <summary>
         <h2>{props.title}</h2>
         <span className="jp-qsec-summary">{props.summary}</span>
+        {props.stale && <Chip tone="warn">{trans.__('stale')}</Chip>}
       </summary>
       <div className="jp-qsec-sectionBody">{props.children}</div>
     </details>
@@ -103,19 +99,20 @@ export function CommandButton(props: {
   );
 }
 
-/** Why the latest read failed, since when the shown state is old, and a way to try again. */
-export function StaleNote(props: { reading: IReading<unknown> }): ReactElement | null {
+/** Why the latest reads failed, since when the shown state is old, and a way to try again. */
+export function StaleNote(): ReactElement | null {
   const { clock, model, trans } = usePanel();
-  const { problem, readAt } = props.reading;
-  if (!problem) {
+  const stale = staleness(Object.values<IReading<unknown>>({ ...model.snapshot }));
+  if (!stale) {
     return null;
   }
+  const { problem, since } = stale;
   return (
-    <div className="jp-qsec-note jp-mod-warn">
+    <div className="jp-qsec-note jp-mod-warn jp-qsec-stale" role="status">
       <p>
-        {readAt === null
+        {since === null
           ? trans.__('Could not be read: %1', problem)
-          : trans.__('Stale since %1: %2', clockTime(readAt, clock.now()), problem)}
+          : trans.__('Stale since %1: %2', clockTime(since, clock.now()), problem)}
       </p>
       <button type="button" className="jp-qsec-button" onClick={() => void model.refresh()}>
         {trans.__('Retry')}

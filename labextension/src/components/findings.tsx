@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactElement } from 'react';
 import { baseName, clockTime } from '../format';
 import type { IFinding } from '../wire';
-import { Chip, Empty, Section, StaleNote, type Tone, usePanel } from './common';
+import { Chip, Empty, Section, type Tone, usePanel } from './common';
 
 /** The secrets that were found, never the secrets themselves. */
 export function FindingsSection(): ReactElement {
@@ -11,20 +11,18 @@ export function FindingsSection(): ReactElement {
   const { focus } = model;
   const here = (finding: IFinding) => focus !== null && finding.path === focus.path;
   // The notebook in front comes first; within each group the newest stays first.
-  const sorted = [
-    ...findings.data.filter(here),
-    ...findings.data.filter(finding => !here(finding))
-  ];
+  const sorted = [...findings.data.filter(here), ...findings.data.filter(finding => !here(finding))];
   return (
-    <Section title={trans.__('Findings')} summary={sorted.length > 0 ? String(sorted.length) : ''}>
-      <StaleNote reading={findings} />
+    <Section
+      title={trans.__('Findings')}
+      summary={sorted.length > 0 ? String(sorted.length) : ''}
+      stale={findings.problem !== ''}
+    >
       {sorted.length === 0 ? (
         <Empty>
           {findings.readAt === null
             ? trans.__('Reading the findings…')
-            : trans.__(
-                'No secrets were found. Cells and their output are checked before anyone sees them.'
-              )}
+            : trans.__('No secrets were found. Cells and their output are checked before anyone sees them.')}
         </Empty>
       ) : (
         <ul className="jp-qsec-list">
@@ -47,9 +45,7 @@ function Finding(props: { finding: IFinding; here: boolean }): ReactElement {
     <div className="jp-qsec-finding" data-finding-id={finding.id} data-kind={finding.kind}>
       <p className="jp-qsec-findingHead">
         <span className="jp-qsec-kind">{finding.kind}</span>
-        <Chip tone={ACTION_TONES[finding.action] ?? 'quiet'}>
-          {actionWord(trans, finding.action)}
-        </Chip>
+        <Chip tone={ACTION_TONES[finding.action] ?? 'quiet'}>{actionWord(trans, finding.action)}</Chip>
       </p>
       <p className="jp-qsec-findingWhere">
         {!props.here && finding.path && (

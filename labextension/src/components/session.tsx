@@ -1,18 +1,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { type ReactElement, type ReactNode, useRef } from 'react';
-import { CommandIDs } from '../commands';
+import { CommandIDs } from '../commandids';
 import { announcedStep, baseName, clockMinute, countdown, duration, nextDeadline } from '../format';
 import type { GatewayState, IKernelEntry, ILease, IStatus, OnSave } from '../wire';
-import {
-  Chip,
-  CommandButton,
-  Empty,
-  Section,
-  StaleNote,
-  type Tone,
-  useNow,
-  usePanel
-} from './common';
+import { Chip, CommandButton, Empty, Section, type Tone, useNow, usePanel } from './common';
 
 /** The lease and the session of the notebook in front. */
 export function SessionSection(): ReactElement {
@@ -20,8 +11,7 @@ export function SessionSection(): ReactElement {
   const { status, kernels } = model.snapshot;
   const { focus, kernel } = model;
   return (
-    <Section title={trans.__('Session')} summary={focus ? baseName(focus.path) : ''}>
-      <StaleNote reading={status.problem ? status : kernels} />
+    <Section title={trans.__('Session')} summary={focus ? baseName(focus.path) : ''} stale={kernels.problem !== ''}>
       {status.data && <GatewayNote status={status.data} />}
       {kernel ? (
         <>
@@ -30,32 +20,21 @@ export function SessionSection(): ReactElement {
           <Facts kernel={kernel} status={status.data} />
         </>
       ) : (
-        <Empty>
-          {withoutKernel(trans, focus !== null, focus?.kernelId !== '', kernels.readAt !== null)}
-        </Empty>
+        <Empty>{withoutKernel(trans, focus !== null, focus?.kernelId !== '', kernels.readAt !== null)}</Empty>
       )}
     </Section>
   );
 }
 
-function withoutKernel(
-  trans: TranslationBundle,
-  hasFocus: boolean,
-  hasKernel: boolean,
-  isRead: boolean
-): string {
+function withoutKernel(trans: TranslationBundle, hasFocus: boolean, hasKernel: boolean, isRead: boolean): string {
   if (!hasFocus) {
-    return trans.__(
-      'Open a notebook: its kernel gets a lease instead of credentials, and this panel shows it.'
-    );
+    return trans.__('Open a notebook: its kernel gets a lease instead of credentials, and this panel shows it.');
   }
   if (!hasKernel) {
     return trans.__('This notebook has no kernel. Start one, and it gets a lease of its own.');
   }
   return isRead
-    ? trans.__(
-        'This kernel is not known to Quantum security. It may just be starting, or run elsewhere.'
-      )
+    ? trans.__('This kernel is not known to Quantum security. It may just be starting, or run elsewhere.')
     : trans.__('Reading the state…');
 }
 
@@ -84,9 +63,7 @@ function SessionWarning(props: { kernel: IKernelEntry }): ReactElement {
   const { clock, trans } = usePanel();
   const now = useNow(clock);
   const { session, kernelId } = props.kernel;
-  const deadline = session.warned
-    ? nextDeadline(session.idleDeadline, session.absoluteDeadline)
-    : null;
+  const deadline = session.warned ? nextDeadline(session.idleDeadline, session.absoluteDeadline) : null;
   const left = deadline ? deadline.at - now : null;
   const spoken = useSpoken(left, step => trans.__('This session ends in %1.', duration(step)));
   return (
@@ -100,9 +77,7 @@ function SessionWarning(props: { kernel: IKernelEntry }): ReactElement {
             <strong>{trans.__('This session ends in %1', countdown(left))}</strong>
             <br />
             {deadline.reason === 'idle'
-              ? trans.__(
-                  'It is idle. Its lease will be revoked and its kernel stopped; the notebook is saved.'
-                )
+              ? trans.__('It is idle. Its lease will be revoked and its kernel stopped; the notebook is saved.')
               : trans.__('It reaches the longest time a session may last. The notebook is saved.')}
           </p>
           {deadline.reason === 'idle' && (
@@ -146,18 +121,12 @@ function LeaseCard(props: { kernel: IKernelEntry }): ReactElement {
       ) : (
         <p className="jp-qsec-leaseMissing">
           <Chip tone="bad">{trans.__('no lease')}</Chip>{' '}
-          {leaseProblem ||
-            trans.__('This kernel holds no lease, so every call to a device is refused.')}
+          {leaseProblem || trans.__('This kernel holds no lease, so every call to a device is refused.')}
         </p>
       )}
       {lease && leaseProblem && <p className="jp-qsec-problem">{leaseProblem}</p>}
       <div className="jp-qsec-buttons">
-        <CommandButton
-          command={CommandIDs.renewLease}
-          args={args}
-          label={trans.__('Renew')}
-          disabled={busy}
-        />
+        <CommandButton command={CommandIDs.renewLease} args={args} label={trans.__('Renew')} disabled={busy} />
         <CommandButton
           command={CommandIDs.revokeLease}
           args={args}
@@ -192,38 +161,24 @@ function LeaseLine(props: { lease: ILease }): ReactElement {
           {lease.tenant} <span aria-hidden="true">/</span> {lease.project}
         </p>
         <p className="jp-qsec-leaseState">
-          {active ? (
-            <>
-              <time className="jp-qsec-countdown">{countdown(left)}</time>{' '}
-              {lease.maxExpiresAt === null
-                ? trans.__('renews by itself')
-                : trans.__('renews by itself until %1', clockMinute(lease.maxExpiresAt, now))}
-            </>
-          ) : (
-            ended(trans, lease, now)
-          )}
+          <Chip tone={active ? 'good' : 'bad'}>{leaseWord(trans, lease)}</Chip>
+          {active && <time className="jp-qsec-countdown">{countdown(left)}</time>}
         </p>
+        {!active && <p className="jp-qsec-leaseEnded">{ended(trans, lease, now)}</p>}
       </div>
-      <Chip tone={active ? 'good' : 'bad'}>
-        {
-          {
-            active: trans.__('active'),
-            revoked: trans.__('revoked'),
-            expired: trans.__('expired')
-          }[lease.state]
-        }
-      </Chip>
     </div>
   );
+}
+
+function leaseWord(trans: TranslationBundle, lease: ILease): string {
+  return { active: trans.__('active'), revoked: trans.__('revoked'), expired: trans.__('expired') }[lease.state];
 }
 
 function ended(trans: TranslationBundle, lease: ILease, now: number): string {
   const at = lease.state === 'revoked' ? lease.revokedAt : lease.expiresAt;
   const when = at === null ? '' : clockMinute(at, now);
   if (lease.state === 'revoked') {
-    return lease.revokedBecause
-      ? trans.__('Revoked %1: %2', when, lease.revokedBecause)
-      : trans.__('Revoked %1', when);
+    return lease.revokedBecause ? trans.__('Revoked %1: %2', when, lease.revokedBecause) : trans.__('Revoked %1', when);
   }
   return trans.__('Expired %1', when);
 }
@@ -251,9 +206,14 @@ function Facts(props: { kernel: IKernelEntry; status: IStatus | null }): ReactEl
   const { clock, trans } = usePanel();
   const now = useNow(clock);
   const { kernel, status } = props;
-  const { session } = kernel;
+  const { lease, session } = kernel;
   return (
     <dl className="jp-qsec-facts">
+      {lease?.state === 'active' && lease.maxExpiresAt !== null && (
+        <Fact name={trans.__('Lease')}>
+          {trans.__('renews by itself until %1', clockMinute(lease.maxExpiresAt, now))}
+        </Fact>
+      )}
       <Fact name={trans.__('Kernel')}>
         <Chip tone={kernel.confined ? 'good' : 'warn'}>
           {kernel.confined ? trans.__('confined') : trans.__('unconfined')}
@@ -269,24 +229,16 @@ function Facts(props: { kernel: IKernelEntry; status: IStatus | null }): ReactEl
       </Fact>
       {status && (
         <Fact name={trans.__('Gateway')}>
-          <Chip tone={GATEWAY_TONES[status.gateway.state]}>
-            {gatewayWord(trans, status.gateway.state)}
-          </Chip>
-          {status.gateway.keystore && <> {trans.__('key store: %1', status.gateway.keystore)}</>}
+          <Chip tone={GATEWAY_TONES[status.gateway.state]}>{gatewayWord(trans, status.gateway.state)}</Chip>
         </Fact>
       )}
-      {status?.onSave && (
-        <Fact name={trans.__('On save')}>{onSaveSentence(trans, status.onSave)}</Fact>
-      )}
+      {status?.gateway.keystore && <Fact name={trans.__('Key store')}>{status.gateway.keystore}</Fact>}
+      {status?.onSave && <Fact name={trans.__('On save')}>{onSaveSentence(trans, status.onSave)}</Fact>}
       {session.idleDeadline !== null && (
-        <Fact name={trans.__('If idle')}>
-          {trans.__('ends in %1', countdown(session.idleDeadline - now))}
-        </Fact>
+        <Fact name={trans.__('If idle')}>{trans.__('ends in %1', countdown(session.idleDeadline - now))}</Fact>
       )}
       {session.absoluteDeadline !== null && (
-        <Fact name={trans.__('At most')}>
-          {trans.__('until %1', clockMinute(session.absoluteDeadline, now))}
-        </Fact>
+        <Fact name={trans.__('At most')}>{trans.__('until %1', clockMinute(session.absoluteDeadline, now))}</Fact>
       )}
     </dl>
   );

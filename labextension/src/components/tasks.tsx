@@ -1,18 +1,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactElement } from 'react';
-import { CommandIDs } from '../commands';
+import { CommandIDs } from '../commandids';
 import { clockTime, duration, integer, type ITimeline, money, timeline } from '../format';
 import type { ITask } from '../wire';
-import {
-  Chip,
-  CommandButton,
-  Empty,
-  Section,
-  StaleNote,
-  type Tone,
-  useNow,
-  usePanel
-} from './common';
+import { Chip, CommandButton, Empty, Section, type Tone, useNow, usePanel } from './common';
 
 const TONES: Readonly<Record<string, Tone>> = {
   CREATED: 'quiet',
@@ -34,15 +25,9 @@ export function TasksSection(): ReactElement {
   const { model, trans } = usePanel();
   const { tasks } = model.snapshot;
   const open = tasks.data.filter(task => !hasEnded(task)).length;
-  const summary =
-    open > 0
-      ? trans.__('%1 under way', open)
-      : tasks.data.length > 0
-        ? String(tasks.data.length)
-        : '';
+  const summary = open > 0 ? trans.__('%1 under way', open) : tasks.data.length > 0 ? String(tasks.data.length) : '';
   return (
-    <Section title={trans.__('Tasks')} summary={summary}>
-      <StaleNote reading={tasks} />
+    <Section title={trans.__('Tasks')} summary={summary} stale={tasks.problem !== ''}>
       {tasks.data.length === 0 ? (
         <Empty>
           {tasks.readAt === null
@@ -55,10 +40,7 @@ export function TasksSection(): ReactElement {
         <ul className="jp-qsec-list">
           {tasks.data.map(task => (
             <li key={task.id}>
-              <Task
-                task={task}
-                own={task.leaseId !== '' && task.leaseId === model.kernel?.lease?.id}
-              />
+              <Task task={task} own={task.leaseId !== '' && task.leaseId === model.kernel?.lease?.id} />
             </li>
           ))}
         </ul>
@@ -79,8 +61,7 @@ function Task(props: { task: ITask; own: boolean }): ReactElement {
           <span className="jp-qsec-taskCost">{costText(trans, task)}</span>
         </span>
         <span className="jp-qsec-taskLine">
-          <span>{trans._n('%1 shot', '%1 shots', task.shots, integer(task.shots))}</span>
-          {props.own && <span className="jp-qsec-own">{trans.__('this session')}</span>}
+          <span>{trans._n('%1 shot', '%2 shots', task.shots, integer(task.shots))}</span>
           <TaskTimes task={task} />
         </span>
       </summary>
@@ -92,26 +73,18 @@ function Task(props: { task: ITask; own: boolean }): ReactElement {
         </ul>
       )}
       {task.failureReason && <p className="jp-qsec-problem">{task.failureReason}</p>}
-      <TaskDetails task={task} />
+      <TaskDetails task={task} own={props.own} />
     </details>
   );
 }
 
 function costText(trans: TranslationBundle, task: ITask): string {
-  return task.costUsd
-    ? money(task.costUsd)
-    : task.estimateUsd
-      ? trans.__('≈ %1', money(task.estimateUsd))
-      : '';
+  return task.costUsd ? money(task.costUsd) : task.estimateUsd ? trans.__('≈ %1', money(task.estimateUsd)) : '';
 }
 
 function TaskTimes(props: { task: ITask }): ReactElement | null {
   const ended = hasEnded(props.task);
-  return ended ? (
-    <TimesAt task={props.task} now={props.task.endedAt ?? 0} />
-  ) : (
-    <RunningTimes task={props.task} />
-  );
+  return ended ? <TimesAt task={props.task} now={props.task.endedAt ?? 0} /> : <RunningTimes task={props.task} />;
 }
 
 /** Ticks only while the task does. */
@@ -151,13 +124,14 @@ function Bar(props: { times: ITimeline }): ReactElement {
   );
 }
 
-function TaskDetails(props: { task: ITask }): ReactElement {
+function TaskDetails(props: { task: ITask; own: boolean }): ReactElement {
   const { clock, model, trans } = usePanel();
   const { task } = props;
   const now = clock.now();
   const time = (value: number | null) => (value === null ? '' : clockTime(value, now));
   const facts: readonly (readonly [string, string])[] = [
     [trans.__('Work'), [task.tenant, task.project].filter(Boolean).join(' / ')],
+    [trans.__('Session'), props.own ? trans.__('this notebook’s lease') : ''],
     [trans.__('Qubits'), task.qubits > 0 ? integer(task.qubits) : ''],
     [trans.__('Estimate'), money(task.estimateUsd)],
     [trans.__('Cost'), money(task.costUsd)],
