@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_qsec.domain.errors import TooLargeError
-from jupyter_qsec.scanning.finding import Match
+from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.scanner import Scanner, bare, replace
 
 MAX_DEPTH = 100
@@ -27,19 +28,32 @@ def redact_json(value: Any, scanner: Scanner) -> tuple[Any, tuple[Match, ...], l
     string under a telling key is scanned together with that key. Offsets of a match count within its own string.
     Raises `TooLargeError` for a value too deep or large to scan, so that callers fail closed.
     """
-    walk = _Walk(scanner)
-    return walk.value(value, 0), tuple(walk.matches), walk.secrets
+    walk = Walk(scanner)
+    new = walk.value(value, 0)
+    return new, tuple(found.match for found in walk.found), [(found.match.kind, found.secret) for found in walk.found]
 
 
-class _Walk:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret in some string of a JSON value."""
+
+    match: Match
+    line: int
+    """Within its string (or list of strings), counted from 1."""
+    secret: str = field(repr=False)
+
+
+class Walk:
+    """One pass over one or more JSON values, under one common bound."""
+
     def __init__(self, scanner: Scanner) -> None:
         self._scanner = scanner
-        self.matches: list[Match] = []
-        self.secrets: list[tuple[str, str]] = []
+        self.found: list[Found] = []
         self._characters = 0
         self._values = 0
 
-    def value(self, value: Any, depth: int, key: str = "") -> Any:
+    def value(self, value: Any, depth: int = 0, key: str = "") -> Any:
+        """The value without its secrets, a new object throughout."""
         self._values += 1
         if depth > MAX_DEPTH or self._values > MAX_VALUES:
             raise TooLargeError("A message is nested too deeply or has too many parts to be scanned for secrets.")
@@ -49,7 +63,7 @@ class _Walk:
             return self._dict(value, depth)
         if isinstance(value, (list, tuple)):
             if len(value) > 1 and all(isinstance(item, str) for item in value):
-                return self._strings(list(value), key)
+                return self.strings(list(value), key)
             return [self.value(item, depth + 1, key) for item in value]
         return value
 
@@ -63,6 +77,7 @@ class _Walk:
         return result
 
     def text(self, text: str, key: str = "") -> str:
+        """One string without its secrets; `key` is the name it stands under."""
         self._count(text)
         if _BINARY_MIME.match(key):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
@@ -85,26 +100,35 @@ class _Walk:
         ]
         return inside or self._scanner.scan(text)
 
-    def _strings(self, items: list[str], key: str) -> list[str]:
+    def source(self, text: str) -> str:
+        """One string in which `pragma: allowlist secret` comments count."""
+        self._count(text)
+        return self._replace(text, self._scanner.scan(text, allow=True))
+
+    def strings(self, items: list[str], key: str = "") -> list[str]:
         """Lines of one text: joined as they stand when they bring their own line ends, else by line breaks."""
+        if _BINARY_MIME.match(key):
+            return [self.text(item, key) for item in items]
         own_ends = all(item.endswith("\n") for item in items[:-1])
-        glue = "" if own_ends else "\n"
-        whole = glue.join(items)
+        before = len(self.found)
+        pieces = self.pieces(items, "".join(items) if own_ends else "\n".join(items))
+        if len(self.found) == before and _TELLING_KEY.search(key):
+            return [self.text(item, key) for item in items]
+        return pieces
+
+    def pieces(self, items: list[str], whole: str) -> list[str]:
+        """Each item without its part of the secrets of `whole`: the items with nothing or one character between."""
         self._count(whole)
-        matches = [] if _BINARY_MIME.match(key) else self._scanner.scan(whole)
+        matches = self._scanner.scan(whole)
         if not matches:
-            return [self.text(item, key) for item in items] if _TELLING_KEY.search(key) else items
+            return items
         self._note(whole, matches)
+        gap = (len(whole) - sum(map(len, items))) // max(1, len(items) - 1)
         result, at = [], 0
         for item in items:
             end = at + len(item)
-            local = [
-                Match(m.kind, max(m.start, at) - at, min(m.end, end) - at)
-                for m in matches
-                if m.start < end and m.end > at
-            ]
-            result.append(replace(item, local).text)
-            at = end + len(glue)
+            result.append(_without(item, at, matches))
+            at = end + gap
         return result
 
     def _replace(self, text: str, matches: list[Match]) -> str:
@@ -112,10 +136,27 @@ class _Walk:
         return replace(text, matches).text
 
     def _note(self, text: str, matches: list[Match]) -> None:
-        self.matches += matches
-        self.secrets += [(m.kind, bare(m.kind, text[m.start : m.end])) for m in matches]
+        for match in matches:
+            line = text.count("\n", 0, match.start) + 1
+            self.found.append(Found(match, line, bare(match.kind, text[match.start : match.end])))
 
     def _count(self, text: str) -> None:
         self._characters += len(text)
         if self._characters > MAX_CHARACTERS:
             raise TooLargeError("A message is too large to be scanned for secrets.")
+
+
+def _without(item: str, offset: int, matches: list[Match]) -> str:
+    """The item, which begins at `offset` of the text that was scanned, without its part of each match. The marker
+    stands where the match begins, so a secret broken over items leaves one marker."""
+    parts, at = [], 0
+    for match in matches:
+        start, end = match.start - offset, match.end - offset
+        if end <= 0 or start >= len(item):
+            continue
+        parts.append(item[at : max(0, start)])
+        if start >= 0:
+            parts.append(marker(match.kind))
+        at = min(end, len(item))
+    parts.append(item[at:])
+    return "".join(parts)

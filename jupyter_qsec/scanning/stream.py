@@ -1,8 +1,8 @@
 """Redaction of a text that arrives in pieces.
 
 Only a suffix that could still become a secret is held back, at most 256 characters for at most 150 ms. What was
-released stays in memory as context, so a secret that is recognised late loses at least its rest. A secret without a fixed length
-is swallowed until a character that cannot belong to it.
+released stays in memory as context, so a secret that is recognised late loses at least its rest. A secret without a
+fixed length is swallowed until a character that cannot belong to it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,147 @@
+"""The save guard: no secret reaches a notebook's file through Jupyter's contents manager.
+
+Jupyter Server saves a file **unredacted** when a pre-save hook raises anything but an `HTTPError`, so every
+other exception becomes one here. Files that a kernel writes itself never pass a contents manager, nor this guard.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from tornado.web import HTTPError
+
+from jupyter_qsec.domain.errors import QsecError, TooLargeError
+from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding
+from jupyter_qsec.scanning.notebook import redact_notebook
+from jupyter_qsec.scanning.report import describe
+from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.textfile import scan_text
+from jupyter_qsec.server.uploads import ChunkedNotebooks
+
+REFUSED = 422
+MAX_PLAIN_CHARACTERS = 20 << 20
+"""Plain files above this size are not scanned, except that `refuse` refuses them: saving must not stall the server."""
+
+_log = logging.getLogger(__name__)
+
+
+class SaveMode(StrEnum):
+    """What is done when a save holds a secret. A plain file (`.py`, `.env`) is never rewritten: it is refused under
+    `refuse` and otherwise saved as it is and reported."""
+
+    REDACT = "redact"
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+Report = Callable[[list[SecretFinding], str], None]
+"""Takes the findings of one save and the action: `redacted`, `refused` or `warned`. If it raises, nothing is saved."""
+
+
+class SaveGuard:
+    """A pre-save hook for any contents manager."""
+
+    def __init__(self, scanner: Scanner, fingerprinter: Fingerprinter, mode: str | SaveMode, report: Report) -> None:
+        self._scanner = scanner
+        self._fingerprinter = fingerprinter
+        self.mode = SaveMode(mode)
+        self._report = report
+
+    def attach(self, contents_manager: Any) -> None:
+        """Guard every save of this manager, including notebooks that are uploaded in chunks."""
+        contents_manager.register_pre_save_hook(self.pre_save)
+        ChunkedNotebooks(contents_manager).attach()
+
+    def pre_save(self, model: dict[str, Any], path: str, **_: Any) -> None:
+        """Jupyter's hook. Changes `model["content"]` in place, or raises `HTTPError` 422 so that nothing is saved."""
+        try:
+            self._guard(model, path)
+        except HTTPError:
+            raise
+        except Exception as error:  # noqa: BLE001  # any exception that got past here would save the file unredacted
+            reason = str(error) if isinstance(error, QsecError) else "The scan for secrets failed."
+            _log.warning("Not saved: %s (%s)", path, type(error).__name__)
+            raise HTTPError(REFUSED, f"{_name(path)} was not saved. {reason}") from None
+
+    def _guard(self, model: dict[str, Any], path: str) -> None:
+        kind, content = model.get("type"), model.get("content")
+        if kind == "notebook" and content is not None:
+            model["content"] = self._notebook(content, path)
+        elif kind == "file" and isinstance(content, str):
+            if path.lower().endswith(".ipynb") and "chunk" not in model:
+                self._notebook_file(model, content, path)
+            else:
+                self._plain_file(model, content, path)
+
+    def _notebook(self, content: Any, path: str) -> Any:
+        clean, findings = redact_notebook(content, self._scanner, self._fingerprinter, path)
+        if not findings:
+            return content
+        if self.mode is SaveMode.REFUSE:
+            self._refuse(findings, path)
+        if self.mode is SaveMode.WARN:
+            self._report(findings, "warned")
+            return content
+        self._report(findings, "redacted")
+        return clean
+
+    def _notebook_file(self, model: dict[str, Any], content: str, path: str) -> None:
+        """A notebook that comes as a plain file, as uploads do."""
+        raw = _decoded(model, content)
+        repeated: list[str] = []
+        try:
+            notebook = json.loads(raw, object_pairs_hook=lambda pairs: _object(pairs, repeated))
+        except (ValueError, RecursionError):
+            raise HTTPError(REFUSED, f"{_name(path)} was not saved. It is not JSON, so it cannot be scanned.") from None
+        clean = self._notebook(notebook, path)
+        if clean is not notebook or repeated:
+            text = json.dumps(clean, ensure_ascii=False, indent=1) + "\n"
+            encoded = text.encode("utf-8", "surrogatepass")
+            model["content"] = base64.b64encode(encoded).decode() if model.get("format") == "base64" else text
+
+    def _plain_file(self, model: dict[str, Any], content: str, path: str) -> None:
+        if len(content) > MAX_PLAIN_CHARACTERS:
+            if self.mode is SaveMode.REFUSE:
+                raise TooLargeError("It is too large to be scanned for secrets.")
+            _log.warning("Saved without a scan for secrets, as it is too large: %s", path)
+            return
+        raw = _decoded(model, content)
+        if b"\0" in raw[:8192]:
+            return  # binary: a rule would find nothing but chance
+        findings = scan_text(raw.decode("utf-8", "replace"), self._scanner, self._fingerprinter, path)
+        if findings and self.mode is SaveMode.REFUSE:
+            self._refuse(findings, path)
+        if findings:
+            self._report(findings, "warned")
+
+    def _refuse(self, findings: list[SecretFinding], path: str) -> None:
+        self._report(findings, "refused")
+        raise HTTPError(REFUSED, f"{_name(path)} was not saved, as it holds secrets: {describe(findings)}.")
+
+
+def _object(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
+    """A JSON object. Of a repeated key only the last value is scanned, so only that one may be written back."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        repeated.append("")
+    return result
+
+
+def _decoded(model: dict[str, Any], content: str) -> bytes:
+    """The bytes that the contents manager would write, decoded as leniently as it does."""
+    if model.get("format") != "base64":
+        return content.encode("utf-8", "surrogatepass")
+    try:
+        return base64.decodebytes(content.encode("ascii", "strict"))
+    except (UnicodeEncodeError, binascii.Error):
+        raise HTTPError(REFUSED, "The file was not saved. Its base64 is broken.") from None
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2] or "The file"

@@ -1,0 +1,303 @@
+"""The save guard on a real Jupyter Server: what is on disk after a save."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from tornado.httpclient import HTTPClientError
+
+from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding
+from jupyter_qsec.scanning.scanner import Redaction, Scanner
+from jupyter_qsec.server.contents import SaveGuard
+
+KEY = "AKIAIOSFODNN7EXAMPLE"
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+
+class Reports:
+    """Collects what the guard reports."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[SecretFinding], str]] = []
+
+    def __call__(self, findings: list[SecretFinding], action: str) -> None:
+        self.calls.append((findings, action))
+
+    def actions(self) -> list[str]:
+        return [action for _, action in self.calls]
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+@pytest.fixture
+def guarded(jp_serverapp: Any, reports: Reports) -> Callable[..., None]:
+    """Guards the contents manager of the running server."""
+
+    def guard(mode: str = "redact", scanner: Scanner | None = None, report: Any = reports) -> None:
+        save_guard = SaveGuard(scanner or Scanner.default(), Fingerprinter(b"k" * 32), mode, report)
+        save_guard.attach(jp_serverapp.contents_manager)
+
+    return guard
+
+
+def a_notebook(source: str = "1 + 1", *outputs: dict[str, Any]) -> dict[str, Any]:
+    cell = nbformat.v4.new_code_cell(source)
+    cell["outputs"] = [nbformat.from_dict(output) for output in outputs]
+    return json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
+
+
+async def put(fetch: Any, path: str, **model: Any) -> Any:
+    return await fetch("api", "contents", path, method="PUT", body=json.dumps(model))
+
+
+async def refused(fetch: Any, path: str, **model: Any) -> str:
+    with pytest.raises(HTTPClientError) as caught:
+        await put(fetch, path, **model)
+    assert caught.value.code == 422
+    return json.loads(caught.value.response.body)["message"]
+
+
+async def test_a_saved_notebook_holds_no_secret(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+) -> None:
+    guarded()
+    streams = [{"output_type": "stream", "name": "stdout", "text": part} for part in (KEY[:7], KEY[7:14], KEY[14:])]
+    notebook = a_notebook(f"secret_access_key = '{SECRET}'", *streams)
+    notebook["metadata"]["aws"] = {"SecretAccessKey": SECRET}
+    notebook["cells"].append(
+        {
+            "cell_type": "markdown",
+            "id": "m1",
+            "metadata": {},
+            "source": [f"see http://localhost:8888/?token={'0af9' * 12}\n", "bye"],
+            "attachments": {"a.txt": {"text/plain": KEY}},
+        }
+    )
+    await put(jp_fetch, "a.ipynb", type="notebook", content=notebook)
+
+    saved = (jp_root_dir / "a.ipynb").read_text()
+    assert SECRET not in saved and KEY not in saved and KEY[:7] not in saved and "0af90af9" not in saved
+    nbformat.validate(nbformat.reads(saved, as_version=4))
+    assert "[REDACTED:aws-secret-key]" in saved and saved.count("[REDACTED:aws-access-key]") == 2
+    (findings, action), *more = reports.calls
+    assert action == "redacted" and not more
+    assert {(f.cell, f.place, f.kind) for f in findings} == {
+        ("1", "source", "aws-secret-key"),
+        ("1", "output", "aws-access-key"),
+        ("", "metadata", "aws-secret-key"),
+        ("2", "source", "jupyter-token"),
+        ("2", "attachment", "aws-access-key"),
+    }
+    assert SECRET not in repr(findings) and KEY not in repr(findings)
+
+
+async def test_without_the_guard_the_secret_is_saved(jp_fetch: Any, jp_root_dir: Path) -> None:
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    assert KEY in (jp_root_dir / "a.ipynb").read_text()
+
+
+async def test_a_notebook_without_secrets_is_saved_as_it_is(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+) -> None:
+    guarded("refuse")
+    notebook = a_notebook("task_id = '6d7a1f0c-9d1e-4a53-8f0e-2f6a8c1b7d10'")
+    await put(jp_fetch, "a.ipynb", type="notebook", content=notebook)
+    assert json.loads((jp_root_dir / "a.ipynb").read_text())["cells"] == notebook["cells"]
+    assert reports.calls == []
+
+
+async def test_refuse_leaves_the_file_and_says_what_and_where(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+) -> None:
+    guarded("refuse")
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook("1"))
+    before = (jp_root_dir / "a.ipynb").read_bytes()
+    message = await refused(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"x = 1\nkey = '{KEY}'"))
+    assert (jp_root_dir / "a.ipynb").read_bytes() == before
+    assert "cell 1, source, line 2: aws-access-key (AKIA…)" in message and KEY not in message
+    assert reports.actions() == ["refused"]
+
+
+async def test_warn_saves_and_reports(guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports) -> None:
+    guarded("warn")
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    assert KEY in (jp_root_dir / "a.ipynb").read_text()
+    assert reports.actions() == ["warned"]
+
+
+@pytest.mark.parametrize("format_", ["text", "base64"])
+async def test_a_notebook_uploaded_as_a_file_is_redacted(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, format_: str
+) -> None:
+    guarded()
+    text = json.dumps(a_notebook(f"key = '{KEY}' # é"))
+    content = base64.b64encode(text.encode()).decode() if format_ == "base64" else text
+    await put(jp_fetch, "up.ipynb", type="file", format=format_, content=content)
+    saved = json.loads((jp_root_dir / "up.ipynb").read_text(encoding="utf-8"))
+    assert "".join(saved["cells"][0]["source"]) == "key = '[REDACTED:aws-access-key]' # é"
+
+
+async def test_a_secret_behind_a_json_escape_or_a_repeated_key_is_not_saved(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+) -> None:
+    guarded()
+    cell = f'{{"cell_type":"raw","id":"a","metadata":{{}},"source":"{KEY}","source":"\\u0041{KEY[1:]}"}}'
+    text = f'{{"cells":[{cell}],"metadata":{{}},"nbformat":4,"nbformat_minor":5}}'
+    await put(jp_fetch, "up.ipynb", type="file", format="text", content=text)
+    saved = (jp_root_dir / "up.ipynb").read_text()
+    assert KEY not in saved and KEY[1:] not in saved
+
+
+async def test_a_notebook_uploaded_in_chunks_is_redacted(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    guarded()
+    raw = json.dumps(a_notebook(f"key = '{KEY}'")).encode()
+    middle = raw.index(KEY.encode()) + 9
+    parts = {1: raw[:40], 2: raw[40:middle], -1: raw[middle:]}
+    for number, part in parts.items():
+        content = base64.b64encode(part).decode()
+        await put(jp_fetch, "big.ipynb", type="file", format="base64", content=content, chunk=number)
+        assert number == -1 or not (jp_root_dir / "big.ipynb").exists()
+    saved = json.loads((jp_root_dir / "big.ipynb").read_text())
+    assert "".join(saved["cells"][0]["source"]) == "key = '[REDACTED:aws-access-key]'"
+
+
+async def test_chunks_out_of_order_are_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    guarded()
+    with pytest.raises(HTTPClientError) as caught:
+        await put(jp_fetch, "big.ipynb", type="file", format="text", content="{}", chunk=2)
+    assert caught.value.code == 400 and not (jp_root_dir / "big.ipynb").exists()
+
+
+async def test_other_files_are_uploaded_in_chunks_as_ever(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    guarded()
+    for number, part in ((1, "a,b\n"), (2, "1,2\n"), (-1, "3,4\n")):
+        await put(jp_fetch, "data.csv", type="file", format="text", content=part, chunk=number)
+    assert (jp_root_dir / "data.csv").read_text() == "a,b\n1,2\n3,4\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], "text", {}, {"cells": 7}, {"cells": ["a"]}, {"cells": [{"outputs": {}}]}],
+    ids=str,
+)
+async def test_what_is_no_notebook_is_refused_and_loses_nothing(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, content: Any
+) -> None:
+    guarded()
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook("keep"))
+    before = (jp_root_dir / "a.ipynb").read_bytes()
+    message = await refused(jp_fetch, "a.ipynb", type="notebook", content=content)
+    assert message.startswith("a.ipynb was not saved. The notebook")
+    assert (jp_root_dir / "a.ipynb").read_bytes() == before
+
+
+async def test_a_notebook_file_that_is_not_json_is_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    guarded()
+    message = await refused(jp_fetch, "a.ipynb", type="file", format="text", content="<<<<<<< HEAD")
+    assert "not JSON" in message and not (jp_root_dir / "a.ipynb").exists()
+
+
+async def test_a_notebook_nested_without_end_is_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    guarded()
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    notebook = {**a_notebook("1"), "metadata": deep}
+    message = await refused(jp_fetch, "a.ipynb", type="notebook", content=notebook)
+    assert "too deep" in message and not (jp_root_dir / "a.ipynb").exists()
+
+
+class BrokenScanner(Scanner):
+    """Fails like a bug would."""
+
+    def __init__(self) -> None:
+        self.live = None
+
+    def scan(self, text: str, *, allow: bool = False) -> Any:
+        raise ZeroDivisionError(text)
+
+    def redact(self, text: str, *, allow: bool = False) -> Redaction:
+        raise ZeroDivisionError(text)
+
+
+@pytest.mark.parametrize("mode", ["redact", "refuse", "warn"])
+async def test_an_exception_in_the_scanner_saves_nothing_and_tells_nothing(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    guarded(mode, BrokenScanner())
+    (jp_root_dir / "a.ipynb").write_text("before")
+    message = await refused(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    assert "scan for secrets failed" in message
+    assert (jp_root_dir / "a.ipynb").read_text() == "before"
+    assert KEY not in message and KEY not in caplog.text
+
+
+async def test_a_report_that_fails_saves_nothing(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    def report(findings: list[SecretFinding], action: str) -> None:
+        raise OSError("no space left")
+
+    guarded("warn", report=report)
+    await refused(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    assert not (jp_root_dir / "a.ipynb").exists()
+
+
+@pytest.mark.parametrize("format_", ["text", "base64"])
+async def test_a_plain_file_is_reported_but_never_rewritten(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, format_: str
+) -> None:
+    guarded("redact")
+    text = f"# settings\nKEY = '{KEY}'\n"
+    content = base64.b64encode(text.encode()).decode() if format_ == "base64" else text
+    await put(jp_fetch, "job.py", type="file", format=format_, content=content)
+    assert (jp_root_dir / "job.py").read_text() == text
+    (findings, action), *_ = reports.calls
+    assert action == "warned" and [(f.place, f.line, f.kind) for f in findings] == [("file", 2, "aws-access-key")]
+
+
+async def test_a_plain_file_is_refused_under_refuse(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+    guarded("refuse")
+    message = await refused(jp_fetch, "job.py", type="file", format="text", content=f"KEY = '{KEY}'\n")
+    assert "line 1: aws-access-key" in message and not (jp_root_dir / "job.py").exists()
+
+
+async def test_an_allowed_secret_stays_in_the_source_but_not_in_the_output(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+) -> None:
+    guarded()
+    source = f"key = '{KEY}'  # pragma: allowlist secret"
+    output = {"output_type": "stream", "name": "stdout", "text": f"{KEY}  # pragma: allowlist secret"}
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(source, output))
+    (cell,) = json.loads((jp_root_dir / "a.ipynb").read_text())["cells"]
+    assert "".join(cell["source"]) == source
+    assert "".join(cell["outputs"][0]["text"]).startswith("[REDACTED:aws-access-key]")
+
+
+async def test_directories_and_images_pass(guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports) -> None:
+    guarded("refuse")
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0" + KEY.encode()).decode()
+    await put(jp_fetch, "pictures", type="directory")
+    await put(jp_fetch, "pictures/p.png", type="file", format="base64", content=png)
+    assert (jp_root_dir / "pictures" / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert reports.calls == []
+
+
+def test_a_manager_that_is_not_asynchronous_is_guarded_too(jp_root_dir: Path, reports: Reports) -> None:
+    manager = LargeFileManager(root_dir=str(jp_root_dir))
+    SaveGuard(Scanner.default(), Fingerprinter(b"k" * 32), "redact", reports).attach(manager)
+    raw = json.dumps(a_notebook(f"key = '{KEY}'"))
+    for number, part in ((1, raw[:50]), (-1, raw[50:])):
+        manager.save({"type": "file", "format": "text", "content": part, "chunk": number}, "chunks.ipynb")
+    manager.save({"type": "notebook", "content": a_notebook(f"key = '{KEY}'")}, "whole.ipynb")
+    for name in ("chunks.ipynb", "whole.ipynb"):
+        assert "[REDACTED:aws-access-key]" in (jp_root_dir / name).read_text()
+        assert KEY not in (jp_root_dir / name).read_text()
