@@ -1,1 +1,1 @@
-"""See the modules."""
+"""The Jupyter Server extension: REST and events for the panel, session limits, the gateway's supervision."""

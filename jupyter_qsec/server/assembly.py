@@ -1,0 +1,248 @@
+"""Puts the extension's parts together, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from tornado.ioloop import PeriodicCallback
+
+from jupyter_qsec.client.home import QsecHome
+from jupyter_qsec.client.wire import FindingRecord
+from jupyter_qsec.domain.activity import SessionLimits
+from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.kernels import observer
+from jupyter_qsec.kernels.leases import use_keeper
+from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
+from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding
+from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.server.contents import SaveGuard
+from jupyter_qsec.server.findings import FindingsBoard
+from jupyter_qsec.server.kernelview import ServerKernels
+from jupyter_qsec.server.notices import Log, Notices
+from jupyter_qsec.server.registry import KernelRegistry
+from jupyter_qsec.server.sessions import SessionWatch
+from jupyter_qsec.server.state import ExtensionState
+from jupyter_qsec.server.supervisor import GatewayService, LeaseDefaults
+
+_MAX_SEARCHED = 5 << 20
+_FOREVER = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The configuration of `QsecExtension`, in its units."""
+
+    tenant: str = ""
+    project: str = ""
+    idle_minutes: float = 60.0
+    absolute_hours: float = 12.0
+    warn_minutes: float = 5.0
+    on_save: str = "redact"
+
+    @property
+    def limits(self) -> SessionLimits:
+        return SessionLimits(
+            idle=timedelta(minutes=self.idle_minutes),
+            absolute=timedelta(hours=self.absolute_hours),
+            warn_before=timedelta(minutes=max(0.0, self.warn_minutes)),
+        )
+
+    @property
+    def leases(self) -> LeaseDefaults:
+        absolute = self.limits.absolute
+        return LeaseDefaults(self.tenant, self.project, absolute if absolute > timedelta(0) else _FOREVER)
+
+
+@dataclass(slots=True)
+class ExtensionParts:
+    """What runs beside the server."""
+
+    state: ExtensionState
+    reporter: Reporter
+    notices: Notices
+    log: Log
+    _ticking: PeriodicCallback | None = None
+    _forwarding: asyncio.Task[None] | None = None
+    _begun: bool = False
+
+    async def begin(self, loop: asyncio.AbstractEventLoop, *, with_gateway: bool) -> None:
+        """Start the gateway and the watches; returns at once."""
+        if self._begun:
+            return
+        self._begun = True
+        self.notices.bind(loop)
+        if with_gateway:
+            self.state.gateway.start()
+        watch = self.state.sessions
+        self._ticking = PeriodicCallback(watch.tick, watch.period.total_seconds() * 1000)
+        self._ticking.start()
+        self._forwarding = loop.create_task(self.state.findings.forward())
+
+    async def end(self) -> None:
+        """Stop everything, in the order in which it depends on each other."""
+        if self._ticking is not None:
+            self._ticking.stop()
+        if self._forwarding is not None:
+            self._forwarding.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._forwarding
+            self._forwarding = None
+        await self.state.sessions.settle()
+        await self.reporter.settle()
+        observer.register(None)
+        use_keeper(None)
+        await self.state.gateway.close()
+        await asyncio.to_thread(self.state.gateway.stop)
+        self.notices.bind(None)
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Passes events on to the gateway's record, without ever holding up what they are about."""
+
+    gateway: GatewayService
+    log: Log
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def report(self, kind: str, lease_id: str, subject: str, details: dict[str, Any]) -> None:
+        try:
+            await self.gateway.api().report_event(kind, lease_id=lease_id, subject=subject[:500], details=details)
+        except QsecError as error:
+            self.log.warning("%s was not recorded: %s", kind, error)
+
+    def soon(self, kind: str, lease_id: str, subject: str, details: dict[str, Any]) -> None:
+        """As `report`, beside whatever runs; without an event loop there is nobody to report to."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.log.warning("%s was not recorded: no event loop runs", kind)
+            return
+        task = loop.create_task(self.report(kind, lease_id, subject, details))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def send_findings(self, findings: Sequence[FindingRecord]) -> int:
+        return await self.gateway.api().report_findings(findings)
+
+    async def settle(self) -> None:
+        if self._under_way:
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+
+def assemble(serverapp: Any, home: QsecHome, defaults: Defaults, options: Sequence[str], log: Log) -> ExtensionParts:
+    """Build the parts and make them known to the provisioner. Starts no process and waits for nothing."""
+    notices = Notices(serverapp.event_logger, log)
+    gateway = GatewayService(home, notices, log, options=options, defaults=defaults.leases)
+    reporter = Reporter(gateway, log)
+    findings = FindingsBoard(reporter.send_findings, notices, log)
+    kernels = ServerKernels(serverapp.kernel_manager, serverapp.session_manager)
+    listener = KernelListener(kernels, findings, reporter, serverapp.contents_manager)
+    registry = listener.registry = KernelRegistry(listener.started, listener.found)
+    sessions = SessionWatch(defaults.limits, kernels, registry, notices, reporter.report, log)
+    state = ExtensionState(gateway, registry, kernels, sessions, findings, defaults.on_save)
+    use_keeper(gateway.keeper)
+    observer.register(registry)
+    return ExtensionParts(state, reporter, notices, log)
+
+
+class KernelListener:
+    """Turns what the provisioner and the relay tell into findings and entries of the record."""
+
+    registry: KernelRegistry
+
+    def __init__(self, kernels: ServerKernels, findings: FindingsBoard, reporter: Reporter, contents: Any) -> None:
+        self._kernels, self._findings, self._reporter, self._contents = kernels, findings, reporter, contents
+        self._adding: set[asyncio.Task[None]] = set()
+
+    def started(self, report: KernelReport, is_new: bool) -> None:
+        """A kernel's start goes on record with or without a lease."""
+        if not is_new:
+            return
+        lease = None if report.held is None else report.held.lease
+        details: dict[str, Any] = {"kernel": report.kernel_id, "name": report.name, "confinement": report.confinement}
+        if lease is None:
+            details["problem"] = report.lease_problem[:500]
+        self._reporter.soon(
+            "kernel.unleased" if lease is None else "kernel.started",
+            "" if lease is None else lease["id"],
+            report.path,
+            details,
+        )
+
+    def found(self, kernel_id: str, findings: list[KernelFinding]) -> None:
+        task = asyncio.get_running_loop().create_task(self._add(kernel_id, findings))
+        self._adding.add(task)
+        task.add_done_callback(self._adding.discard)
+
+    async def _add(self, kernel_id: str, findings: list[KernelFinding]) -> None:
+        path = await self._kernels.path(kernel_id)
+        report = self.registry.reports.get(kernel_id)
+        path = path or ("" if report is None else report.path)
+        numbers = await self._cell_numbers(path) if any(finding.cell_id for finding in findings) else {}
+        lease_id = self.registry.lease_id(kernel_id)
+        for finding in findings:
+            self._findings.add(
+                found_at=finding.found_at,
+                kernel_id=kernel_id,
+                lease_id=lease_id,
+                path=path,
+                cell=numbers.get(finding.cell_id, ""),
+                cell_id=finding.cell_id,
+                place=finding.place,
+                line=finding.line,
+                kind=finding.kind,
+                preview=finding.preview,
+                fingerprint=finding.fingerprint,
+                action=finding.action,
+            )
+            if finding.action == "blocked":
+                details = {"kernel": kernel_id, "kind": finding.kind, "fingerprint": finding.fingerprint}
+                self._reporter.soon("cell.blocked", lease_id, path, details)
+
+    async def _cell_numbers(self, path: str) -> dict[str, str]:
+        """Numbers (from 1) of the saved notebook's cells by their ids; empty when it cannot be told cheaply."""
+        try:
+            about = await ensure_async(self._contents.get(path, content=False, type="notebook"))
+            if (about.get("size") or 0) > _MAX_SEARCHED:
+                return {}
+            cells = (await ensure_async(self._contents.get(path, content=True, type="notebook")))["content"]["cells"]
+            return {str(cell["id"]): str(number) for number, cell in enumerate(cells, 1) if cell.get("id")}
+        except Exception:  # noqa: BLE001 - contents managers raise anything; a finding without its number is still shown
+            return {}
+
+
+def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
+    """Let every save of a notebook pass the scanner."""
+    state = parts.state
+    try:
+        key = state.gateway.home.fingerprint_key()
+    except QsecError as error:
+        log.warning("fingerprints of findings are good for this run only: %s", error)
+        key = secrets.token_bytes(32)
+
+    def saved(found: list[SecretFinding], action: str) -> None:
+        for finding in found:
+            state.findings.add(
+                found_at=datetime.now(UTC),
+                path=finding.path,
+                cell=finding.cell,
+                cell_id=finding.cell_id,
+                place=finding.place,
+                line=finding.line,
+                kind=finding.kind,
+                preview=finding.preview,
+                fingerprint=finding.fingerprint,
+                action=action,
+            )
+        if found and action in ("redacted", "refused"):
+            details = {"findings": len(found), "kinds": ",".join(sorted({finding.kind for finding in found}))[:500]}
+            parts.reporter.soon(f"save.{action}", "", found[0].path, details)
+
+    SaveGuard(Scanner.default(), Fingerprinter(key), state.on_save, saved).attach(contents_manager)

@@ -1,0 +1,133 @@
+"""The gateway as the server extension uses it: supervised, with clients that always match the present gateway."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from jupyter_qsec.client.api import AsyncControlClient, ControlClient
+from jupyter_qsec.client.home import QsecHome
+from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
+from jupyter_qsec.client.supervision import GatewayCondition, GatewayState, GatewaySupervisor
+from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
+from jupyter_qsec.server.notices import Log, Notices
+
+_KERNEL = "kernel:"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDefaults:
+    """What this server's configuration says about leases that do not say it themselves."""
+
+    tenant: str = ""
+    project: str = ""
+    max_ttl: timedelta = timedelta(hours=12)
+
+    def applied(self, ask: LeaseAsk) -> LeaseAsk:
+        if not ask.tenant:
+            ask = replace(ask, tenant=self.tenant, project=ask.project or self.project)
+        return replace(ask, max_ttl=min(ask.max_ttl, self.max_ttl))
+
+
+class GatewayService:
+    """Supervisor, lease keeper and clients of one server."""
+
+    def __init__(
+        self,
+        home: QsecHome,
+        notices: Notices,
+        log: Log,
+        *,
+        options: Sequence[str] = (),
+        defaults: LeaseDefaults | None = None,
+    ) -> None:
+        """`options` are passed to the gateway's command line."""
+        self.home = home
+        self._notices = notices
+        self._log = log
+        self.supervisor = GatewaySupervisor(home, options=options, on_change=self._condition_changed, log=log)
+        self.keeper = LeaseKeeper(_Leases(self.client, defaults or LeaseDefaults()), on_change=self._lease_changed)
+        self._lock = threading.Lock()
+        self._client: tuple[str, ControlClient] | None = None
+        self._async_client: tuple[str, AsyncControlClient] | None = None
+        self.listeners: list[Callable[[GatewayCondition], object]] = []
+        """Called on the event loop after the condition changed."""
+
+    @property
+    def condition(self) -> GatewayCondition:
+        return self.supervisor.condition
+
+    def start(self) -> None:
+        """Returns at once; the gateway starts beside the server."""
+        self.supervisor.start()
+
+    def stop(self) -> None:
+        """Give up all leases, then end the gateway if it is ours. Blocks for seconds at most."""
+        self.keeper.close("the server ended")
+        self.supervisor.stop()
+        if self._client is not None:
+            self._client[1].close()
+
+    async def close(self) -> None:
+        """Close what belongs to the event loop."""
+        if self._async_client is not None:
+            await self._async_client[1].close()
+            self._async_client = None
+
+    def client(self) -> ControlClient:
+        """For threads. Raises `StateDirectoryError` when there is no token to be had."""
+        with self._lock:
+            url = self.supervisor.gateway_url
+            if self._client is None or self._client[0] != url:
+                self._client = (url, ControlClient(url, self.home.control_token(), guard=self.supervisor.require_ours))
+            return self._client[1]
+
+    def api(self) -> AsyncControlClient:
+        """For the event loop; as `client`."""
+        url = self.supervisor.gateway_url
+        if self._async_client is None or self._async_client[0] != url:
+            token = self.home.control_token()
+            self._async_client = (url, AsyncControlClient(url, token, guard=self.supervisor.require_ours, timeout=5))
+        return self._async_client[1]
+
+    def _condition_changed(self, condition: GatewayCondition) -> None:
+        """On the supervisor's thread."""
+        if condition.state is GatewayState.FAILED:
+            self._log.error("the qsec gateway is not running: %s", condition.reason)
+        else:
+            self._log.info("the qsec gateway is %s %s", condition.state, condition.reason)
+        if condition.state is GatewayState.RUNNING:
+            self.keeper.nudge()
+        self._notices.gateway(condition.state.value, condition.reason)
+        for listener in self.listeners:
+            self._notices.on_loop(lambda listener=listener: listener(condition))  # type: ignore[misc]  # bound per turn
+
+    def _lease_changed(self, held: HeldLease) -> None:
+        """On any thread."""
+        if held.problem:
+            self._log.warning("lease of %s: %s", held.ask.holder, held.problem)
+        if held.ask.holder.startswith(_KERNEL):
+            record = held.lease
+            self._notices.lease(
+                held.ask.holder.removeprefix(_KERNEL),
+                "" if record is None else record["id"],
+                "none" if record is None else record["state"],
+            )
+
+
+class _Leases:
+    """`LeaseApi` over whichever client is right at the time of the call."""
+
+    def __init__(self, client: Callable[[], ControlClient], defaults: LeaseDefaults) -> None:
+        self._client, self._defaults = client, defaults
+
+    def issue_lease(self, ask: LeaseAsk) -> Issued:
+        return self._client().issue_lease(self._defaults.applied(ask))
+
+    def renew_lease(self, lease_id: str, *, confinement: str | None = None) -> LeaseRecord:
+        return self._client().renew_lease(lease_id, confinement=confinement)
+
+    def revoke_lease(self, lease_id: str, *, reason: str = "") -> LeaseRecord:
+        return self._client().revoke_lease(lease_id, reason=reason)
