@@ -15,29 +15,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError, UnauthenticatedError
+from jupyter_qsec.gateway.canonical import (
+    canonical_path,
+    canonical_query,
+    canonical_value,
+    normalised_path,
+    query_fields,
+)
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 MAX_SKEW = timedelta(minutes=5)
 MAX_HEADERS = 64
 MAX_TARGET = 8192
-MAX_QUERY_FIELDS = 64
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^,\s]{1,256}), ?SignedHeaders=([a-z0-9;_-]{1,2048}), ?Signature=([0-9a-f]{64})\Z"
 )
 _SCOPE = re.compile(r"([A-Za-z0-9]{8,128})/([0-9]{8})/([a-z0-9-]{1,32})/([a-z0-9-]{1,32})/aws4_request\Z")
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z\Z")
-_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]*\Z")
-_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CANONICAL_PATH = re.compile(r"(?:[A-Za-z0-9\-._~/]|%[0-9A-F]{2})*\Z")
 _NEEDLESS_ESCAPE = re.compile(r"%(?:2[DE]|5F|7E|3[0-9]|4[1-9A-F]|5[0-9A]|6[1-9A-F]|7[0-9A])")
 _CONTROL_ESCAPE = re.compile(r"%(?:[01][0-9A-F]|7F)")
 _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z)")
-_FOLDS = re.compile(r"[ \t\r\n]+")
 
 # Headers that change what a request means; x-amz-* joins them by prefix.
 _MEANINGFUL = frozenset(
@@ -176,9 +179,9 @@ class SignatureVerifier:
         canonical = "\n".join(
             (
                 request.method,
-                _canonical_path(path, self._rules),
-                _canonical_query(query, claim.lifetime is not None, self._rules),
-                *(f"{name}:{_canonical_value(fields[name])}" for name in claim.signed_headers),
+                self._canonical_path(path),
+                self._canonical_query(query, claim),
+                *(f"{name}:{canonical_value(fields[name])}" for name in claim.signed_headers),
                 "",
                 ";".join(claim.signed_headers),
                 payload,
@@ -198,6 +201,16 @@ class SignatureVerifier:
         for part in (date, region, service, "aws4_request"):
             key = hmac.digest(key, part.encode("ascii"), "sha256")
         return credential.lease_id, credential.expires_at, key
+
+    def _canonical_path(self, path: str) -> str:
+        write = normalised_path if self._rules.allow_odd_paths else canonical_path
+        return write(path, opaque=self._rules.path_is_opaque)
+
+    def _canonical_query(self, query: str, claim: _Claim) -> str:
+        without = {"X-Amz-Signature"} if claim.lifetime is not None else set()
+        if self._rules.allow_unsigned_token:
+            without.add("X-Amz-Security-Token")
+        return canonical_query(query, frozenset(without))
 
     def _check_time(self, claim: _Claim) -> datetime:
         signed_at = _moment(claim.stamp)
@@ -254,7 +267,7 @@ def _claim(fields: dict[str, list[str]], query: str, rules: SigningRules) -> _Cl
     """The presented signature, from the Authorization header or, where allowed, the query."""
     authorization = fields.get("authorization")
     in_query = "X-Amz-" in query and any(
-        name in ("X-Amz-Algorithm", "X-Amz-Signature", "X-Amz-Credential") for name, _ in _query_fields(query)
+        name in ("X-Amz-Algorithm", "X-Amz-Signature", "X-Amz-Credential") for name, _ in query_fields(query)
     )
     if authorization is not None and in_query:
         raise SignatureError("The request is signed twice: by header and by query.")
@@ -276,7 +289,7 @@ def _query_claim(fields: dict[str, list[str]], query: str, rules: SigningRules) 
     if not rules.allow_query_signatures:
         raise SignatureError("Presigned URLs are not accepted here: sign the request's headers.")
     values: dict[str, str] = {}
-    for name, value in _query_fields(query):
+    for name, value in query_fields(query):
         if name.startswith("X-Amz-"):
             if name in values:
                 raise SignatureError(f"The query field {name} may come only once.")
@@ -355,62 +368,6 @@ def _payload(fields: dict[str, list[str]], received: str, rules: SigningRules) -
     if not hmac.compare_digest(declared[0], received):
         raise SignatureError("The body differs from its signed SHA-256.")
     return received
-
-
-def _canonical_path(path: str, rules: SigningRules) -> str:
-    if not rules.allow_odd_paths:
-        return path if rules.path_is_opaque else path.replace("%", "%25")
-    raw = path.encode("latin-1")
-    if rules.path_is_opaque:
-        return quote_from_bytes(unquote_to_bytes(raw), safe="/-._~")
-    kept: list[bytes] = []
-    for segment in raw.split(b"/"):
-        if segment == b"..":
-            del kept[-1:]
-        elif segment not in (b"", b"."):
-            kept.append(segment)
-    tail = b"/" if kept and raw.endswith((b"/", b"/.", b"/..")) else b""
-    return quote_from_bytes(b"/" + b"/".join(kept) + tail, safe="/-._~")
-
-
-def _query_fields(query: str) -> list[tuple[str, str]]:
-    """Names and values in canonical encoding, in the order they came."""
-    if not query:
-        return []
-    if "+" in query:
-        raise SignatureError("A literal '+' in a query is ambiguous: write %20 or %2B.")
-    parts = query.split("&")
-    if len(parts) > MAX_QUERY_FIELDS:
-        raise SignatureError(f"The query has more than {MAX_QUERY_FIELDS} fields.")
-    fields = []
-    for part in parts:
-        name, _, value = part.partition("=")
-        fields.append((_canonical_query_part(name), _canonical_query_part(value)))
-    return fields
-
-
-def _canonical_query_part(text: str) -> str:
-    if _UNRESERVED.match(text):
-        return text
-    if _ESCAPE.search(text):
-        raise SignatureError("The query holds a broken escape.")
-    return quote_from_bytes(unquote_to_bytes(text.encode("latin-1")), safe="-._~")
-
-
-def _canonical_query(query: str, presigned: bool, rules: SigningRules) -> str:
-    if not query:
-        return ""
-    fields = _query_fields(query)
-    if presigned:
-        left_out = {"X-Amz-Signature"} | ({"X-Amz-Security-Token"} if rules.allow_unsigned_token else set())
-        fields = [field for field in fields if field[0] not in left_out]
-    return "&".join(f"{name}={value}" for name, value in sorted(fields))
-
-
-def _canonical_value(values: list[str]) -> str:
-    if len(values) == 1 and "  " not in values[0] and values[0].isprintable():
-        return values[0].strip(" ")
-    return ",".join(_FOLDS.sub(" ", value).strip(" ") for value in values)
 
 
 @lru_cache(maxsize=64)

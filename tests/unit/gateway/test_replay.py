@@ -1,0 +1,109 @@
+"""A signature counts once; what honest clients do twice within a moment still works."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jupyter_qsec.domain.errors import ReplayedRequestError
+from jupyter_qsec.gateway.replay import REPEAT_WINDOW, RepeatedRequestError, ReplayGuard
+from jupyter_qsec.gateway.sigv4 import MAX_SKEW, SkewedSignatureError
+
+START = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+SIGNATURE = "ab" * 32
+
+
+def second(seconds: float) -> datetime:
+    return START.replace(microsecond=0) + timedelta(seconds=seconds)
+
+
+def other(number: int) -> str:
+    return f"{number:064x}"
+
+
+def test_a_poll_may_come_twice_in_the_same_moment() -> None:
+    guard = ReplayGuard(START)
+    for delay in (0.3, 0.3, 1.0, 2.0):
+        guard.check(SIGNATURE, second(0), second(delay), repeatable=True)
+
+
+def test_a_poll_recorded_and_sent_later_is_refused() -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(0), second(0.3), repeatable=True)
+    with pytest.raises(ReplayedRequestError) as refused:
+        guard.check(SIGNATURE, second(0), second(0.4) + REPEAT_WINDOW, repeatable=True)
+    assert not isinstance(refused.value, RepeatedRequestError)
+
+
+def test_repeating_does_not_extend_the_moment() -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(0), second(0.3), repeatable=True)
+    guard.check(SIGNATURE, second(0), second(2), repeatable=True)
+    with pytest.raises(ReplayedRequestError):
+        guard.check(SIGNATURE, second(0), second(3), repeatable=True)
+
+
+def test_a_write_counts_once_and_the_client_is_told_to_sign_again() -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(0), second(0.3), repeatable=False)
+    with pytest.raises(RepeatedRequestError):
+        guard.check(SIGNATURE, second(0), second(0.3), repeatable=False)
+    guard.check(other(1), second(1), second(1.3), repeatable=False)
+
+
+def test_a_write_recorded_and_sent_later_is_refused_for_good() -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(0), second(0.3), repeatable=False)
+    with pytest.raises(ReplayedRequestError) as refused:
+        guard.check(SIGNATURE, second(0), second(60), repeatable=False)
+    assert not isinstance(refused.value, RepeatedRequestError)
+
+
+def test_a_signature_is_remembered_as_long_as_its_time_is_acceptable() -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(0), second(0.3), repeatable=False)
+    for minute in range(1, 5):
+        guard.check(other(minute), second(60 * minute), second(60 * minute), repeatable=False)
+    with pytest.raises(ReplayedRequestError):
+        guard.check(SIGNATURE, second(0), START.replace(microsecond=0) + MAX_SKEW, repeatable=False)
+
+
+def test_what_was_signed_before_the_start_could_be_a_replay() -> None:
+    guard = ReplayGuard(START)
+    with pytest.raises(SkewedSignatureError, match="Sign the request again"):
+        guard.check(SIGNATURE, second(-1), second(1), repeatable=True)
+    guard.check(other(1), second(0), second(1), repeatable=True)
+
+
+def test_memory_is_bounded_and_forgetting_never_lets_a_replay_pass() -> None:
+    guard = ReplayGuard(START, capacity=10)
+    guard.check(SIGNATURE, second(1), second(1), repeatable=False)
+    for number in range(10):
+        guard.check(other(number), second(120), second(120), repeatable=False)
+    with pytest.raises(SkewedSignatureError):
+        guard.check(SIGNATURE, second(1), second(121), repeatable=False)
+    guard.check(other(99), second(121), second(121), repeatable=False)
+
+
+def test_old_signatures_leave_memory() -> None:
+    guard = ReplayGuard(START, capacity=100)
+    for number in range(1000):
+        guard.check(other(number), second(10 * number), second(10 * number), repeatable=False)
+    guard.check(other(2000), second(9990), second(9990), repeatable=False)
+
+
+@pytest.mark.parametrize("back", [30, 200, 3600])
+def test_a_clock_that_jumps_back_refuses_no_honest_request(back: int) -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(10), second(10), repeatable=False)
+    guard.check(other(1), second(10 - back), second(10 - back), repeatable=False)
+    with pytest.raises(ReplayedRequestError):
+        guard.check(other(1), second(10 - back), second(13 - back), repeatable=False)
+
+
+def test_a_small_jump_back_does_not_forget_what_was_seen() -> None:
+    guard = ReplayGuard(START)
+    guard.check(SIGNATURE, second(60), second(60), repeatable=False)
+    with pytest.raises(ReplayedRequestError):
+        guard.check(SIGNATURE, second(60), second(30), repeatable=False)
