@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool, QueuePool
 
 from jupyter_qsec.adapters.privatefiles import open_private
 from jupyter_qsec.domain.errors import StateDirectoryError
@@ -38,11 +39,14 @@ def prepare_file(path: Path) -> None:
         raise StateDirectoryError(f"The directory of {path} does not exist.") from error
 
 
-def make_engine(path: Path, pragmas: Mapping[str, int | str]) -> Engine:
-    """An engine whose connections commit nothing by themselves; `pragmas` are set after ours, on each connection."""
+def make_engine(path: Path, pragmas: Mapping[str, int | str], *, pooled: bool = True) -> Engine:
+    """An engine whose connections commit nothing by themselves; `pragmas` are set after ours, on each connection.
+
+    Unpooled, each connection is a new one: what the writer wants after a failure.
+    """
     url = URL.create("sqlite", database=str(path))
-    # Tests change `pragmas` between connections to fill the disk, so it is read anew each time.
-    engine = create_engine(url, pool_size=4, max_overflow=4, connect_args={"cached_statements": 256})
+    pool = QueuePool if pooled else NullPool
+    engine = create_engine(url, poolclass=pool, connect_args={"cached_statements": 256, "check_same_thread": False})
 
     def on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None

@@ -57,10 +57,12 @@ class SqlStore:
         `pragmas` are set on each connection after the store's own."""
         self._path = path
         self._clock = clock
-        self._engine = database.make_engine(path, {} if pragmas is None else pragmas)
+        own = {} if pragmas is None else pragmas
+        self._engine = database.make_engine(path, own)
         self._statements = Statements(self._engine.dialect)
         self._checkpoints = PublishedCheckpoints(checkpoint_dir, signer, witness)
-        self._writer = Writer(self._engine, self._statements, lambda: rows.micros(clock.now()))
+        writing = database.make_engine(path, own, pooled=False)
+        self._writer = Writer(writing, self._statements, lambda: rows.micros(clock.now()))
         self._readers = ThreadPoolExecutor(max_workers=3, thread_name_prefix="qsec-store-reader")
 
     async def open(self) -> None:
