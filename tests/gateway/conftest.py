@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.livegateway import GatewayProcess, Issued, LiveGateway
+from tests.gateway.livegateway import GatewayProcess, Issued, LiveGateway, run_bell
 
 StartProcess = Callable[..., GatewayProcess]
 
@@ -34,6 +34,14 @@ def live_gateway(tmp_path: Path) -> Iterator[LiveGateway]:
 def issued(shared_gateway: LiveGateway) -> Issued:
     """A fresh lease in `sandbox` at the shared gateway."""
     return shared_gateway.lease(tenant="sandbox", label="test")
+
+
+@pytest.fixture
+def bell_task(shared_gateway: LiveGateway, issued: Issued) -> str:
+    """The id of a Bell task that has run at the shared gateway."""
+    task = run_bell(shared_gateway, issued)
+    assert task.state == "COMPLETED", task.failure_reason
+    return task.id
 
 
 @pytest.fixture

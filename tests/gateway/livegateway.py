@@ -21,8 +21,10 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
+from jupyter_qsec.domain.task import QuantumTask
 from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
+from tests.fakes.world import request_of
 
 T = TypeVar("T")
 CONTROL_TOKEN = "control-token-of-this-test-0123456789"
@@ -217,3 +219,24 @@ class GatewayProcess(ControlAccess):
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def submit_bell(gateway: LiveGateway, lease: Issued, **changes: Any) -> QuantumTask:
+    """Submit a Bell task through the use case, as a signed CreateQuantumTask does."""
+
+    async def submit() -> QuantumTask:
+        caller = await gateway.gateway.leasing.caller(lease.id)
+        return await gateway.gateway.submissions.submit(caller, request_of(caller, **changes))
+
+    return gateway.call(submit())
+
+
+def run_bell(gateway: LiveGateway, lease: Issued, **changes: Any) -> QuantumTask:
+    """Submit a Bell task and wait until it has ended."""
+    task = submit_bell(gateway, lease, **changes)
+
+    async def ended() -> QuantumTask:
+        caller = await gateway.gateway.leasing.caller(lease.id)
+        return await gateway.gateway.tasks.get(caller, task.id, wait=60)
+
+    return gateway.call(ended())
