@@ -106,12 +106,12 @@ export class Notebooks implements IDisposable {
   private _isDisposed = false;
 }
 
-/** Where a finding's cell is now: by its id, which survives moves, else by the number it had. */
+/** Where a finding's cell is now: by its id, which survives moves, else by the number it had, counted from one. */
 function cellIndex(notebook: Notebook, finding: IFinding): number {
   if (finding.cellId) {
     return notebook.widgets.findIndex(cell => cell.model.id === finding.cellId);
   }
-  return /^\d+$/.test(finding.cell) ? Number(finding.cell) : -1;
+  return /^\d+$/.test(finding.cell) ? Number(finding.cell) - 1 : -1;
 }
 
 function highlight(cell: Cell): void {

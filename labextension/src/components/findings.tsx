@@ -77,7 +77,8 @@ const ACTION_TONES: Readonly<Record<string, Tone>> = {
   redacted: 'good',
   blocked: 'bad',
   refused: 'bad',
-  warned: 'warn'
+  warned: 'warn',
+  reported: 'warn'
 };
 
 function actionWord(trans: TranslationBundle, action: string): string {
@@ -85,12 +86,14 @@ function actionWord(trans: TranslationBundle, action: string): string {
     redacted: trans.__('redacted'),
     blocked: trans.__('blocked'),
     refused: trans.__('refused'),
-    warned: trans.__('warned')
+    warned: trans.__('warned'),
+    reported: trans.__('reported')
   };
   return words[action] ?? action;
 }
 
 function whereText(trans: TranslationBundle, finding: IFinding): string {
   const place = finding.place || trans.__('somewhere');
-  return finding.line > 0 ? trans.__('%1, line %2', place, finding.line) : place;
+  const where = finding.cell ? trans.__('cell %1, %2', finding.cell, place) : place;
+  return finding.line > 0 ? trans.__('%1, line %2', where, finding.line) : where;
 }
