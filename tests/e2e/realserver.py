@@ -79,18 +79,7 @@ class RealServer:
         self._plant()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "jupyter_server",
-                    "--no-browser",
-                    "--ServerApp.port=0",
-                    "--ServerApp.ip=127.0.0.1",
-                    f"--ServerApp.root_dir={self.root}",
-                    "--ServerApp.allow_root=True",
-                    f"--ServerApp.jpserver_extensions=jupyter_qsec={self.protected}",
-                    *self.options,
-                ],
+                self.command(),
                 env=self.environment,
                 cwd=self.root,
                 stdout=log,
@@ -103,6 +92,20 @@ class RealServer:
             base_url=info["url"], headers={"Authorization": f"token {self.token}"}, timeout=60, trust_env=False
         )
         wait_for(self._answers, "the server's REST", _START_SECONDS)
+
+    def command(self) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "jupyter_server",
+            "--no-browser",
+            "--ServerApp.port=0",
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.root_dir={self.root}",
+            "--ServerApp.allow_root=True",
+            f"--ServerApp.jpserver_extensions=jupyter_qsec={self.protected}",
+            *self.options,
+        ]
 
     def _plant(self) -> None:
         """Put the root credential where people have it."""
@@ -175,7 +178,7 @@ class RealServer:
         """A client on the channels that every client of this kernel uses."""
         client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{kernel_id}.json"))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # a heartbeat of one second is too strict for a loaded machine
         client.wait_for_ready(timeout=60)
         self._clients.append(client)
         return client
