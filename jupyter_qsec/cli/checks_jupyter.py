@@ -1,0 +1,162 @@
+"""Checks of Jupyter: is the extension on, do kernels start through qsec, what could a confined kernel still reach?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_config_path
+
+from jupyter_qsec.cli.checks_machine import Check
+
+_GROUP = "jupyter_client.kernel_provisioners"
+_NAME = "qsec-provisioner"
+_PROBE_SECONDS = 20.0
+
+
+def check(*, probe: bool) -> Iterator[Check]:
+    yield extension_enabled([Path(folder) for folder in jupyter_config_path()])
+    yield extension_importable()
+    yield provisioner()
+    yield from kernelspecs()
+    if probe:
+        yield confinement()
+
+
+def extension_enabled(config_path: list[Path]) -> Check:
+    """Whether Jupyter Server would load the extension; the first folder that says something decides."""
+    name = "server extension"
+    for folder in config_path:
+        files = [folder / "jupyter_server_config.json", *sorted((folder / "jupyter_server_config.d").glob("*.json"))]
+        for file in files:
+            said = _enabled_in(file)
+            if said is False:
+                return Check(
+                    name, "wrong", f"switched off in {file}", "Run: jupyter server extension enable jupyter_qsec"
+                )
+            if said is True:
+                return Check(name, "ok", f"enabled in {file}")
+    return Check(name, "wrong", "not enabled for Jupyter Server", "Run: jupyter server extension enable jupyter_qsec")
+
+
+def _enabled_in(file: Path) -> bool | None:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        said = value["ServerApp"]["jpserver_extensions"]["jupyter_qsec"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return said if isinstance(said, bool) else None
+
+
+def extension_importable() -> Check:
+    try:
+        import jupyter_qsec.server.extension  # noqa: F401 - the import itself is the check
+    except Exception as error:  # noqa: BLE001 - whatever an import can raise is what the person must hear about
+        return Check(
+            "server extension",
+            "wrong",
+            f"it cannot be imported ({type(error).__name__}: {error})",
+            "Run: pip install 'jupyter_qsec[lab]'",
+        )
+    return Check("server extension", "ok", "can be imported")
+
+
+def provisioner() -> Check:
+    """Jupyter says 'No such kernel named python3' when this entry point is broken."""
+    name, remedy = "kernel provisioner", "Reinstall: pip install --force-reinstall 'jupyter_qsec[lab]'"
+    entries = [entry for entry in metadata.entry_points(group=_GROUP) if entry.name == _NAME]
+    if not entries:
+        return Check(name, "wrong", f"the entry point {_NAME} is not installed: 'exec' starts no kernels", remedy)
+    try:
+        entries[0].load()
+    except Exception as error:  # noqa: BLE001 - as above
+        reason = f"{entries[0].value} cannot be imported ({type(error).__name__}: {error})"
+        text = f"{reason}; Jupyter calls that 'No such kernel'"
+        return Check(name, "wrong", text, remedy)
+    return Check(name, "ok", f"{_NAME} is installed and can be imported")
+
+
+def kernelspecs() -> Iterator[Check]:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    try:
+        found = KernelSpecManager().get_all_specs()
+    except Exception as error:  # noqa: BLE001 - a broken provisioner or kernel.json must not end the examination
+        yield Check(
+            "kernels",
+            "wrong",
+            f"Jupyter cannot list its kernels ({type(error).__name__})",
+            "Run: jupyter kernelspec list",
+        )
+        return
+    broken = [
+        name
+        for name, entry in found.items()
+        if not (argv := entry["spec"].get("argv") or [""]) or not (shutil.which(argv[0]) or Path(argv[0]).is_file())
+    ]
+    pinned = [
+        name
+        for name, entry in found.items()
+        if (entry["spec"].get("metadata") or {}).get("kernel_provisioner", {}).get("provisioner_name", _NAME) != _NAME
+    ]
+    if not found:
+        yield Check("kernels", "wrong", "Jupyter knows no kernel", "Run: python -m ipykernel install --sys-prefix")
+    elif broken:
+        text = f"the programs of these kernels do not exist: {', '.join(sorted(broken))}"
+        yield Check("kernels", "warning", text, "Remove them: jupyter kernelspec remove NAME")
+    else:
+        yield Check("kernels", "ok", ", ".join(sorted(found)))
+    if pinned:
+        text = f"these kernels name a provisioner of their own: {', '.join(sorted(pinned))}"
+        yield Check("kernels", "warning", text, "JupyterLab starts them through qsec all the same; nbconvert does not.")
+
+
+def confinement() -> Check:
+    """Start a process as a kernel is started, and let the probe inside try everything that must be out of reach."""
+    from jupyter_qsec.kernels import confinement as confining
+    from jupyter_qsec.kernels.environment import kernel_environment
+    from jupyter_qsec.kernels.folders import make_folder
+
+    name = "confinement"
+    if not confining.supported():
+        return Check(name, "warning", f"kernels run unconfined: {confining.OTHER_SYSTEM}", "See the threat model.")
+    folder = make_folder()
+    try:
+        needed = [str(Path.home()), sys.prefix, sys.base_prefix, sys.executable]
+        spec = confining.plan("auto", folder, environ=os.environ, needed=needed)
+        launch = confining.confine_command([sys.executable, "-c", "pass"], spec)
+        environment = kernel_environment(os.environ, gateway_url="http://127.0.0.1:9", token_file=folder.token_file)
+        process = subprocess.Popen(
+            launch.argv,
+            pass_fds=launch.pass_fds,
+            env=environment,
+            cwd=Path.home(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        launch.started()
+        try:
+            verdict = asyncio.run(launch.verdict(_PROBE_SECONDS))
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        shutil.rmtree(folder.path, ignore_errors=True)
+    if verdict.state == "confined":
+        return Check(
+            name, "ok", "a kernel could reach none of the credential files, keyrings and tokens that were tried"
+        )
+    return Check(
+        name,
+        "warning",
+        f"kernels run unconfined: {'; '.join(verdict.reasons)}",
+        "Treat notebooks from others as you would treat programs from others; see the threat model.",
+    )
