@@ -18,7 +18,7 @@ class SessionState:
     """How one kernel's session stands with its limits."""
 
     started_at: datetime
-    touched_at: datetime
+    touched_at: datetime | None = None
     """The last keepalive; the kernel's own activity is read from the kernel manager."""
     warned: str = ""
     """`idle` or `absolute` while a warning stands."""

@@ -79,13 +79,13 @@ class SessionWatch:
         for gone in self._registry.sessions.keys() - {activity.kernel_id for activity in activities}:
             del self._registry.sessions[gone]
         for activity in activities:
-            session = self._registry.sessions.setdefault(activity.kernel_id, SessionState(now, now))
+            session = self._registry.sessions.setdefault(activity.kernel_id, SessionState(now))
             if not session.ending:
                 await self._judge(activity, session, now)
 
     def keep_alive(self, kernel_id: str) -> None:
         """Somebody is there: counts as activity. The absolute limit stays."""
-        session = self._registry.sessions.setdefault(kernel_id, SessionState(self._now(), self._now()))
+        session = self._registry.sessions.setdefault(kernel_id, SessionState(self._now()))
         session.touched_at = self._now()
         if session.warned == "idle":
             session.warned, session.grace_until = "", None
@@ -96,7 +96,7 @@ class SessionWatch:
     def _measure(self, activity: KernelActivity, session: SessionState) -> SessionClock:
         clock = SessionClock(
             started_at=session.started_at,
-            last_activity=max(activity.last_activity, session.touched_at),
+            last_activity=max(activity.last_activity, session.touched_at or activity.last_activity),
             busy=activity.execution_state == "busy",
         )
         session.execution_state = activity.execution_state
