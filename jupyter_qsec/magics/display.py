@@ -1,5 +1,5 @@
-"""What the magics show: a card with progress, then bars. HTML and SVG in the colours of the theme, with plain text beside
-it for consoles and for readers of the saved notebook."""
+"""What the magics show: a card with progress, then bars. HTML and SVG in the colours of the theme, with plain text for
+consoles and for readers of the saved notebook."""
 
 from __future__ import annotations
 
@@ -49,8 +49,6 @@ def task_card(estimate: Mapping[str, Any], shots: int, task: Mapping[str, Any], 
         status = f"completed in {int(task['duration_ms']):,} ms{cost}"
     lines = [str(task["arn"])] if task.get("arn") else []
     lines += [str(entry.get("text", "")) for entry in task.get("waiting") or ()]
-    if state == "FAILED" and task.get("failure_reason"):
-        lines.append(str(task["failure_reason"]))
     note = str(estimate.get("basis", "")) + f" Prices: {estimate.get('source', '')}."
     fraction = 1.0 if state in ("COMPLETED", "FAILED", "CANCELLED") else _FRACTIONS.get(state, 0.5)
     return _card(title, status, lines, fraction, bad=state in ("FAILED", "CANCELLED"), note=note)

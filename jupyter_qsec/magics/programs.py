@@ -80,7 +80,7 @@ def _program(value: Any, name: str) -> Any:
         return of_source(value)
     if not _is_program(value) or isinstance(value, list):
         kind = type(value).__name__
-        raise QsubmitError(f"{name} is a {kind}, not a Circuit or OpenQASM program.")
+        raise QsubmitError(f"{name} is of type {kind}: not a Circuit, not an OpenQASM program.")
     if unbound := getattr(value, "parameters", None):
         names = ", ".join(sorted(str(parameter) for parameter in unbound))
         raise QsubmitError(f"{name} has free parameters ({names}): bind them first, {name}.make_bound_circuit({{…}}).")

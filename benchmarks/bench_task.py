@@ -1,0 +1,56 @@
+"""One task through `AwsDevice` and a real gateway, beside `LocalSimulator` on the same circuit in the same run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import stack
+from benchmarks.circuits import bell, ghz_with_rotations
+from benchmarks.table import Row
+
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+_WARM_UP = 5
+
+
+def rows() -> list[Row]:
+    with stack.running(tenants=stack.UNLIMITED) as running:
+        _, token_file = running.lease()
+        os.environ.update(running.environment(token_file))
+        from braket.aws import AwsDevice
+        from braket.devices import LocalSimulator
+
+        device, local = AwsDevice(SV1), LocalSimulator("braket_sv")
+        return [
+            _row("Bell task, 100 shots", device, local, bell(), 100, rounds=60, allowed_ms=20),
+            _row("18 qubits, 1,000 shots", device, local, ghz_with_rotations(), 1000, rounds=20, allowed_ms=60),
+        ]
+
+
+def _row(name: str, device: Any, local: Any, circuit: Any, shots: int, *, rounds: int, allowed_ms: float) -> Row:
+    for _ in range(_WARM_UP):
+        device.run(circuit, shots=shots).result()
+        local.run(circuit, shots=shots).result()
+    through, beside = [], []
+    for _ in range(rounds):  # in turns, so that both see the same machine
+        through.append(_milliseconds(lambda: device.run(circuit, shots=shots).result()))
+        beside.append(_milliseconds(lambda: local.run(circuit, shots=shots).result()))
+    mine, peer = statistics.median(through), statistics.median(beside)
+    return Row(
+        name,
+        mine,
+        "ms",
+        peer=f"LocalSimulator {peer:.1f} ms (difference {mine - peer:.1f} ms)",
+        ratio=mine / peer,
+        target=f"LocalSimulator + {allowed_ms:g} ms or less",
+        ok=mine <= peer + allowed_ms,
+    )
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    assert work() is not None
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,135 @@
+"""A real gateway process with one lease, and the environment that a kernel under that lease has."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+READY_SECONDS = 60.0
+
+
+@dataclass
+class Stack:
+    """A running gateway and how to reach it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    home: Path
+    folder: Path
+    """Holds the state directory and the token files."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A call to the control API as the operating-system account."""
+        request = urllib.request.Request(
+            f"{self.url}/api/v1{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {(self.home / 'control.token').read_text().strip()}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            document: dict[str, Any] = json.loads(answer.read())
+        return document
+
+    def lease(self, **ask: Any) -> tuple[dict[str, Any], Path]:
+        """A new lease and the file with its token."""
+        answer = self.control("POST", "/leases", {"label": "measurement", **ask})
+        token_file = self.folder / f"{answer['lease']['id']}.token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(answer["token"])
+        return answer["lease"], token_file
+
+    def environment(self, token_file: Path) -> dict[str, str]:
+        """The variables of `docs/interfaces.md`, for a process that works under the lease."""
+        return {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token_file),
+            "AWS_ENDPOINT_URL_BRAKET": f"{self.url}/aws/braket",
+            "AWS_ENDPOINT_URL_S3": f"{self.url}/aws/s3",
+            "AWS_ENDPOINT_URL_STS": f"{self.url}/aws/sts",
+            "AWS_ENDPOINT_URL": f"{self.url}/aws/denied",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "JUPYTER_QSEC_GATEWAY": self.url,
+            "JUPYTER_QSEC_KERNEL": "1",
+        }
+
+
+UNLIMITED = """
+[[tenant]]
+id = "sandbox"
+name = "Sandbox"
+account = "100000000001"
+purpose = "tutorial"
+environment = "sandbox"
+max_running = 16
+[[tenant.project]]
+id = "bench"
+name = "Measurements"
+"""
+
+
+@contextlib.contextmanager
+def running(*, workers: int = 0, tenants: str = "", port: int | None = None) -> Iterator[Stack]:
+    """Start a gateway on a new state directory and end it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="qsec-stack-") as name:
+        folder = Path(name)
+        home = folder / "home"
+        home.mkdir(mode=0o700)
+        if tenants:
+            (home / "tenants.toml").touch(mode=0o600)
+            (home / "tenants.toml").write_text(tenants)
+        process = start(home, workers=workers, port=port)
+        try:
+            yield Stack(process, _ready(process), home, folder)
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def start(home: Path, *, workers: int = 0, port: int | None = None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "jupyter_qsec.gateway", "serve", "--home", str(home), "--keystore", "file"]
+    command += ["--workers", str(workers)] if workers else []
+    command += ["--port", str(port)] if port is not None else []
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def _ready(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdout is not None
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        readable, _, _ = select.select([process.stdout], [], [], 0.2)
+        if readable:
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the gateway ended with code {process.wait()}")
+            return int(json.loads(line)["port"])
+    raise RuntimeError("the gateway was not ready in time")
