@@ -1,7 +1,7 @@
 """The table that `make bench` prints: one row per figure, each beside a peer measured in the same run.
 
-A benchmark is a module `benchmarks/bench_NAME.py` with `def rows() -> list[Row]`; `benchmarks/run.py` calls them one after
-the other and exits 1 when a figure misses its target.
+A benchmark is a module `benchmarks/bench_NAME.py` with `def rows() -> list[Row]`; `benchmarks/run.py` calls one after the
+other and exits 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _number(value: float) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     verdict = "" if row.ok is None else ("ok" if row.ok else "MISSED")
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f}×"
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f} x"
     return (row.name, f"{_number(row.value)} {row.unit}", row.peer, ratio, row.target, verdict)
 
 
