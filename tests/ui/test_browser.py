@@ -1,0 +1,175 @@
+"""A person's first hour: run the example, leak nothing, look around in the panel, revoke, go on with a new lease."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from playwright.sync_api import expect
+
+from tests.e2e.realserver import wait_for
+from tests.ui.lab import LabPage, RealLab
+
+pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "01-first-task.ipynb"
+NOTEBOOK = "01-first-task.ipynb"
+REDACTED = "[REDACTED:aws-access-key]"
+
+PRINT_KEY = """\
+import boto3
+key = boto3.Session().get_credentials().get_frozen_credentials().access_key
+print(key)
+print(len(key), "characters")"""
+
+RUN_TASK = """\
+from braket.aws import AwsDevice
+from braket.circuits import Circuit
+device = AwsDevice("arn:aws:braket:::device/quantum-simulator/amazon/sv1")
+print("shots", sum(device.run(Circuit().h(0).cnot(0, 1), shots=64).result().measurement_counts.values()))"""
+
+
+def private_key() -> str:
+    """A real private key of nobody, fresh for each run."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+def prepare(folder: Path, secret: str) -> dict[str, int]:
+    """Put the example below the server's root with three cells of ours behind it; their indices by name."""
+    notebook = nbformat.read(EXAMPLE, as_version=4)
+    first = len(notebook.cells)
+    sources = {"print": PRINT_KEY, "blocked": f"secret = '''{secret}'''\nprint('ran')", "task": RUN_TASK}
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in sources.values()]
+    nbformat.write(notebook, folder / NOTEBOOK)
+    return {name: first + offset for offset, name in enumerate(sources)}
+
+
+def saved(server: RealLab) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((server.root / NOTEBOOK).read_text())
+    return content
+
+
+def test_the_first_hour(lab_server: RealLab, lab_page: LabPage) -> None:
+    secret = private_key()
+    cells = prepare(lab_server.root, secret)
+    lab_server.start()
+    lab_server.wait_for_gateway()
+    lab_page.open(lab_server.address(NOTEBOOK))
+
+    the_panel_shows_an_active_lease(lab_page)
+    the_example_plots_a_histogram(lab_page, cells["print"])
+    a_printed_key_is_redacted_on_screen_and_on_disk(lab_server, lab_page, cells["print"])
+    a_cell_with_a_private_key_does_not_run(lab_server, lab_page, cells["blocked"], secret)
+    a_finding_leads_to_its_cell(lab_page, cells["blocked"])
+    tasks_show_state_shots_and_times(lab_page)
+    the_panel_looks_right_in_both_themes(lab_page)
+    revoking_stops_the_kernel_s_calls_within_seconds(lab_page, cells["task"])
+    a_new_lease_lets_it_work_again(lab_page, cells["task"])
+
+    assert lab_server.PLANTED_SECRET not in lab_page.page.content()
+    assert lab_server.PLANTED_SECRET not in (lab_server.root / NOTEBOOK).read_text()
+
+
+def the_panel_shows_an_active_lease(lab: LabPage) -> None:
+    lab.show_panel()
+    session = lab.section("Session")
+    expect(session.locator(".jp-qsec-lease")).to_have_attribute("data-state", "active", timeout=30_000)
+    expect(session.locator(".jp-qsec-countdown")).to_have_text(re.compile(r"^\d:\d\d$"))
+    expect(session.get_by_text(re.compile("^(un)?confined$"))).to_be_visible()
+    expect(lab.page.locator(".jp-qsec-status")).to_contain_text("lease")
+
+
+def the_example_plots_a_histogram(lab: LabPage, first_of_ours: int) -> None:
+    lab.go_to(first_of_ours)
+    lab.menu("Run", "Run All Above Selected Cell")
+    picture = lab.notebook.locator(".jp-OutputArea-output :is(img, svg, canvas)").first
+    expect(picture).to_be_visible(timeout=90_000)
+
+
+def a_printed_key_is_redacted_on_screen_and_on_disk(server: RealLab, lab: LabPage, index: int) -> None:
+    output = lab.run(index)
+    expect(output).to_contain_text(REDACTED)
+    expect(output).to_contain_text("20 characters")
+    lab.save()
+    text = wait_for(lambda: (text := (server.root / NOTEBOOK).read_text()) and REDACTED in text and text, "the save")
+    assert not re.search(r"\b(ASIA|AKIA)[A-Z2-7]{16}\b", text)
+
+
+def a_cell_with_a_private_key_does_not_run(server: RealLab, lab: LabPage, index: int, secret: str) -> None:
+    output = lab.run(index)
+    expect(output).to_contain_text(re.compile(r"private.key"))
+    expect(output).to_contain_text("Nothing of this cell was run")
+    lab.save()
+    body = secret.splitlines()[1]
+    wait_for(lambda: body not in (server.root / NOTEBOOK).read_text(), "a file without the private key")
+    assert not any("ran" in str(entry.get("text")) for entry in saved(server)["cells"][index]["outputs"])
+
+
+def a_finding_leads_to_its_cell(lab: LabPage, index: int) -> None:
+    lab.go_to(0)
+    findings = lab.section("Findings")
+    blocked = findings.locator(".jp-qsec-finding[data-kind='private-key']").filter(has_text="blocked").first
+    expect(blocked).to_be_visible(timeout=10_000)
+    expect(findings.locator(".jp-qsec-finding[data-kind='aws-access-key']").first).to_be_visible()
+    blocked.get_by_role("button", name="Jump to it").click()
+    expect(lab.active_cell).to_have_attribute("data-windowed-list-index", str(index))
+    expect(lab.cell(index)).to_have_class(re.compile("jp-qsec-found"))
+    expect(lab.cell(index)).to_be_in_viewport()
+
+
+def tasks_show_state_shots_and_times(lab: LabPage) -> None:
+    task = lab.section("Tasks").locator(".jp-qsec-task[data-state='COMPLETED']").first
+    expect(task).to_be_visible(timeout=10_000)
+    expect(task).to_contain_text("1,000 shots")
+    task.locator("summary").click()
+    for fact in ("Estimate", "Created", "Started", "Ended"):
+        expect(task.get_by_text(fact, exact=True)).to_be_visible()
+    task.locator("summary").click()
+
+
+def the_panel_looks_right_in_both_themes(lab: LabPage) -> None:
+    lab.section("Session").scroll_into_view_if_needed()
+    lab.screenshot("panel-light")
+    light = lab.panel.evaluate("node => getComputedStyle(node).backgroundColor")
+    lab.theme("JupyterLab Dark")
+    dark = lab.panel.evaluate("node => getComputedStyle(node).backgroundColor")
+    assert light != dark
+    lab.screenshot("panel-dark")
+    lab.theme("JupyterLab Light")
+
+
+def revoking_stops_the_kernel_s_calls_within_seconds(lab: LabPage, index: int) -> None:
+    expect(lab.run(index)).to_contain_text("shots 64")
+    session = lab.section("Session")
+    session.get_by_role("button", name="Revoke").click()
+    lab.dialog.get_by_role("button", name="Revoke").click()
+    began = time.monotonic()
+    expect(session.locator(".jp-qsec-lease")).to_have_attribute("data-state", "revoked", timeout=5_000)
+    output = lab.run(index)
+    expect(output).to_contain_text("was revoked")
+    expect(output).to_contain_text("New lease")
+    expect(output).not_to_contain_text("shots 64")
+    assert time.monotonic() - began < 15
+    lab.screenshot("revoked")
+
+
+def a_new_lease_lets_it_work_again(lab: LabPage, index: int) -> None:
+    session = lab.section("Session")
+    session.get_by_role("button", name="New lease").click()
+    lab.dialog.get_by_label("Tenant").select_option("research")
+    lab.screenshot("new-lease")
+    lab.dialog.get_by_role("button", name="Get lease").click()
+    lease = session.locator(".jp-qsec-lease")
+    expect(lease).to_have_attribute("data-state", "active", timeout=10_000)
+    expect(lease).to_contain_text("research")
+    expect(lab.run(index)).to_contain_text("shots 64")
