@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.policy import CedarPolicy
@@ -56,8 +56,11 @@ class World:
     policy: Policy = field(default_factory=CedarPolicy)
     key: bytes = b"k" * 32
     hold: float = 0.0
+    alive: ClassVar[list[World]] = []
+    """Worlds that were made and not killed, for the fixture that clears up."""
 
     def __post_init__(self) -> None:
+        World.alive.append(self)
         self.slept: list[float] = []
         with suppress(StopIteration):
             self.store.open().send(None)  # opening a store in memory waits for nothing
@@ -107,6 +110,7 @@ class World:
 
     async def restarted(self, executor: FakeExecutor | None = None) -> World:
         """What comes after a `kill -9`: nothing of this process survives but what is stored."""
+        await self.kill()
         again = World(
             clock=self.clock,
             store=self.store,
@@ -117,6 +121,15 @@ class World:
             key=self.key,
         )
         return await again.started()
+
+    async def kill(self) -> None:
+        """Nothing of this world happens any more; what it had stored stays."""
+        World.alive.remove(self)
+        self.dispatcher._closing = True
+        runs = [*self.dispatcher._runs.values()]
+        for pending in (*runs, *self.dispatcher._held.values()):
+            pending.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
 
     async def caller(self, tenant: str = "alpha", *, project: str = "", principal: Principal = ADA) -> Caller:
         issued = await self.leasing.issue(principal, LeaseRequest(tenant=tenant, project=project))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ from jupyter_qsec.gateway.app import make_app, make_server
 from tests.fakes.world import request_of
 
 T = TypeVar("T")
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Loopback is plain HTTP; an empty context spares each client the reading of all certificates."""
 CONTROL_TOKEN = "control-token-of-this-test-0123456789"
 DEVICE = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 
@@ -53,7 +56,7 @@ class ControlAccess:
         """A client with the control token, another token, or none (an empty text)."""
         token = self.control_token if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30, verify=_NO_TLS)
 
     def get(self, path: str, token: str | None = None) -> httpx.Response:
         with self.client(token) as client:

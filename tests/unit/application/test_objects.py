@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.fakes.policy import FakePolicy
-from tests.fakes.world import World
 
 from jupyter_qsec.application.callers import Caller
 from jupyter_qsec.application.objects import (
@@ -16,6 +14,8 @@ from jupyter_qsec.application.objects import (
 from jupyter_qsec.application.uploads import MAX_OPEN, NoSuchUploadError, Uploads
 from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.errors import ConflictError, DeniedError, InvalidRequestError, QsecError, RecordingError
+from tests.fakes.policy import FakePolicy
+from tests.fakes.world import World
 
 ALPHAS = "amazon-braket-us-east-1-000000000111"
 
