@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import subprocess
 import sys
@@ -91,28 +90,38 @@ class Export:
 
 
 def _record(value: Any) -> ExportedRecord:
-    leaf = value["leaf"].encode("utf-8") if "leaf" in value else _base64(value["leaf_base64"])
-    if isinstance(value["index"], bool) or not isinstance(value["index"], int):
-        raise TypeError("index")
+    if "leaf" in value:
+        leaf = _string(value["leaf"]).encode("utf-8")
+    else:
+        leaf = base64.b64decode(_string(value["leaf_base64"]), validate=True)
     return ExportedRecord(
-        index=value["index"],
+        index=_integer(value["index"]),
         leaf=leaf,
-        leaf_hash=bytes.fromhex(value["leaf_hash"]),
-        chain=bytes.fromhex(value["chain"]),
+        leaf_hash=bytes.fromhex(_string(value["leaf_hash"])),
+        chain=bytes.fromhex(_string(value["chain"])),
     )
 
 
 def _head(value: Any) -> ExportedHead | None:
     if value is None:
         return None
-    return ExportedHead(size=int(value["size"]), root=bytes.fromhex(value["root"]), chain=bytes.fromhex(value["chain"]))
+    return ExportedHead(
+        size=_integer(value["size"]),
+        root=bytes.fromhex(_string(value["root"])),
+        chain=bytes.fromhex(_string(value["chain"])),
+    )
 
 
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("base64") from error
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text expected")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("whole number expected")
+    return value
 
 
 @contextmanager

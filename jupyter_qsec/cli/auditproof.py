@@ -6,7 +6,6 @@ The text form carries the record itself (canonical JSON) as its `extra` data. Bo
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +64,7 @@ def parse_proof(data: bytes) -> ProofFile:
     try:
         text = data.decode("utf-8")
         return _from_json(json.loads(text)) if text.lstrip().startswith("{") else _from_text(text)
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidRequestError("The proof cannot be read.") from error
 
 
@@ -89,11 +88,17 @@ def _from_text(text: str) -> ProofFile:
     if not lines[1].startswith("extra ") or not lines[2].startswith("index "):
         raise InvalidRequestError("The proof does not carry its record and index.")
     return ProofFile(
-        index=int(lines[2].removeprefix("index ")),
+        index=_index(lines[2].removeprefix("index ")),
         leaf=base64.b64decode(lines[1].removeprefix("extra "), validate=True),
         path=_path([base64.b64decode(line, validate=True) for line in lines[3:]]),
         checkpoint=parse_checkpoint(note),
     )
+
+
+def _index(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidRequestError("The proof's index is malformed.")
+    return int(text)
 
 
 def _path(steps: list[bytes]) -> tuple[bytes, ...]:

@@ -130,20 +130,25 @@ def _record_problem(record: ExportedRecord, expected: int, chain: bytes) -> Prob
 
 def _compare(tree: merkle.CompactTree, waiting: list[PublishedNote], report: Report) -> None:
     """Hold the tree against the checkpoints of exactly this size; `waiting` has the largest first."""
+    here = []
     while waiting and waiting[-1].checkpoint.size == tree.size:
-        entry = waiting.pop()
-        if merkle.same_hash(tree.root(), entry.checkpoint.root):
+        here.append(waiting.pop())
+    good = [entry for entry in here if merkle.same_hash(tree.root(), entry.checkpoint.root)]
+    for entry in here:
+        if entry in good:
             report.checkpoints += 1
-            report.signed_size = tree.size
+        elif good:
+            message = f"The {entry.source} contradicts another one of {tree.size} records: the log was forked."
+            report.problems.append(Problem(message))
         elif not any(problem.first_bad is not None for problem in report.problems):
             report.problems.append(_rewritten(entry, report.signed_size))
+    if good:
+        report.signed_size = tree.size
 
 
 def _rewritten(entry: PublishedNote, good: int) -> Problem:
-    last = entry.checkpoint.size - 1
-    if last < good:
-        return Problem(f"The {entry.source} contradicts another one of {entry.checkpoint.size} records.", good)
-    where = f"Record {good}" if good == last else f"A record between {good} and {last}"
+    last = max(entry.checkpoint.size - 1, 0)
+    where = f"Record {good}" if good >= last else f"A record between {good} and {last}"
     return Problem(
         f"{where} is not the one that was signed: the log was rewritten and no longer has the root of the "
         f"{entry.source}.",
