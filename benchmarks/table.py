@@ -1,7 +1,7 @@
 """The table that `make bench` prints: one row per figure, each beside a peer measured in the same run.
 
-A benchmark is a module `benchmarks/bench_NAME.py` with `def rows() -> list[Row]`; `benchmarks/run.py` calls them all and
-exits 1 when a figure misses its target.
+A benchmark is a module `benchmarks/bench_NAME.py` with `def rows() -> list[Row]`. `benchmarks/run.py` calls them all,
+and exits 1 when a figure misses its target.
 """
 
 from __future__ import annotations
