@@ -75,7 +75,10 @@ class KeyringKeyStore:
 
     @property
     def description(self) -> str:
-        return f"the operating system's keyring ({type(self._backend).__module__.rpartition('.')[2]})"
+        module = type(self._backend).__module__
+        if is_system_backend(self._backend):
+            return f"the operating system's keyring ({module.rpartition('.')[2]})"
+        return f"the keyring backend {module}"
 
     def key(self, name: str) -> bytes:
         require_name(name)
