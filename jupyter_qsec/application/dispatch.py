@@ -40,6 +40,7 @@ _PAYLOADS_IN_MEMORY = 32 << 20
 _PAGE = 500
 _BACK_OFF = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _RESULT_ATTEMPTS = 4
+_HASH_IN_LINE = 1 << 20
 
 
 class Dispatcher:
@@ -240,7 +241,8 @@ class Dispatcher:
         await self._finish(task.id, step)
 
     async def _finish_completed(self, task_id: str, outcome: ExecutionResult, *, recovered: bool = False) -> None:
-        digest = await asyncio.to_thread(_sha256, outcome.results_json)
+        content = outcome.results_json
+        digest = _sha256(content) if len(content) < _HASH_IN_LINE else await asyncio.to_thread(_sha256, content)
 
         def step(task: QuantumTask, now: datetime) -> QuantumTask:
             cost = self._cost(task, outcome.duration_ms)
