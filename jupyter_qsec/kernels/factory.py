@@ -34,6 +34,8 @@ def install_default_provisioner(parent: Any = None) -> None:
     """
     if QsecProvisionerFactory.initialized() and type(KernelProvisionerFactory.instance()) is QsecProvisionerFactory:
         return
+    # Both: an instance of the subclass alone would be taken for installed while the base class makes a plain one.
+    QsecProvisionerFactory.clear_instance()
     KernelProvisionerFactory.clear_instance()
     factory = QsecProvisionerFactory.instance(parent=parent)
     factory.default_provisioner_name = PROVISIONER
