@@ -90,7 +90,8 @@ class QsecExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         """Build everything and hand it to the web application; nothing here waits for the gateway."""
         serverapp = self.serverapp
-        if serverapp is None:
+        if serverapp is None or not self._linked:
+            # Without its configuration the extension would run with limits that nobody chose.
             raise RuntimeError("The extension is not linked to a server.")
         try:
             self._assemble(serverapp)

@@ -1,0 +1,149 @@
+"""The extension in a real Jupyter Server: it loads, protects first, and fails closed."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
+
+import jupyter_qsec
+from jupyter_qsec.kernels.factory import QsecProvisionerFactory
+from jupyter_qsec.server import extension as extension_module
+from jupyter_qsec.server.extension import QsecExtension
+from jupyter_qsec.server.notices import SCHEMAS
+
+
+@pytest.fixture
+def jp_server_config(qsec_config: dict[str, Any]) -> dict[str, Any]:
+    qsec_config["QsecExtension"]["gateway"] = False
+    return qsec_config
+
+
+def test_it_is_a_server_extension_of_the_package() -> None:
+    assert jupyter_qsec._jupyter_server_extension_points() == [
+        {"module": "jupyter_qsec.server.extension", "app": QsecExtension}
+    ]
+
+
+def test_the_shipped_configuration_switches_it_on() -> None:
+    root = Path(__file__).parents[2]
+    shipped = json.loads((root / "jupyter-config/jupyter_server_config.d/jupyter_qsec.json").read_text())
+    assert shipped == {"ServerApp": {"jpserver_extensions": {"jupyter_qsec": True}}}
+    assert '"jupyter-config" = "etc/jupyter"' in (root / "pyproject.toml").read_text()
+
+
+def test_every_trait_explains_itself() -> None:
+    own = {name for name in vars(QsecExtension) if name in QsecExtension.class_traits(config=True)}
+    assert own >= {"tenant", "project", "idle_minutes", "absolute_hours", "warn_minutes", "on_save", "keystore", "home"}
+    assert not {name for name in own if len(QsecExtension.class_traits()[name].help) < 30}
+
+
+async def test_the_qsec_provisioner_is_the_default_for_every_kernelspec(jp_serverapp: Any) -> None:
+    factory = KernelProvisionerFactory.instance(parent=jp_serverapp)
+    assert type(factory) is QsecProvisionerFactory
+    assert factory.default_provisioner_name == "qsec-provisioner"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+async def test_the_server_process_is_not_dumpable(jp_serverapp: Any) -> None:
+    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0
+
+
+async def test_event_schemas_are_registered_and_emitted(jp_serverapp: Any, jp_fetch: Any) -> None:
+    seen: list[dict[str, Any]] = []
+    events = jp_serverapp.event_logger
+    names = ("session", "finding", "lease", "gateway")
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        seen.append({"schema": schema_id, **data})
+
+    for name in names:
+        events.add_listener(schema_id=f"https://schema.jupyter-qsec.org/{name}/v1", listener=listen)
+    assert len(SCHEMAS) == len(names)
+    await jp_fetch("jupyter-qsec", "findings")  # the loop has turned: the extension has begun
+    parts = jp_serverapp.extension_manager.extension_points["jupyter_qsec"].app._parts
+    parts.notices.session("warned", "k", "a.ipynb", "idle", "2026-03-01T12:00:00Z")
+    parts.notices.finding("k", "a.ipynb", "jwt", "output", "redacted")
+    parts.notices.lease("k", "l", "revoked")
+    parts.notices.gateway("failed", "why")
+    await jp_fetch("jupyter-qsec", "findings")
+    assert [event["schema"].split("/")[-2] for event in seen] == list(names)
+
+
+async def test_an_event_that_cannot_be_emitted_stops_nothing(
+    jp_serverapp: Any, jp_fetch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        """Somebody must listen: events that nobody wants are not even checked."""
+
+    logging.getLogger("QsecExtension").addHandler(caplog.handler)
+    jp_serverapp.event_logger.add_listener(schema_id="https://schema.jupyter-qsec.org/session/v1", listener=listen)
+    await jp_fetch("jupyter-qsec", "findings")
+    parts = jp_serverapp.extension_manager.extension_points["jupyter_qsec"].app._parts
+    parts.notices.session("no such kind", "k", "a.ipynb", "idle", "")
+    assert (await jp_fetch("jupyter-qsec", "findings")).code == 200
+    logging.getLogger("QsecExtension").removeHandler(caplog.handler)
+    assert "the event session could not be emitted" in caplog.text
+
+
+async def test_configuration_reaches_the_parts(
+    qsec_config: dict[str, Any], jp_configurable_serverapp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qsec_config["QsecExtension"] |= {
+        "gateway": False,
+        "home": str(tmp_path / "elsewhere"),
+        "tenant": "research",
+        "idle_minutes": 7.5,
+        "absolute_hours": 2.0,
+        "on_save": "refuse",
+        "confinement": "required",
+    }
+    app = jp_configurable_serverapp(config=qsec_config)
+    state = app.web_app.settings["jupyter_qsec_state"]
+    assert os.environ["JUPYTER_QSEC_HOME"] == str(tmp_path / "elsewhere")
+    assert state.gateway.home.path == tmp_path / "elsewhere"
+    assert state.sessions.limits.idle.total_seconds() == 450
+    assert state.on_save == "refuse"
+    assert app.config["QsecProvisioner"]["confinement"] == "required"
+    await app._cleanup()
+
+
+def test_when_the_extension_cannot_be_imported_kernels_do_not_run_unprotected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jupyter Server logs a failed extension and goes on: its kernels must then be ours or none."""
+    monkeypatch.delenv("JUPYTER_DEFAULT_PROVISIONER_NAME", raising=False)
+    monkeypatch.setitem(sys.modules, "jupyter_qsec.server.extension", None)
+    with pytest.raises(ImportError):
+        jupyter_qsec._jupyter_server_extension_points()
+    KernelProvisionerFactory.clear_instance()
+    try:
+        assert KernelProvisionerFactory.instance().default_provisioner_name == "qsec-provisioner"
+    finally:
+        KernelProvisionerFactory.clear_instance()
+
+
+@pytest.mark.parametrize("broken", ["assemble", "guard_saves", "forbid_dumps"])
+async def test_whatever_fails_while_loading_is_loud_and_leaves_kernels_protected(
+    jp_configurable_serverapp: Any,
+    jp_server_config: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    broken: str,
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("planted failure")
+
+    monkeypatch.setattr(extension_module, broken, fail)
+    app = jp_configurable_serverapp(config=jp_server_config)
+    said = capfd.readouterr().err
+    assert "jupyter_qsec could not be set up: kernels run without leases, or do not start" in said
+    assert "planted failure" in said
+    assert "jupyter_qsec_state" not in app.web_app.settings
+    assert type(KernelProvisionerFactory.instance(parent=app)) is QsecProvisionerFactory
+    await app._cleanup()

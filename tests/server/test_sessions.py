@@ -1,0 +1,90 @@
+"""Session limits on a real server with a real kernel, a real gateway and short limits (H1)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.test_routes import get, post, running, start_kernel, until
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def jp_server_config(qsec_config: dict[str, Any]) -> dict[str, Any]:
+    qsec_config["QsecExtension"] |= {"idle_minutes": 4 / 60, "warn_minutes": 2 / 60}
+    return qsec_config
+
+
+async def entry(fetch: Any) -> dict[str, Any]:
+    (found,) = (await get(fetch, "kernels"))["kernels"]
+    return dict(found)
+
+
+async def gone(fetch: Any) -> bool:
+    return not (await get(fetch, "kernels"))["kernels"]
+
+
+async def test_an_idle_session_is_warned_and_ended_a_busy_one_is_not_and_the_notebook_stays(
+    jp_fetch: Any, jp_serverapp: Any, jp_root_dir: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        events.append(data)
+
+    jp_serverapp.event_logger.add_listener(schema_id="https://schema.jupyter-qsec.org/session/v1", listener=listen)
+    cell = {"cell_type": "markdown", "id": "m1", "metadata": {}, "source": "work worth keeping"}
+    content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    body = json.dumps({"type": "notebook", "content": content})
+    await jp_fetch("api", "contents", "work.ipynb", method="PUT", body=body)
+    before = (jp_root_dir / "work.ipynb").read_bytes()
+
+    await running(jp_fetch)
+    kernel_id = await start_kernel(jp_fetch)
+    lease_id = (await entry(jp_fetch))["lease"]["id"]
+
+    # A running cell: longer than the limit, and nobody is even warned.
+    client = jp_serverapp.kernel_manager.get_kernel(kernel_id).client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=60)
+    client.execute("import time; time.sleep(5)")
+    reply = await client.get_shell_msg(timeout=60)
+    while reply["msg_type"] != "execute_reply":
+        reply = await client.get_shell_msg(timeout=60)
+    client.stop_channels()
+    assert reply["content"]["status"] == "ok"
+    assert [event for event in events if event["kind"] == "ended"] == []
+
+    async def warned() -> Any:
+        found = await entry(jp_fetch)
+        return found if found["session"]["warned"] else None
+
+    first = await until(warned, "a warning", 20)
+    deadline = datetime.fromisoformat(first["session"]["idle_deadline"])
+    kept = await post(jp_fetch, "kernels", kernel_id, "keepalive")
+    assert kept["session"]["warned"] is False
+    assert datetime.fromisoformat(kept["session"]["idle_deadline"]) > deadline
+
+    await until(lambda: gone(jp_fetch), "the end of the session", 30)
+
+    async def told() -> bool:
+        return any(event["kind"] == "ended" for event in events)
+
+    await until(told, "the event", 5)
+    ended = events[-1]
+    assert (ended["kind"], ended["reason"], ended["path"]) == ("ended", "idle", "work.ipynb")
+    assert [event["kind"] for event in events if event["kind"] == "ended"] == ["ended"]
+
+    control = jp_serverapp.web_app.settings["jupyter_qsec_state"].gateway.client()
+    lease = await asyncio.to_thread(control.lease, lease_id)
+    assert (lease["state"], lease["revoked_because"]) == ("revoked", "the session was idle")
+    records = (await asyncio.to_thread(control.audit_records))["records"]
+    kinds = [record["event"]["kind"] for record in records]
+    assert "session.warned" in kinds and "session.ended" in kinds
+    assert (jp_root_dir / "work.ipynb").read_bytes() == before

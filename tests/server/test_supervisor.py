@@ -1,0 +1,79 @@
+"""The extension keeps a real gateway alive, and says so when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.test_routes import get, running, start_kernel, until
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def jp_server_config(qsec_config: dict[str, Any]) -> dict[str, Any]:
+    return qsec_config
+
+
+@pytest.fixture
+def unusable_home(qsec_home: Path) -> Path:
+    """A state directory that others may read. Named before the server in the tests below, so that it comes first."""
+    qsec_home.mkdir()
+    qsec_home.chmod(0o755)
+    return qsec_home
+
+
+async def test_a_killed_gateway_comes_back_and_leases_survive(jp_fetch: Any, jp_serverapp: Any) -> None:
+    events: list[str] = []
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        events.append(data["state"])
+
+    jp_serverapp.event_logger.add_listener(schema_id="https://schema.jupyter-qsec.org/gateway/v1", listener=listen)
+    await running(jp_fetch)
+    await start_kernel(jp_fetch)
+    service = jp_serverapp.web_app.settings["jupyter_qsec_state"].gateway
+    (before,) = (await get(jp_fetch, "kernels"))["kernels"]
+    for _ in range(2):
+        pid = service.supervisor.pid
+        os.kill(pid, signal.SIGKILL)
+        # Asked at once: the answer waits in the socket's queue for the next gateway.
+        assert await get(jp_fetch, "tasks", request_timeout=30) == {"tasks": []}
+        assert service.supervisor.pid != pid
+    (after,) = (await get(jp_fetch, "kernels"))["kernels"]
+    assert after["lease"]["id"] == before["lease"]["id"] and after["lease"]["state"] == "active"
+
+    async def told() -> bool:
+        return events.count("running") >= 2
+
+    await until(told, "the events")
+
+
+async def test_an_unusable_state_directory_is_told_everywhere_and_kernels_start_without_a_lease(
+    unusable_home: Path, jp_fetch: Any, jp_serverapp: Any
+) -> None:
+    async def failed() -> Any:
+        status = await get(jp_fetch, "status")
+        return status if status["gateway"]["state"] == "failed" else None
+
+    status = await until(failed, "the failure")
+    assert f"chmod 700 {unusable_home}" in status["gateway"]["reason"]
+
+    await start_kernel(jp_fetch)
+    (entry,) = (await get(jp_fetch, "kernels"))["kernels"]
+    assert entry["lease"] is None
+    assert "open to others" in entry["lease_problem"]
+
+    url = jp_serverapp.web_app.settings["jupyter_qsec_state"].gateway.supervisor.gateway_url
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        await asyncio.to_thread(urllib.request.urlopen, f"{url}/aws/braket/devices", timeout=10)
+    with caught.value as answer:
+        assert answer.code == 403
+        assert b"the qsec gateway is not running" in answer.read()
