@@ -6,6 +6,7 @@ import type { ServerClock } from './clock';
 import { CommandIDs } from './commandids';
 import { useNow } from './components/common';
 import { countdown } from './format';
+import { countFindings } from './grouping';
 import { qsecIcon } from './icons';
 import type { IQsecModel } from './tokens';
 
@@ -36,7 +37,7 @@ export class QsecStatusItem extends ReactWidget {
 function StatusItem(props: IStatusContext): ReactElement {
   const { clock, commands, model, trans } = props;
   const now = useNow(clock);
-  const found = model.snapshot.findings.data.filter(finding => finding.path === model.focus?.path).length;
+  const found = model.focus ? countFindings(model.snapshot.findings.data, model.focus.path) : 0;
   return (
     <button
       type="button"

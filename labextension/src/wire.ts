@@ -94,6 +94,8 @@ export interface IFinding {
   readonly line: number;
   readonly kind: string;
   readonly preview: string;
+  /** Equal for equal secrets of one installation. */
+  readonly fingerprint: string;
   readonly action: string;
 }
 
@@ -182,6 +184,7 @@ export function readFindings(answer: unknown): readonly IFinding[] {
       line: count(fields['line']),
       kind: text(fields['kind']),
       preview: text(fields['preview']),
+      fingerprint: text(fields['fingerprint']),
       action: text(fields['action'])
     };
   });

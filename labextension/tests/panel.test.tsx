@@ -117,6 +117,21 @@ test('findings of the notebook in front come first, with a way to their cell', a
   assert.match(html, /aria-label="Jump to it: jwt, output, line 2"/);
 });
 
+test('the same secret met again with each save is one entry, the newest', async () => {
+  const api = new FakeApi();
+  const finding = { path: 'work/bell.ipynb', cell_id: 'c1', place: 'source', line: 1, kind: 'jwt', action: 'redacted' };
+  api.findingList = readFindings({
+    findings: [
+      { id: 'new', fingerprint: 'f1', cell: '3', ...finding },
+      { id: 'old', fingerprint: 'f1', cell: '2', ...finding },
+      { id: 'other', fingerprint: 'f2', cell: '2', ...finding }
+    ]
+  });
+  const html = await markup(api);
+  assert.match(html, /data-finding-id="new".*×2.*data-finding-id="other"/s);
+  assert.doesNotMatch(html, /data-finding-id="old"/);
+});
+
 test('what the server says is text, never markup', async () => {
   const api = new FakeApi();
   const kind = '<img src=x onerror=alert(1)>';

@@ -11,6 +11,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.realserver import RealServer
 
+IDLE_SECONDS = 25
+"""After so long without activity the test's sessions are warned: longer than the pauses of the story."""
+
 _SCREENSHOTS = Path("test-results/screenshots")
 
 
@@ -36,6 +39,8 @@ class RealLab(RealServer):
             "--ServerApp.ip=127.0.0.1",
             f"--ServerApp.root_dir={self.root}",
             "--ServerApp.allow_root=True",
+            "--QsecExtension.idle_minutes=60",
+            f"--QsecExtension.warn_minutes={60 - IDLE_SECONDS / 60}",
             *self.options,
         ]
 

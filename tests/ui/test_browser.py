@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from playwright.sync_api import expect
 
 from tests.e2e.realserver import wait_for
-from tests.ui.lab import LabPage, RealLab
+from tests.ui.lab import IDLE_SECONDS, LabPage, RealLab
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "01-first-task.ipynb"
 NOTEBOOK = "01-first-task.ipynb"
+
 REDACTED = "[REDACTED:aws-access-key]"
 
 PRINT_KEY = """\
@@ -75,6 +76,7 @@ def test_the_first_hour(lab_server: RealLab, lab_page: LabPage) -> None:
     the_panel_looks_right_in_both_themes(lab_page)
     revoking_stops_the_kernel_s_calls_within_seconds(lab_page, cells["task"])
     a_new_lease_lets_it_work_again(lab_page, cells["task"])
+    an_idle_session_is_warned_saved_and_kept(lab_server, lab_page, cells["task"])
 
     assert lab_server.PLANTED_SECRET not in lab_page.page.content()
     assert lab_server.PLANTED_SECRET not in (lab_server.root / NOTEBOOK).read_text()
@@ -173,3 +175,20 @@ def a_new_lease_lets_it_work_again(lab: LabPage, index: int) -> None:
     expect(lease).to_have_attribute("data-state", "active", timeout=10_000)
     expect(lease).to_contain_text("research")
     expect(lab.run(index)).to_contain_text("shots 64")
+
+
+def an_idle_session_is_warned_saved_and_kept(server: RealLab, lab: LabPage, index: int) -> None:
+    """The test's server warns after `IDLE_SECONDS` without activity."""
+    lab.save()
+    wait_for(lambda: "shots 64" in str(saved(server)["cells"][index]["outputs"]), "the save")
+    lab.go_to(0)
+    lab.page.keyboard.press("b")
+    expect(lab.active_cell).to_have_attribute("data-windowed-list-index", "1")
+    cells = len(saved(server)["cells"])
+    warning = lab.panel.locator(".jp-qsec-note.jp-mod-alert")
+    expect(warning).to_contain_text("This session ends in", timeout=(IDLE_SECONDS + 15) * 1000)
+    wait_for(lambda: len(saved(server)["cells"]) == cells + 1, "the save that the warning causes", 10)
+    lab.screenshot("warned")
+    warning.get_by_role("button", name="Keep working").click()
+    expect(warning).to_have_count(0, timeout=5_000)
+    expect(lab.section("Session").locator(".jp-qsec-lease")).to_have_attribute("data-state", "active")

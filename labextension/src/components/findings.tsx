@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactElement } from 'react';
 import { baseName, clockTime } from '../format';
+import { groupFindings } from '../grouping';
 import type { IFinding } from '../wire';
 import { Chip, Empty, Section, type Tone, usePanel } from './common';
 
@@ -9,16 +10,14 @@ export function FindingsSection(): ReactElement {
   const { model, trans } = usePanel();
   const { findings } = model.snapshot;
   const { focus } = model;
-  const here = (finding: IFinding) => focus !== null && finding.path === focus.path;
-  // The notebook in front comes first; within each group the newest stays first.
-  const sorted = [...findings.data.filter(here), ...findings.data.filter(finding => !here(finding))];
+  const groups = groupFindings(findings.data, focus?.path ?? null);
   return (
     <Section
       title={trans.__('Findings')}
-      summary={sorted.length > 0 ? String(sorted.length) : ''}
+      summary={groups.length > 0 ? String(groups.length) : ''}
       stale={findings.problem !== ''}
     >
-      {sorted.length === 0 ? (
+      {groups.length === 0 ? (
         <Empty>
           {findings.readAt === null
             ? trans.__('Reading the findings…')
@@ -26,9 +25,9 @@ export function FindingsSection(): ReactElement {
         </Empty>
       ) : (
         <ul className="jp-qsec-list">
-          {sorted.map(finding => (
+          {groups.map(({ finding, times }) => (
             <li key={finding.id}>
-              <Finding finding={finding} here={here(finding)} />
+              <Finding finding={finding} times={times} here={finding.path === focus?.path} />
             </li>
           ))}
         </ul>
@@ -37,7 +36,7 @@ export function FindingsSection(): ReactElement {
   );
 }
 
-function Finding(props: { finding: IFinding; here: boolean }): ReactElement {
+function Finding(props: { finding: IFinding; times: number; here: boolean }): ReactElement {
   const { clock, reveal, trans } = usePanel();
   const { finding } = props;
   const where = whereText(trans, finding);
@@ -45,7 +44,10 @@ function Finding(props: { finding: IFinding; here: boolean }): ReactElement {
     <div className="jp-qsec-finding" data-finding-id={finding.id} data-kind={finding.kind}>
       <p className="jp-qsec-findingHead">
         <span className="jp-qsec-kind">{finding.kind}</span>
-        <Chip tone={ACTION_TONES[finding.action] ?? 'quiet'}>{actionWord(trans, finding.action)}</Chip>
+        <Chip tone={ACTION_TONES[finding.action] ?? 'quiet'}>
+          {actionWord(trans, finding.action)}
+          {props.times > 1 && ` ×${props.times}`}
+        </Chip>
       </p>
       <p className="jp-qsec-findingWhere">
         {!props.here && finding.path && (

@@ -124,7 +124,7 @@ function LeaseCard(props: { kernel: IKernelEntry }): ReactElement {
           {leaseProblem || trans.__('This kernel holds no lease, so every call to a device is refused.')}
         </p>
       )}
-      {lease && leaseProblem && <p className="jp-qsec-problem">{leaseProblem}</p>}
+      {lease && lease.state !== 'revoked' && leaseProblem && <p className="jp-qsec-problem">{leaseProblem}</p>}
       <div className="jp-qsec-buttons">
         <CommandButton command={CommandIDs.renewLease} args={args} label={trans.__('Renew')} disabled={busy} />
         <CommandButton
@@ -232,7 +232,11 @@ function Facts(props: { kernel: IKernelEntry; status: IStatus | null }): ReactEl
           <Chip tone={GATEWAY_TONES[status.gateway.state]}>{gatewayWord(trans, status.gateway.state)}</Chip>
         </Fact>
       )}
-      {status?.gateway.keystore && <Fact name={trans.__('Key store')}>{status.gateway.keystore}</Fact>}
+      {status?.gateway.keystore && (
+        <Fact name={trans.__('Key store')}>
+          <Unfolding text={status.gateway.keystore} />
+        </Fact>
+      )}
       {status?.onSave && <Fact name={trans.__('On save')}>{onSaveSentence(trans, status.onSave)}</Fact>}
       {session.idleDeadline !== null && (
         <Fact name={trans.__('If idle')}>{trans.__('ends in %1', countdown(session.idleDeadline - now))}</Fact>
@@ -266,6 +270,15 @@ function onSaveSentence(trans: TranslationBundle, onSave: OnSave): string {
     refuse: trans.__('refused while secrets are inside'),
     warn: trans.__('secrets are reported only')
   }[onSave];
+}
+
+/** One line of a text that may be long; opening it shows the rest. */
+function Unfolding(props: { text: string }): ReactElement {
+  return (
+    <details className="jp-qsec-unfolding">
+      <summary>{props.text}</summary>
+    </details>
+  );
 }
 
 function Fact(props: { name: string; children: ReactNode }): ReactElement {
