@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Callable
 
 from jupyter_qsec.client.api import ControlClient, LeaseAsk, LeaseRecord
 from jupyter_qsec.client.home import QsecHome
@@ -36,13 +37,22 @@ class HomeLeases:
 _lock = threading.Lock()
 # One per process, because Jupyter creates provisioners itself and gives them no way to be handed anything.
 _keeper: LeaseKeeper | None = None
+_address: Callable[[], str] | None = None
 
 
-def use_keeper(keeper: LeaseKeeper | None) -> None:
-    """Kernels started from now on take their leases from this keeper; `None` returns to one made on demand."""
-    global _keeper
+def use_keeper(keeper: LeaseKeeper | None, address: Callable[[], str] | None = None) -> None:
+    """Kernels started from now on take their leases from this keeper; `None` returns to one made on demand.
+
+    `address` gives the URL at which a supervisor answers, if only to say why no gateway runs.
+    """
+    global _keeper, _address
     with _lock:
-        _keeper = keeper
+        _keeper, _address = keeper, address
+
+
+def answering_address() -> str | None:
+    """Where a supervisor of this process answers; `None` when it has none."""
+    return None if _address is None else _address()
 
 
 def keeper() -> LeaseKeeper:

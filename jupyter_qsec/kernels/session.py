@@ -18,7 +18,7 @@ from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, write_token
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
-from jupyter_qsec.kernels.leases import keeper
+from jupyter_qsec.kernels.leases import answering_address, keeper
 from jupyter_qsec.kernels.observer import KernelFinding
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig
 from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
@@ -49,7 +49,7 @@ class KernelSession:
             return self._home.gateway_url
         except QsecError as error:
             self.problem = str(error)
-            return _NOWHERE
+            return answering_address() or _NOWHERE
 
     @property
     def fingerprint_key(self) -> bytes:

@@ -56,6 +56,19 @@ async def test_a_killed_gateway_comes_back_and_leases_survive(jp_fetch: Any, jp_
     await until(told, "the events")
 
 
+async def evaluate(serverapp: Any, kernel_id: str, code: str) -> str:
+    """What a kernel prints."""
+    client = serverapp.kernel_manager.get_kernel(kernel_id).client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=60)
+    printed: list[str] = []
+    await client.execute_interactive(
+        code, timeout=60, output_hook=lambda message: printed.append(message["content"].get("text", ""))
+    )
+    client.stop_channels()
+    return "".join(printed).strip()
+
+
 async def test_an_unusable_state_directory_is_told_everywhere_and_kernels_start_without_a_lease(
     unusable_home: Path, jp_fetch: Any, jp_serverapp: Any
 ) -> None:
@@ -66,12 +79,13 @@ async def test_an_unusable_state_directory_is_told_everywhere_and_kernels_start_
     status = await until(failed, "the failure")
     assert f"chmod 700 {unusable_home}" in status["gateway"]["reason"]
 
-    await start_kernel(jp_fetch)
+    kernel_id = await start_kernel(jp_fetch)
     (entry,) = (await get(jp_fetch, "kernels"))["kernels"]
     assert entry["lease"] is None
     assert "open to others" in entry["lease_problem"]
 
-    url = jp_serverapp.web_app.settings["jupyter_qsec_state"].gateway.supervisor.gateway_url
+    # What the kernel was given as its gateway answers, and gives the reason.
+    url = await evaluate(jp_serverapp, kernel_id, "import os; print(os.environ['JUPYTER_QSEC_GATEWAY'])")
     with pytest.raises(urllib.error.HTTPError) as caught:
         await asyncio.to_thread(urllib.request.urlopen, f"{url}/aws/braket/devices", timeout=10)
     with caught.value as answer:
