@@ -66,7 +66,7 @@ class Fingerprinter:
 def preview(secret: str) -> str:
     """A masked form: at most the first four characters, and never more than a quarter of the secret."""
     shown = "".join(c for c in secret[: min(4, len(secret) // 4)] if c.isascii() and c.isprintable())
-    return f"{shown}…"
+    return f"{shown}****"
 
 
 def marker(kind: str) -> str:

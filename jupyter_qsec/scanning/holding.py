@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jupyter_qsec.scanning.scanner import Scanner
 
 _LAST_WORD = re.compile(r"[A-Za-z0-9_.:-]*\Z")
-_WORD_STARTS = re.compile(r"(?:^|(?<=[.:]))[A-Za-z0-9]")
+_WORD_STARTS = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9]")
 _SHORTEST_SHAPE = 3
 _TOKEN_CHARACTER = re.compile(r"[A-Za-z0-9_.+/=-]")
 

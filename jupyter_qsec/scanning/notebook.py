@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.baseline import Baseline
 from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding, preview
 from jupyter_qsec.scanning.mimebundle import Walk
 from jupyter_qsec.scanning.scanner import Scanner
 
 
 def scan_notebook(
-    notebook: Mapping[str, Any], scanner: Scanner, fingerprinter: Fingerprinter, path: str
+    notebook: Mapping[str, Any],
+    scanner: Scanner,
+    fingerprinter: Fingerprinter,
+    path: str,
+    *,
+    baseline: Baseline | None = None,
 ) -> list[SecretFinding]:
-    """The secrets of a notebook. Raises what `redact_notebook` raises."""
-    return redact_notebook(dict(notebook), scanner, fingerprinter, path)[1]
+    """The secrets of a notebook, but for those the baseline knows. Raises what `redact_notebook` raises."""
+    if not isinstance(notebook, Mapping):
+        raise InvalidRequestError("The notebook is not a JSON object.")
+    return _Redactor(scanner, fingerprinter, path, baseline).notebook(dict(notebook))[1]
 
 
 def redact_notebook(
@@ -32,7 +40,10 @@ def redact_notebook(
 
 
 class _Redactor:
-    def __init__(self, scanner: Scanner, fingerprinter: Fingerprinter, path: str) -> None:
+    def __init__(
+        self, scanner: Scanner, fingerprinter: Fingerprinter, path: str, baseline: Baseline | None = None
+    ) -> None:
+        self._baseline = baseline
         self._walk = Walk(scanner)
         self._fingerprinter = fingerprinter
         self._path = path
@@ -124,6 +135,8 @@ class _Redactor:
         """Turn what the walk has found since last time into findings."""
         for found in self._walk.found:
             kind = found.match.kind
+            if self._baseline is not None and self._baseline.knows(self._path, kind, found.secret):
+                continue
             self.findings.append(
                 SecretFinding(
                     path=self._path,

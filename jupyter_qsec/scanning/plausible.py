@@ -20,7 +20,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_LABEL = re.compile(r"\b(?:secret|password|passphrase|token|key|credential)s?\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"^(?:arn:|https?:|s3:|file:|/|\.{1,2}/|~/|sha\d+[:-]|os\.|env[.(:]|self\.|cls\.)")
+_FILE = re.compile(r"[\w.-]*(?:/[\w.-]+)+\.[a-z]{1,8}")
 _CALL_OR_INDEX = re.compile(r"[\w.]+[(\[]")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _CONSTANT_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -56,7 +58,7 @@ def telling_name(name: str) -> bool:
 
 
 def _reference(value: str) -> bool:
-    return bool(_REFERENCE.match(value)) or bool(_CONSTANT_NAME.fullmatch(value))
+    return bool(_REFERENCE.match(value) or _CONSTANT_NAME.fullmatch(value) or _FILE.fullmatch(value))
 
 
 def _expression(value: str) -> bool:
@@ -74,7 +76,7 @@ def password_like(name: str, value: str, before: str) -> bool:
     """A literal given to a name that says password or secret."""
     if not telling_name(name) or placeholder(value) or _reference(value) or value.lower() in name.lower():
         return False
-    if value.count(" ") > 5:  # a sentence, such as a help text
+    if value.count(" ") > 5 or (" " in value and _LABEL.search(value)):  # a sentence, a label or a prompt
         return False
     if quoted(before):
         return True
@@ -95,6 +97,12 @@ def provider_token(name: str, value: str, before: str) -> bool:
     if placeholder(value) or _reference(value):
         return False
     return has_letter_and_digit(value) and (quoted(before) or not _expression(value))
+
+
+def aws_secret(name: str, value: str, before: str) -> bool:
+    """40 random base64 characters: of all three kinds of character, so no digest in hex."""
+    kinds = (any(c.isupper() for c in value), any(c.islower() for c in value), any(c.isdigit() for c in value))
+    return telling_name(name) and all(kinds) and entropy(value) >= 3.5
 
 
 def anything(name: str, value: str, before: str) -> bool:

@@ -30,7 +30,7 @@ def as_json(findings: Iterable[SecretFinding]) -> str:
 
 
 def as_text(findings: Sequence[SecretFinding]) -> str:
-    """One line a finding: `path: cell 2, source, line 1: aws-access-key AKIA…`."""
+    """One line a finding: `path: cell 2, source, line 1: aws-access-key AKIA****`."""
     return "\n".join(f"{finding.path}: {finding.where()}: {finding.kind} {finding.preview}" for finding in findings)
 
 

@@ -37,7 +37,9 @@ class Rule:
     tail: str = ""
     """What must follow the secret, without being part of it."""
     plugin: str = ""
-    """The detect-secrets plugin that must confirm the text from trigger to tail."""
+    """The detect-secrets plugin that must confirm the finding."""
+    probe: str = "{window}"
+    """What the plugin is shown: the text from trigger to tail, or something made of `{identifier}` and `{value}`."""
     check: Check = plausible.anything
     not_after: str = ""
     """Character class body: none of these may stand before the trigger."""
@@ -87,6 +89,14 @@ CLOUD = (
         _AWS_SECRET_NAMES,
         rf"[{_B64}]{{40}}",
         lead=rf"(?i:{'|'.join(_AWS_SECRET_NAMES)})\w{{0,16}}{ASSIGN_OR_SPACE}",
+        not_before=f"{_B64}=",
+    ),
+    Rule(
+        "aws-secret-key",
+        ("secret",),
+        rf"[{_B64}]{{40}}",
+        lead=rf"(?i:secret)\w{{0,16}}{ASSIGN}",
+        check=plausible.aws_secret,
         not_before=f"{_B64}=",
     ),
     Rule(
@@ -336,6 +346,7 @@ ASSIGNED = (
         r"(?::[ \t]?[A-Za-z]{1,12}[ \t]?=|=>|:=|={1,3}|!==?|:)[ \t]{0,8}[bru]?[\"'`]",
         tail=r"[\"'`]",
         plugin="KeywordDetector",
+        probe='{identifier} = "{value}"',
         check=plausible.password_like,
     ),
     Rule(
@@ -357,7 +368,7 @@ ASSIGNED = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*CLOUD, *QUANTUM, *HOSTING, *WEB, *ASSIGNED)
+RULES: tuple[Rule, ...] = (*QUANTUM, *CLOUD, *HOSTING, *WEB, *ASSIGNED)
 """More specific rules first: where two meet, the earlier names the kind."""
 
 

@@ -39,6 +39,7 @@ class Work:
     attempts: int = 0
     plugin_calls: int = 0
     plugin_characters: int = 0
+    grown_characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +166,20 @@ class Scanner:
         start, end = match.span(1)
         if compiled.not_before and end < len(data) and data[end] in compiled.not_before:
             return None
-        if compiled.growing is not None:
-            end = compiled.growing.match(data, end).end()
         name = data[_name_start(data, position) : start].decode("latin-1")
         before = data[start - 1 : start].decode("latin-1")
-        if not rule.check(name, data[start:end].decode("latin-1"), before):
+        value = data[start:end].decode("latin-1")
+        if not rule.check(name, value, before):
             return None
-        if rule.plugin and not self._confirmed(rule.plugin, data[position : match.end() + _WINDOW_AFTER], work):
-            return None
+        if rule.plugin:
+            window = data[position : match.end() + _WINDOW_AFTER].decode("latin-1")
+            probe = rule.probe.format(window=window, identifier=_identifier(name), value=value)
+            if not self._confirmed(rule.plugin, probe, work):
+                return None
+        if compiled.growing is not None:
+            # Only now: growth is unbounded, and what has grown is not looked at again by this rule.
+            end = compiled.growing.match(data, end).end()
+            work.grown_characters += end - match.end(1)
         return Hit(rule.kind, start, end, compiled.priority, rule.grows, bool(rule.grows or rule.not_before))
 
     def _shape_hits(self, data: bytes, position: int, work: Work) -> Iterable[Hit]:
@@ -181,13 +188,13 @@ class Scanner:
             if match is None or (match.end() < len(data) and data[match.end()] in compiled.not_before):
                 continue
             plugin = compiled.shape.plugin
-            if not plugin or self._confirmed(plugin, data[position : match.end()], work):
+            if not plugin or self._confirmed(plugin, data[position : match.end()].decode("latin-1"), work):
                 yield Hit(compiled.shape.kind, position, match.end(), compiled.priority, open=True)
 
-    def _confirmed(self, plugin: str, window: bytes, work: Work) -> bool:
+    def _confirmed(self, plugin: str, window: str, work: Work) -> bool:
         work.plugin_calls += 1
         work.plugin_characters += len(window)
-        return self._plugins[plugin](window.decode("latin-1"))
+        return self._plugins[plugin](window)
 
 
 @functools.cache
@@ -200,6 +207,12 @@ def _name_start(data: bytes, position: int) -> int:
     while start > 0 and position - start < _NAME_REACH and data[start - 1] in _NAME_CHARACTERS:
         start -= 1
     return start
+
+
+def _identifier(name: str) -> str:
+    """The first word of a name and what follows it up to the value."""
+    size = next((n for n, c in enumerate(name) if not (c.isalnum() or c in "_.-")), len(name))
+    return name[:size]
 
 
 def merge(hits: list[Hit]) -> list[Hit]:

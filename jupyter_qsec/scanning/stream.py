@@ -124,9 +124,9 @@ class StreamRedactor:
     def _emit(self, hits: list[Hit], hold: int, done: list[tuple[Match, str]]) -> str:
         buffer, parts, at = self._buffer, [], self._out
         for hit in hits:
-            if hit.start >= hold:
-                break
             start = max(hit.start, self._out)
+            if start >= hold:
+                break
             parts += [buffer[at:start], marker(hit.kind)]
             at = hit.end
             if hit.end == len(buffer) and hit.grows:

@@ -1,0 +1,211 @@
+"""Streams: a secret is caught however it was cut, and everything else flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.rules import SHAPES
+from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.stream import MAX_HELD, MAX_SECONDS, StreamRedactor
+from tests.unit.scanning.planted import AWS_KEY, AWS_TOKEN, BENIGN, JWT, LONG_JWT, PLANTED, RSA_KEY
+
+SCANNER = Scanner.default()
+LONGEST_LEAK = 12
+"""A secret without a telling beginning is held only from its twelfth character on."""
+SHAPES_HELD_LATE = {shape.kind for shape in SHAPES if shape.hold_after > 1}
+
+
+class Seconds:
+    """A monotonic clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def passed(chunks: Iterable[str], scanner: Scanner = SCANNER) -> list[str]:
+    """What comes out after each chunk, and at the end."""
+    stream = StreamRedactor(scanner, clock=Seconds())
+    out = [stream.feed(chunk).text for chunk in chunks]
+    return [*out, stream.flush().text]
+
+
+def cut(text: str, places: Iterable[int]) -> list[str]:
+    marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
+    return [text[a:b] for a, b in pairwise(marks)]
+
+
+def leaks(secret: str, output: str) -> bool:
+    """Whether more than a few characters in a row of the secret occur in the output."""
+    size = LONGEST_LEAK + 1
+    return any(secret[n : n + size] in output for n in range(max(1, len(secret) - size + 1)))
+
+
+@pytest.mark.parametrize("end", ["", "\n"], ids=["end=''", "lines"])
+def test_a_key_in_three_prints_becomes_one_marker(end: str) -> None:
+    pieces = [piece + end for piece in (AWS_KEY[:7], AWS_KEY[7:14], AWS_KEY[14:])]
+    assert "".join(passed(["key: ", *pieces, "done\n"])).replace("\n", "") == "key: [REDACTED:aws-access-key]done"
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret", "text"), PLANTED, ids=[f"{n}-{kind}" for n, (kind, _, _) in enumerate(PLANTED)]
+)
+def test_a_secret_that_comes_character_by_character(kind: str, secret: str, text: str) -> None:
+    output = "".join(passed([*f"x = 1\n{text}\nbye\n"]))
+    assert not leaks(secret, output)
+    assert f"[REDACTED:{kind}]" in output or f"[REDACTED:{SCANNER.scan(text)[0].kind}]" in output
+    if text.startswith(secret) and len(secret) < MAX_HELD and kind not in SHAPES_HELD_LATE:
+        assert output.startswith("x = 1\n[REDACTED:")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PLANTED), st.text("ab= \n'\"", max_size=30), st.lists(st.integers(0, 5000), max_size=12))
+def test_no_split_lets_a_secret_through(planted: tuple[str, str, str], around: str, places: list[int]) -> None:
+    _, secret, text = planted
+    whole = f"{around}\n{text}\n{around}"
+    output = "".join(passed(cut(whole, places)))
+    assert not leaks(secret, output)
+    if planted[0] not in SHAPES_HELD_LATE:
+        assert output == SCANNER.redact(whole).text
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(BENIGN), st.lists(st.integers(0, 50_000), max_size=12))
+def test_what_holds_no_secret_arrives_as_it_was(benign: tuple[str, str], places: list[int]) -> None:
+    text = benign[1][:8000]
+    if not SCANNER.scan(text):
+        assert "".join(passed(cut(text, places))) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(max_size=20), max_size=12))
+@example(["-----BEGIN ", 'RSA PRIVATE KEY-----"', " in text\n"])
+@example(["Epoch A", "KIA is a car\n", "eyJ", " ghp_", "\x1b[3", "1mtoken", ' = "', "x", '"\n'])
+@example(["\ud800", "AKIA\udfff"])
+def test_any_text_without_secrets_arrives_as_it_was(chunks: list[str]) -> None:
+    text = "".join(chunks)
+    if not SCANNER.scan(text):
+        assert "".join(passed(chunks)) == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(PLANTED), st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=40))
+def test_after_a_release_the_rest_is_still_redacted(
+    planted: tuple[str, str, str], steps: list[tuple[int, bool]]
+) -> None:
+    """However often time runs out, a secret never comes out whole, and what was held comes out in the end."""
+    _, secret, text = planted
+    clock = Seconds()
+    stream = StreamRedactor(SCANNER, clock=clock)
+    out, at = [], 0
+    for size, late in steps:
+        out.append(stream.feed(text[at : at + size]).text)
+        at += size
+        if late:
+            clock.now += 1.0
+            out.append(stream.release_due().text)
+    out += [stream.feed(text[at:]).text, stream.feed("\n").text, stream.flush().text]
+    assert secret not in "".join(out)
+    assert not stream.pending() and stream.deadline is None
+
+
+def test_progress_bars_flow_at_once() -> None:
+    bars = [f"\r{n:3d}%|{'█' * (n // 10):10s}| {n}/100 [00:{n:02d}<00:{99 - n:02d}, 1.00it/s]" for n in range(100)]
+    assert passed(bars) == [*bars, ""]
+
+
+@pytest.mark.parametrize(
+    "chunk", ["step 12\n", "\rETA 00:12 ", "loss=0.25, ", "a b c.", "{'00': 498, '11': 502}", ">>> "]
+)
+def test_ordinary_output_is_never_held(chunk: str) -> None:
+    assert passed([chunk] * 3) == [*([chunk] * 3), ""]
+
+
+def test_lines_before_a_possible_secret_flow_at_once() -> None:
+    assert passed(["one\ntwo\nAKIA", "three\n"])[0] == "one\ntwo\n"
+
+
+def test_held_text_goes_out_at_its_deadline_and_not_before() -> None:
+    clock = Seconds()
+    stream = StreamRedactor(SCANNER, clock=clock)
+    assert (stream.feed("see AKIA").text, stream.pending(), stream.deadline) == ("see ", True, 1000.0 + MAX_SECONDS)
+    clock.now += MAX_SECONDS / 2
+    assert stream.feed("I").text == "" and stream.deadline == 1000.0 + MAX_SECONDS
+    assert stream.release_due().text == "" and stream.pending()
+    clock.now += MAX_SECONDS
+    assert (stream.release_due().text, stream.pending(), stream.deadline) == ("AKIAI", False, None)
+    assert stream.feed("OSFODNN7EXAMPLE!\n").text == "[REDACTED:aws-access-key]!\n"
+
+
+def test_never_more_than_the_bound_is_held() -> None:
+    stream = StreamRedactor(SCANNER, clock=Seconds())
+    text = "eyJ" + "a" * 5000
+    out = ""
+    for n, character in enumerate(text):
+        out += stream.feed(character).text
+        assert n + 1 - len(out) <= MAX_HELD
+
+
+@pytest.mark.parametrize(
+    "secret", [JWT, LONG_JWT, AWS_TOKEN, "DEV-" + "0a" * 200, f"https://x/?token={'a1b2c3' * 100}"[17:]]
+)
+def test_an_open_ended_secret_is_swallowed_to_its_last_character(secret: str) -> None:
+    lead = "https://x/?token=" if secret.startswith("a1") else ""
+    for size in (1, 50, 255, 256, 257, 400):
+        chunks = [lead, *(secret[n : n + size] for n in range(0, len(secret), size)), " end\n"]
+        output = "".join(passed(chunks))
+        assert output.startswith(f"{lead}[REDACTED:") and output.endswith("] end\n") and not leaks(secret, output)
+
+
+def test_a_secret_that_goes_on_after_a_flush_is_still_swallowed() -> None:
+    stream = StreamRedactor(SCANNER, clock=Seconds())
+    head, tail = JWT[:80], JWT[80:]
+    assert stream.feed(head).text == ""
+    assert stream.flush().text == "[REDACTED:jwt]"
+    finished = stream.feed(f"{tail} end\n")
+    assert finished.text == " end\n" and finished.secrets == (("jwt", JWT),)
+
+
+def test_a_key_printed_line_by_line_between_other_messages() -> None:
+    stream = StreamRedactor(SCANNER, clock=Seconds())
+    out = []
+    for line in f"{RSA_KEY}\nbye\n".splitlines(keepends=True):
+        out += [stream.feed(line).text, stream.flush().text]
+    assert "".join(out) == "[REDACTED:private-key]\nbye\n"
+
+
+def test_an_end_line_cut_anywhere_ends_the_key() -> None:
+    whole = f"{RSA_KEY}\nbye\n"
+    start = whole.index("-----END")
+    for place in range(start, len(whole) - 4):
+        assert "".join(passed([whole[:place], whole[place:]])) == "[REDACTED:private-key]\nbye\n"
+
+
+def test_what_was_found_is_told_once_with_its_place_in_the_stream() -> None:
+    stream = StreamRedactor(SCANNER, clock=Seconds())
+    parts = [stream.feed("a\nb AKIAIOSF"), stream.feed("ODNN7EXAMPLE and more\n"), stream.feed("c\n"), stream.flush()]
+    matches = [match for part in parts for match in part.matches]
+    assert [(match.kind, match.start, match.end) for match in matches] == [("aws-access-key", 4, 24)]
+    assert [secret for part in parts for secret in part.secrets] == [("aws-access-key", AWS_KEY)]
+
+
+def test_a_live_secret_is_caught_across_chunks() -> None:
+    live = LiveSecrets()
+    live.add("zq-Kw9!xM27 plain", "lease-token")
+    output = passed(["so: zq-K", "w9!xM2", "7 plain ok"], SCANNER.with_live(live))
+    assert output == ["so: ", "", "[REDACTED:lease-token] ok", ""]
+
+
+def test_without_memory_of_the_last_chunk_the_key_would_come_through() -> None:
+    """What the stream is for: each piece alone holds no secret."""
+    pieces = [AWS_KEY[:7], AWS_KEY[7:14], AWS_KEY[14:]]
+    assert "".join(SCANNER.redact(piece).text for piece in pieces) == AWS_KEY
+    assert AWS_KEY not in "".join(passed(pieces))
