@@ -113,7 +113,9 @@ async def test_a_list_is_in_key_order_and_goes_on_after_a_key(root: Path) -> Non
     ordered = sorted(keys, key=str.encode)
     assert [stored.key for stored in await store.list("alpha", BUCKET, "", 100)] == ordered
     assert [stored.key for stored in await store.list("alpha", BUCKET, "", 2)] == ordered[:2]
-    assert [stored.key for stored in await store.list("alpha", BUCKET, "", 100, "a.b")] == ordered[ordered.index("a.b") + 1 :]
+    assert [stored.key for stored in await store.list("alpha", BUCKET, "", 100, "a.b")] == ordered[
+        ordered.index("a.b") + 1 :
+    ]
     assert [stored.key for stored in await store.list("alpha", BUCKET, "a/", 100)] == ["a/b", "a/c"]
 
 
@@ -129,9 +131,7 @@ async def test_a_list_follows_every_change(root: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
-async def test_a_full_disk_leaves_nothing_and_says_so(
-    root: Path, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_disk_leaves_nothing_and_says_so(root: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileResultStore(root)
     old = await store.put("alpha", BUCKET, "k", b"old", "text/plain")
 

@@ -11,8 +11,6 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from tests.fakes.clock import FakeClock
-from tests.fakes.signer import Headers, Signer, replaced, without
 
 from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError, UnauthenticatedError
 from jupyter_qsec.gateway.sigv4 import (
@@ -22,6 +20,8 @@ from jupyter_qsec.gateway.sigv4 import (
     SigningRules,
     SkewedSignatureError,
 )
+from tests.fakes.clock import FakeClock
+from tests.fakes.signer import Headers, Signer, replaced, without
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -75,9 +75,7 @@ def test_the_sdk_signs_the_same(service: str, monkeypatch: pytest.MonkeyPatch) -
     target = "/aws/x/a%20b%2Bc?b=2&a=%20x&flag="
     request = AWSRequest("POST", "http://127.0.0.1:8000" + target, headers={"Content-Type": "text/plain"}, data=b"{}")
     kind(Credentials(SIGNER.access_key_id, SECRET, SIGNER.token), service, "us-east-1").add_auth(request)
-    ours = replace(SIGNER, service=service).headers(
-        "POST", target, b"{}", at=NOW, extra={"content-type": "text/plain"}
-    )
+    ours = replace(SIGNER, service=service).headers("POST", target, b"{}", at=NOW, extra={"content-type": "text/plain"})
     assert request.headers["Authorization"] == dict(ours)["authorization"]
 
 

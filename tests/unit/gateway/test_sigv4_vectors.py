@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.clock import FakeClock
 
 from jupyter_qsec.domain.errors import SignatureError
 from jupyter_qsec.gateway.sigv4 import SignatureVerifier, SignedRequest, SigningRules
+from tests.fakes.clock import FakeClock
 
 VECTORS = Path(__file__).resolve().parents[3].parent / "shared" / "vectors" / "sigv4"
 CASES = sorted(path.name for path in VECTORS.glob("*") if path.is_dir())
