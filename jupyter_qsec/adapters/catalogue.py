@@ -75,9 +75,10 @@ def parse(text: str, name: str) -> FileCatalogue:
 
 
 def _tenant(table: _Table) -> Tenant:
+    tenant_id = table.text("id")
     tenant = Tenant(
-        id=table.text("id"),
-        name=table.text("name", table.peek("id")),
+        id=tenant_id,
+        name=table.text("name", tenant_id),
         account=table.text("account"),
         purpose=table.word("purpose", Purpose),
         environment=table.word("environment", Environment),
@@ -95,9 +96,10 @@ def _tenant(table: _Table) -> Tenant:
 
 
 def _project(table: _Table) -> Project:
+    project_id = table.text("id")
     project = Project(
-        id=table.text("id"),
-        name=table.text("name", table.peek("id")),
+        id=project_id,
+        name=table.text("name", project_id),
         cost_centre=table.text("cost_centre", ""),
         limits=_limits(table, "limits"),
     )
@@ -122,9 +124,6 @@ class _Table:
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
         self._values = dict(values)
         self._where = where
-
-    def peek(self, key: str) -> str:
-        return str(self._values.get(key, ""))
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self._values.pop(key, default)

@@ -1,0 +1,74 @@
+"""The tenants as a file declares them: two are shipped, and a mistake is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jupyter_qsec.adapters.catalogue import catalogue_of, parse, shipped_catalogue
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.quota import Metric
+from jupyter_qsec.domain.tenant import Environment, Purpose
+
+ONE = """
+[[tenant]]
+id = "lab"
+account = "000000000303"
+purpose = "benchmark"
+environment = "test"
+[[tenant.project]]
+id = "first"
+"""
+
+
+def test_two_tenants_are_shipped_for_trying():
+    sandbox, research = shipped_catalogue().tenants()
+    assert (sandbox.id, research.id) == ("sandbox", "research")
+    assert (sandbox.purpose, sandbox.environment) == (Purpose.TUTORIAL, Environment.SANDBOX)
+    assert sandbox.account != research.account
+    assert [sandbox.limits.of(metric) for metric in Metric] == [1000, 1_000_000, 3_600_000]
+    assert len(research.projects) == 2
+
+
+def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
+    assert [tenant.id for tenant in catalogue_of(tmp_path).tenants()] == ["sandbox", "research"]
+    (tmp_path / "tenants.toml").write_text(ONE)
+    (tenant,) = catalogue_of(tmp_path).tenants()
+    assert (tenant.id, tenant.name, tenant.weight, tenant.max_running) == ("lab", "lab", 1, 4)
+    assert tenant.limits.tasks is None
+    assert catalogue_of(tmp_path).tenant("sandbox") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no tenant"),
+        ("tenant = 3", "tenant must be an array"),
+        ("[[tenant]", "not valid TOML"),
+        (ONE + ONE, "same id|have the id"),
+        (ONE.replace("benchmark", "play"), r"tenant\[0\]\.purpose must be one of tutorial"),
+        (ONE.replace('"000000000303"', "303"), r"tenant\[0\]\.account must be a text"),
+        (ONE.replace("000000000303", "303"), "12 digits"),
+        (ONE.replace('id = "lab"', 'id = "Lab!"'), "not a tenant"),
+        (ONE.replace('id = "lab"', ""), r"tenant\[0\]\.id must be a text"),
+        (ONE.replace("[[tenant.project]]", "[[tenant.projects]]"), "no project|projects"),
+        (ONE + 'colour = "red"', r"project\[0\]\.colour is not a known field"),
+        (ONE + "limits = { taks = 3 }", r"limits\.taks is not a known field"),
+        (ONE + "limits = { tasks = -1 }", r"limits\.tasks must be a whole number"),
+        (ONE + "limits = { tasks = true }", r"limits\.tasks must be a whole number"),
+        (ONE + "limits = 3", r"limits must be a table"),
+        (ONE + '[[tenant.project]]\nid = "first"', "same id"),
+        (ONE.replace("[[tenant.project]]", "weight = 0\n[[tenant.project]]"), "1 or more"),
+    ],
+)
+def test_a_mistake_is_named(text, words):
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        parse(text, "my-tenants.toml")
+    assert str(caught.value).startswith("my-tenants.toml")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):
+    (tmp_path / "tenants.toml").write_bytes(b"\xff")
+    with pytest.raises(InvalidRequestError, match=r"tenants\.toml cannot be read"):
+        catalogue_of(tmp_path)

@@ -1,0 +1,247 @@
+"""The shipped policies as a table, and an engine that denies whenever anything is not right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jupyter_qsec.adapters.policy import CedarPolicy, PolicySource, policies_in, shipped_policies
+from jupyter_qsec.adapters.policy.sources import shipped_schema
+from jupyter_qsec.domain.access import AccessRequest, Action, Deny, Permit
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.principal import Principal, PrincipalKind, Role
+from jupyter_qsec.domain.tenant import DeviceKind, Environment, Purpose
+
+POLICY = CedarPolicy()
+READS = {Action.DEVICE_READ, Action.TASK_READ, Action.QUOTA_READ, Action.ESTIMATE_READ}
+REPORTS = {Action.FINDING_REPORT, Action.SESSION_REPORT}
+OBJECTS = {Action.RESULT_READ, Action.OBJECT_WRITE}
+WORK = READS | OBJECTS | REPORTS | {Action.TASK_CREATE, Action.TASK_CANCEL, Action.TASK_TAG}
+OWN_LEASE = {Action.LEASE_READ, Action.LEASE_RENEW, Action.LEASE_REVOKE}
+
+TABLE: dict[Role, set[Action]] = {
+    Role.VIEWER: READS,
+    Role.CIRCUIT_AUTHOR: READS | OBJECTS | REPORTS,
+    Role.DEVELOPER: WORK | {Action.FINDING_READ, Action.LEASE_ISSUE} | OWN_LEASE,
+    Role.BENCHMARK_OPERATOR: WORK | {Action.LEASE_ISSUE} | OWN_LEASE,
+    Role.BACKEND_OPERATOR: READS | {Action.TASK_CANCEL},
+    Role.WORKSPACE_ADMIN: READS | REPORTS | OWN_LEASE | {Action.TASK_CANCEL, Action.TASK_TAG, Action.FINDING_READ},
+    Role.APPROVER: READS,
+    Role.INCIDENT_RESPONDER: {
+        Action.DEVICE_READ,
+        Action.TASK_READ,
+        Action.TASK_CANCEL,
+        Action.LEASE_READ,
+        Action.LEASE_REVOKE,
+        Action.FINDING_READ,
+        Action.AUDIT_READ,
+    },
+    Role.BILLING: READS,
+    Role.AUDITOR: {
+        Action.DEVICE_READ,
+        Action.TASK_READ,
+        Action.LEASE_READ,
+        Action.QUOTA_READ,
+        Action.FINDING_READ,
+        Action.AUDIT_READ,
+    },
+    Role.SERVICE: WORK | OWN_LEASE,
+}
+NOT_OWNER = {Role.DEVELOPER, Role.BENCHMARK_OPERATOR, Role.SERVICE}
+"""Roles that reach leases only when they are their own."""
+
+
+def question(*roles: Role, action: Action = Action.TASK_CREATE, **changes: object) -> AccessRequest:
+    request = AccessRequest(
+        Principal("os:ada", "ada", roles=frozenset(roles)),
+        action,
+        "alpha",
+        "first",
+        "alpha",
+        {"device_kind": "simulator", "shots": 100, "qubits": 2, "owner": True},
+    )
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("role", Role)
+def test_each_role_may_do_exactly_what_the_table_says(role, action):
+    decision = POLICY.decide(question(role, action=action))
+    assert isinstance(decision, Permit if action in TABLE[role] else Deny), decision
+    if isinstance(decision, Permit):
+        assert decision.rules and all(rule.startswith("permit-") for rule in decision.rules)
+    else:
+        assert decision.reasons == ("no-policy-allows",)
+
+
+def test_the_table_covers_every_role():
+    assert set(TABLE) == set(Role)
+
+
+def test_auditors_never_run_and_admins_and_billing_never_see_results():
+    assert Action.TASK_CREATE not in TABLE[Role.AUDITOR]
+    assert not OBJECTS & (TABLE[Role.WORKSPACE_ADMIN] | TABLE[Role.BILLING] | TABLE[Role.AUDITOR])
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("action", sorted(OWN_LEASE))
+def test_developers_and_services_reach_their_own_leases_only(role, action):
+    decision = POLICY.decide(question(role, action=action, context={"owner": False}))
+    assert isinstance(decision, Permit if action in TABLE[role] and role not in NOT_OWNER else Deny)
+    missing = POLICY.decide(question(role, action=action, context={}))
+    assert type(missing) is type(decision)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_nobody_reaches_another_tenant_not_even_with_every_role(action):
+    decision = POLICY.decide(question(*Role, action=action, resource_tenant="beta"))
+    assert isinstance(decision, Deny)
+    assert decision.reasons == ("forbid-cross-tenant",)
+
+
+@pytest.mark.parametrize("context", [{"device_kind": "hardware"}, {}, {"device_kind": "SIMULATOR"}])
+def test_hardware_and_unknown_devices_are_forbidden_by_default(context):
+    decision = POLICY.decide(question(*Role, context=context))
+    assert isinstance(decision, Deny)
+    assert decision.reasons == ("forbid-hardware-by-default",)
+
+
+@pytest.mark.parametrize("device_kind", DeviceKind)
+@pytest.mark.parametrize("environment", Environment)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_every_lane_has_exactly_one_answer(purpose, environment, device_kind):
+    facts = {"lane_purpose": str(purpose), "environment": str(environment), "device_kind": str(device_kind)}
+    decision = POLICY.decide(question(Role.DEVELOPER, context=facts))
+    assert isinstance(decision, Permit if device_kind is DeviceKind.SIMULATOR else Deny)
+
+
+def test_a_task_without_tenant_or_project_cannot_be():
+    for changes in ({"project": ""}, {"tenant": "", "resource_tenant": ""}):
+        assert isinstance(POLICY.decide(question(Role.DEVELOPER, **changes)), Deny)
+
+
+def test_no_role_means_nothing_and_the_message_says_who():
+    decision = POLICY.decide(question())
+    assert decision == Deny(("no-policy-allows",), "No policy allows os:ada (no role) task:create.")
+
+
+# -- whatever is not right denies
+
+
+@pytest.mark.parametrize(
+    "context",
+    [{"shots": "many"}, {"owner": "yes"}, {"misspelt": 1}, {"shots": 1 << 70}, {"device_kind": 3}],
+)
+def test_facts_of_the_wrong_kind_deny(context):
+    decision = POLICY.decide(question(*Role, context={"device_kind": "simulator", **context}))
+    assert isinstance(decision, Deny)
+    assert decision.reasons == ("policy-error",)
+
+
+def test_a_forbid_that_fails_denies_instead_of_being_skipped():
+    failing = PolicySource(
+        "x.cedar",
+        '@id("permit-all") permit (principal, action, resource);\n'
+        '@id("forbid-overflow") forbid (principal, action, resource)\n'
+        "when { context has shots && context.shots * 9223372036854775807 > 0 };",
+    )
+    decision = CedarPolicy([failing]).decide(question(Role.DEVELOPER))
+    assert isinstance(decision, Deny)
+    assert decision.reasons == ("policy-error",)
+    assert isinstance(CedarPolicy([failing]).decide(question(Role.DEVELOPER, context={})), Permit)
+
+
+@pytest.mark.parametrize("name", ['os:"ada"', "os:ada\n", "os:ada\\", 'x" || true || "'])
+def test_names_cannot_be_read_as_policy_text(name):
+    principal = Principal(name, name)
+    assert isinstance(POLICY.decide(question(principal=principal)), Deny)
+    allowed = Principal(name, name, PrincipalKind.PERSON, frozenset({Role.DEVELOPER}))
+    assert isinstance(POLICY.decide(question(principal=allowed)), Permit)
+
+
+def test_claims_can_be_demanded_and_a_missing_one_denies():
+    mfa = PolicySource(
+        "mfa.cedar",
+        '@id("permit-mfa") permit (principal, action, resource) when { principal.claims.contains("mfa=true") };',
+    )
+    policy = CedarPolicy([mfa])
+    with_mfa = Principal("os:ada", "ada", claims={"mfa": "true"})
+    assert isinstance(policy.decide(question(principal=with_mfa)), Permit)
+    assert isinstance(policy.decide(question(principal=Principal("os:ada", "ada"))), Deny)
+    assert isinstance(policy.decide(question(principal=replace(with_mfa, claims={"mfa": "false"}))), Deny)
+
+
+# -- files
+
+
+def test_the_example_of_the_requirements_can_be_written():
+    example = PolicySource(
+        "hardware.cedar",
+        '@id("permit-approved-benchmark") permit (principal, action == Qsec::Action::"task:create", resource)\n'
+        'when { context has lane_purpose && context.lane_purpose == "benchmark" && context has region &&\n'
+        '  context.region == "eu-north-1" && context has shots && context.shots < 1000 };',
+    )
+    policy = CedarPolicy([example])
+    facts = {"lane_purpose": "benchmark", "region": "eu-north-1", "shots": 999, "device_kind": "hardware"}
+    assert isinstance(policy.decide(question(Role.BENCHMARK_OPERATOR, context=facts)), Permit)
+    for change in ({"shots": 1000}, {"region": "us-east-1"}, {"lane_purpose": "tutorial"}):
+        assert isinstance(policy.decide(question(Role.BENCHMARK_OPERATOR, context=facts | change)), Deny)
+
+
+GOOD = '@id("permit-all")\npermit (principal, action, resource);\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (GOOD + '\n\n@id("x-bad") permit (principal action resource);', 5, "unexpected token"),
+        (
+            GOOD + '// a comment; with a semicolon\n@id("x-bad")\npermit (principal, action, resource) when { y };',
+            4,
+            "",
+        ),
+        (GOOD + '@id("x-bad") permit (principal, action, resource) when { principal.rolez.isEmpty() };', 3, "rolez"),
+        (GOOD + '@id("x-bad") permit (principal, action == Qsec::Action::"task:dance", resource);', 3, "task:dance"),
+        (GOOD + "permit (principal, action, resource);", 3, "stable id"),
+        (GOOD + '@id("") permit (principal, action, resource);', 3, "stable id"),
+        (GOOD + GOOD, 3, "used in"),
+        (GOOD + '@id("x-bad") permit (principal == ?principal, action, resource);', 3, ""),
+        (GOOD + '@id("x-bad")\nforbid (principal', 3, ""),
+    ],
+)
+def test_a_broken_policy_is_told_by_file_and_line(text, line, words):
+    with pytest.raises(InvalidRequestError, match=rf"site\.cedar, line {line}\b.*{words}"):
+        CedarPolicy([PolicySource("site.cedar", text)])
+
+
+@pytest.mark.parametrize("text", ["", "// nothing here\n", "\n\n"])
+def test_policies_that_say_nothing_are_an_error_and_not_an_open_door(text):
+    with pytest.raises(InvalidRequestError, match="no policy"):
+        CedarPolicy([PolicySource("empty.cedar", text)])
+
+
+def test_files_of_the_state_directory_replace_the_shipped_ones(tmp_path: Path):
+    assert policies_in(tmp_path / "missing") == ()
+    (tmp_path / "b.cedar").write_text('@id("permit-b") permit (principal, action, resource);')
+    (tmp_path / "a.cedar").write_text('@id("permit-a") permit (principal, action, resource);')
+    (tmp_path / "notes.txt").write_text("not a policy")
+    sources = policies_in(tmp_path)
+    assert [Path(source.name).name for source in sources] == ["a.cedar", "b.cedar"]
+    assert CedarPolicy(sources).decide(question()) == Permit(("permit-a", "permit-b"))
+
+
+def test_a_policy_file_that_cannot_be_read_is_named(tmp_path: Path):
+    (tmp_path / "bad.cedar").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidRequestError, match=r"bad\.cedar"):
+        policies_in(tmp_path)
+    (tmp_path / "bad.cedar").write_bytes(b" " * ((1 << 20) + 1))
+    with pytest.raises(InvalidRequestError, match="1 MiB"):
+        policies_in(tmp_path)
+
+
+def test_every_action_is_in_the_schema_and_every_shipped_policy_has_its_own_id():
+    schema = shipped_schema()
+    assert all(f'"{action}"' in schema for action in Action)
+    assert len(shipped_policies()) >= 2
