@@ -1,4 +1,4 @@
-import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { Dialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
@@ -158,13 +158,11 @@ async function renewWithChoice(
   }
 }
 
-/** Run an action and say in a notification what went wrong, if anything did. */
+/** Run an action and say what went wrong, if anything did. */
 async function reporting(trans: TranslationBundle, what: string, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (reason) {
-    Notification.error(trans.__('%1 failed: %2', what.replace('…', ''), messageOf(reason)), {
-      autoClose: 10_000
-    });
+    await showErrorMessage(trans.__('%1 failed', what.replace('…', '')), messageOf(reason));
   }
 }

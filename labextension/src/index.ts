@@ -57,10 +57,18 @@ const commandsPlugin: JupyterFrontEndPlugin<void> = {
   activate: (app: JupyterFrontEnd, model: IQsecModel, translator: ITranslator, palette: ICommandPalette | null) => {
     const trans = translator.load(DOMAIN);
     addCommands(app.commands, model, trans);
-    model.changed.connect(() => {
-      app.commands.notifyCommandChanged();
-    });
     const { renewLease, revokeLease, newLease, keepSession, refresh } = CommandIDs;
+    let shown = '';
+    model.changed.connect(() => {
+      // Menus and palette look again when the answer of an `isEnabled` may have changed, not after each read.
+      const state = `${model.kernel?.kernelId ?? ''} ${model.kernel?.lease?.state ?? ''}`;
+      if (state !== shown) {
+        shown = state;
+        for (const command of [renewLease, revokeLease, newLease, keepSession]) {
+          app.commands.notifyCommandChanged(command);
+        }
+      }
+    });
     for (const command of [renewLease, revokeLease, newLease, keepSession, refresh]) {
       palette?.addItem({ command, category: trans.__('Quantum security') });
     }

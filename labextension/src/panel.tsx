@@ -20,6 +20,12 @@ export class QsecPanel extends ReactWidget {
     this.node.setAttribute('aria-label', trans.__('Quantum security'));
   }
 
+  /** Showing the panel with a command or a shortcut takes the keyboard there. */
+  protected override onActivateRequest(): void {
+    this.node.tabIndex = -1;
+    this.node.focus();
+  }
+
   protected override render(): ReactElement {
     const { commands, model, trans } = this._context;
     return (

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from tests.e2e.realserver import wait_for
 from tests.ui.lab import IDLE_SECONDS, LabPage, RealLab
 
-pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240), pytest.mark.xdist_group("browser")]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "01-first-task.ipynb"
 NOTEBOOK = "01-first-task.ipynb"
@@ -73,10 +73,10 @@ def test_the_first_hour(lab_server: RealLab, lab_page: LabPage) -> None:
     a_cell_with_a_private_key_does_not_run(lab_server, lab_page, cells["blocked"], secret)
     a_finding_leads_to_its_cell(lab_page, cells["blocked"])
     tasks_show_state_shots_and_times(lab_page)
-    the_panel_looks_right_in_both_themes(lab_page)
     revoking_stops_the_kernel_s_calls_within_seconds(lab_page, cells["task"])
     a_new_lease_lets_it_work_again(lab_page, cells["task"])
     an_idle_session_is_warned_saved_and_kept(lab_server, lab_page, cells["task"])
+    the_panel_looks_right_in_both_themes(lab_page)
 
     assert lab_server.PLANTED_SECRET not in lab_page.page.content()
     assert lab_server.PLANTED_SECRET not in (lab_server.root / NOTEBOOK).read_text()
@@ -139,17 +139,6 @@ def tasks_show_state_shots_and_times(lab: LabPage) -> None:
     task.locator("summary").click()
 
 
-def the_panel_looks_right_in_both_themes(lab: LabPage) -> None:
-    lab.section("Session").scroll_into_view_if_needed()
-    lab.screenshot("panel-light")
-    light = lab.panel.evaluate("node => getComputedStyle(node).backgroundColor")
-    lab.theme("JupyterLab Dark")
-    dark = lab.panel.evaluate("node => getComputedStyle(node).backgroundColor")
-    assert light != dark
-    lab.screenshot("panel-dark")
-    lab.theme("JupyterLab Light")
-
-
 def revoking_stops_the_kernel_s_calls_within_seconds(lab: LabPage, index: int) -> None:
     expect(lab.run(index)).to_contain_text("shots 64")
     session = lab.section("Session")
@@ -192,3 +181,14 @@ def an_idle_session_is_warned_saved_and_kept(server: RealLab, lab: LabPage, inde
     warning.get_by_role("button", name="Keep working").click()
     expect(warning).to_have_count(0, timeout=5_000)
     expect(lab.section("Session").locator(".jp-qsec-lease")).to_have_attribute("data-state", "active")
+
+
+def the_panel_looks_right_in_both_themes(lab: LabPage) -> None:
+    lab.section("Session").scroll_into_view_if_needed()
+    lab.screenshot("panel-light")
+    light = lab.panel.evaluate("node => getComputedStyle(node).backgroundColor")
+    lab.theme("JupyterLab Dark")
+    dark = lab.panel.evaluate("node => getComputedStyle(node).backgroundColor")
+    assert light != dark
+    lab.screenshot("panel-dark")
+    lab.theme("JupyterLab Light")
