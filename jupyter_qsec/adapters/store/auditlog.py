@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jupyter_qsec.adapters.store import tables
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.tables import NODE_STEP
 from jupyter_qsec.domain import merkle
@@ -59,9 +60,8 @@ def append(session: Session, leaves: Sequence[bytes], appended_at: int) -> None:
         for height, index, value in tree.append(hashed):
             if height % NODE_STEP == 0:
                 nodes.append({"height": height, "idx": index, "hash": value})
-    session.execute_many(session.statements.insert_record, records)
-    if nodes:
-        session.execute_many(session.statements.insert_node, nodes)
+    if not session.insert_rows(tables.audit_records, records) or not session.insert_rows(tables.audit_nodes, nodes):
+        raise damaged(f"there are records behind its head, which says {head.size}")
     moved = session.execute(
         session.statements.update_head,
         {

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from jupyter_qsec.adapters.store import rows
+from jupyter_qsec.adapters.store import rows, tables
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.statements import Statement
 from jupyter_qsec.application.ports import Duplicate, Finding, Refused, Submitted
@@ -18,6 +18,9 @@ from jupyter_qsec.domain.errors import ConflictError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, QuotaBreach
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+
+_COUNTERS = 32
+"""Counters moved by one statement: more are moved by several, so that few statements are compiled."""
 
 
 class Operation(ABC):
@@ -52,17 +55,17 @@ class Submit(Operation):
         self, task: QuantumTask, payload: TaskPayload, charges: Sequence[Charge], events: Sequence[AuditEvent]
     ) -> None:
         super().__init__(events)
-        self._task = task
-        self._row = rows.task_row(task)
-        self._payload = {
+        self.task = task
+        self.row = rows.task_row(task)
+        self.payload = {
             "task_id": task.id,
             "action": payload.action,
             "device_parameters": payload.device_parameters,
         }
-        self._charges = rows.merged_charges(charges)
-        self._reservation = {
+        self.charges = rows.merged_charges(charges)
+        self.reservation = {
             "task_id": task.id,
-            "charges": rows.charges_json(self._charges),
+            "charges": rows.charges_json(self.charges),
             "actual": None,
             "settled": 0,
         }
@@ -72,39 +75,57 @@ class Submit(Operation):
 
     def apply(self, session: Session) -> Submitted | Duplicate | Refused:
         statements = session.statements
-        if not session.execute(statements.insert_task, self._row):
-            earlier = session.mappings(statements.task_of_client_token, self._row)
+        if not session.execute(statements.insert_task, self.row):
+            earlier = session.mappings(statements.task_of_client_token, self.row)
             return Duplicate(rows.task_from(earlier[0]))
-        if not self._reserve(session):
+        if not reserve(session, self.charges):
             # The counters that had room were moved: the savepoint undoes that, and what is read here is without them.
             session.run("ROLLBACK TO SAVEPOINT operation")
             return Refused(self._breaches(session))
-        session.execute(statements.insert_payload, self._payload)
-        session.execute(statements.insert_reservation, self._reservation)
-        return Submitted(self._task)
-
-    def _reserve(self, session: Session) -> bool:
-        if not self._charges:
-            return True
-        if any(charge.limit is not None and charge.amount > charge.limit for charge in self._charges):
-            return False  # a counter that does not exist yet is inserted without comparison
-        values: dict[str, Any] = {}
-        for number, charge in enumerate(self._charges):
-            scope, metric, window = rows.charge_key(charge)
-            values |= {f"scope_{number}": scope, f"metric_{number}": metric, f"window_{number}": window}
-            values |= {f"used_{number}": charge.amount, f"ceiling_{number}": charge.limit}
-        moved = session.execute(session.statements.reserve(len(self._charges)), values)
-        return len(moved) == len(self._charges)
+        session.execute(statements.insert_payload, self.payload)
+        session.execute(statements.insert_reservation, self.reservation)
+        return Submitted(self.task)
 
     def _breaches(self, session: Session) -> tuple[QuotaBreach, ...]:
         breaches = []
-        for charge in self._charges:
+        for charge in self.charges:
             scope, metric, window = rows.charge_key(charge)
             found = session.execute(session.statements.counter, {"scope": scope, "metric": metric, "window": window})
             used = found[0][0] if found else 0
             if charge.limit is not None and used + charge.amount > charge.limit:
                 breaches.append(QuotaBreach(*rows.key_parts(charge), used, charge.amount, charge.limit))
         return tuple(breaches)
+
+
+def reserve(session: Session, charges: Sequence[Charge]) -> bool:
+    """Add to each counter, each named once; false, with some of them moved, when one has no room."""
+    if any(charge.limit is not None and charge.amount > charge.limit for charge in charges):
+        return False  # a counter that does not exist yet is inserted without comparison
+    return all(_reserve(session, charges[i : i + _COUNTERS]) for i in range(0, len(charges), _COUNTERS))
+
+
+def _reserve(session: Session, charges: Sequence[Charge]) -> bool:
+    values: dict[str, Any] = {}
+    for number, charge in enumerate(charges):
+        scope, metric, window = rows.charge_key(charge)
+        values |= {f"scope_{number}": scope, f"metric_{number}": metric, f"window_{number}": window}
+        values |= {f"used_{number}": charge.amount, f"ceiling_{number}": charge.limit}
+    return len(session.execute(session.statements.reserve(len(charges)), values)) == len(charges)
+
+
+def submit_together(session: Session, group: Sequence[Submit]) -> list[Submitted] | None:
+    """Apply all at once when all of them succeed; `None` when one would not, and then the caller must undo it.
+
+    When the sum of all charges fits under the smallest limit of each counter, so does each submission in its turn.
+    """
+    charges = [charge for submission in group for charge in submission.charges]
+    done = (
+        session.insert_rows(tables.tasks, [submission.row for submission in group])
+        and reserve(session, rows.merged_charges(charges))
+        and session.insert_rows(tables.payloads, [submission.payload for submission in group])
+        and session.insert_rows(tables.reservations, [submission.reservation for submission in group])
+    )
+    return [Submitted(submission.task) for submission in group] if done else None
 
 
 class PutTask(Operation):

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Table
 
 from jupyter_qsec.adapters.store.statements import Statement, Statements, Values
+
+_CHUNKS = (16, 4, 1)
+"""Rows of one insert: few sizes, so that each statement is compiled once."""
 
 
 class Session:
@@ -31,6 +34,17 @@ class Session:
 
     def execute_many(self, statement: Statement, rows: Sequence[Values]) -> None:
         self._cursor.executemany(statement.sql, [statement.parameters(values) for values in rows])
+
+    def insert_rows(self, table: Table, rows: Sequence[Values]) -> bool:
+        """Insert all rows in few statements; false when one of them broke a uniqueness and was left out."""
+        inserted, start = 0, 0
+        for count in _CHUNKS:
+            while len(rows) - start >= count:
+                insert = self.statements.rows_insert(table, count)
+                self._cursor.execute(insert.sql, insert.parameters(rows[start : start + count]))
+                inserted += self._cursor.rowcount
+                start += count
+        return inserted == len(rows)
 
     def mappings(self, statement: Statement, values: Values) -> list[dict[str, Any]]:
         """Run one query; its rows by column name."""

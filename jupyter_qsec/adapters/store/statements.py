@@ -6,11 +6,11 @@ the unit of work of the writer is dozens of tiny statements and SQLAlchemy's exe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, insert, select, update
+from sqlalchemy import Executable, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -27,15 +27,36 @@ class Statement:
         compiled = statement.compile(dialect=dialect, column_keys=columns)  # type: ignore[attr-defined]  # every Core statement compiles
         assert isinstance(compiled, SQLCompiler)  # noqa: S101  # narrows for the type checker
         self.sql = str(compiled)
-        self._positions = compiled.positiontup
+        self.positions = compiled.positiontup
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
 
     def parameters(self, values: Values) -> tuple[Any, ...] | dict[str, Any]:
         """The values in the form that the driver wants; a missing one is a `KeyError`."""
-        if self._positions is None:
+        if self.positions is None:
             return {**self._constants, **values}
         constants = self._constants
-        return tuple([values[name] if name in values else constants[name] for name in self._positions])
+        return tuple([values[name] if name in values else constants[name] for name in self.positions])
+
+
+class RowsInsert:
+    """Inserts a fixed number of rows with one statement: the writer gives up the interpreter's lock once for all of
+    them, and gets it back late when the event loop is busy."""
+
+    def __init__(self, table: Table, count: int, dialect: Dialect, insert_into: Any) -> None:
+        names = [column.name for column in table.columns]
+        slots = [(name, number) for number in range(count) for name in names]
+        rows: list[dict[str, Any]] = [
+            {name: bindparam(f"{name}_{number}") for name in names} for number in range(count)
+        ]
+        statement = Statement(insert_into(table).values(rows).on_conflict_do_nothing(), dialect)
+        self.sql = statement.sql
+        self._slots = slots
+        self._positional = statement.positions == [f"{name}_{number}" for name, number in slots]
+
+    def parameters(self, rows: Sequence[Values]) -> tuple[Any, ...] | dict[str, Any]:
+        if self._positional:
+            return tuple([rows[number][name] for name, number in self._slots])
+        return {f"{name}_{number}": rows[number][name] for name, number in self._slots}
 
 
 class Statements:
@@ -45,9 +66,17 @@ class Statements:
         self._dialect = dialect
         self._insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
         self._reserve: dict[int, Statement] = {}
+        self._rows: dict[tuple[str, int], RowsInsert] = {}
 
     def _compile(self, statement: Executable, columns: list[str] | None = None) -> Statement:
         return Statement(statement, self._dialect, columns)
+
+    def rows_insert(self, table: Table, count: int) -> RowsInsert:
+        """Inserts `count` rows; rows that would break a uniqueness are left out, which the row count shows."""
+        key = (table.name, count)
+        if key not in self._rows:
+            self._rows[key] = RowsInsert(table, count, self._dialect, self._insert)
+        return self._rows[key]
 
     def _insert_into(self, table: Any) -> Statement:
         return self._compile(insert(table), [column.name for column in table.columns])
@@ -171,14 +200,6 @@ class Statements:
     @cached_property
     def insert_finding(self) -> Statement:
         return self._insert_into(tables.findings)
-
-    @cached_property
-    def insert_record(self) -> Statement:
-        return self._insert_into(tables.audit_records)
-
-    @cached_property
-    def insert_node(self) -> Statement:
-        return self._insert_into(tables.audit_nodes)
 
     @cached_property
     def head(self) -> Statement:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from jupyter_qsec.adapters.store import auditlog
-from jupyter_qsec.adapters.store.operations import Operation
+from jupyter_qsec.adapters.store.operations import Operation, Submit, submit_together
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.statements import Statements
 from jupyter_qsec.domain.errors import (
@@ -38,6 +38,7 @@ class _Waiting:
     loop: asyncio.AbstractEventLoop
 
 
+_Result = tuple[Any, QsecError | None]
 _Outcome = tuple[_Waiting, Any, BaseException | None]
 
 
@@ -132,29 +133,64 @@ class Writer:
         return self._session
 
     def _transact(self, session: Session, batch: list[_Waiting]) -> list[_Outcome]:
-        outcomes: list[_Outcome] = []
+        results = self._together(session, batch)
+        if results is None:
+            results = [self._apply(session, waiting.operation) for waiting in batch]
         leaves: list[bytes] = []
-        for waiting in batch:
-            result, error = self._apply(session, waiting.operation)
+        for waiting, (result, error) in zip(batch, results, strict=True):
             if error is None and waiting.operation.recorded(result):
                 leaves.extend(waiting.operation.leaves)
-            outcomes.append((waiting, result, error))
         if leaves:
             auditlog.append(session, leaves, self._now_micros())
         session.run("COMMIT")
-        return outcomes
+        return [(waiting, *outcome) for waiting, outcome in zip(batch, results, strict=True)]
 
-    def _apply(self, session: Session, operation: Operation) -> tuple[Any, QsecError | None]:
-        """Apply one operation in its savepoint; what is wrong with it alone is its own error."""
+    def _together(self, session: Session, batch: list[_Waiting]) -> list[_Result] | None:
+        """Apply the whole group within one savepoint, submissions in common statements. `None`, with nothing changed,
+        when anything in it is refused: then each operation has to be applied for itself.
+
+        What waits together was asked for at the same time, so the order within the group is free.
+        """
+        submissions = [waiting.operation for waiting in batch if isinstance(waiting.operation, Submit)]
+        session.run("SAVEPOINT together")
+        try:
+            submitted = submit_together(session, submissions) if submissions else []
+            if submitted is not None:
+                answers = iter(submitted)
+                results = [
+                    next(answers) if isinstance(waiting.operation, Submit) else waiting.operation.apply(session)
+                    for waiting in batch
+                ]
+                session.run("RELEASE SAVEPOINT together")
+                return [(result, None) for result in results]
+        except self._refusals() as error:
+            _log.debug("a group of %d writes is applied one by one: %s", len(batch), error)
+        session.run("ROLLBACK TO SAVEPOINT together")
+        session.run("RELEASE SAVEPOINT together")
+        return None
+
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        """What concerns one operation and not the database."""
+        return (QsecError, *self._conflicts(), *self._bad_values())
+
+    def _conflicts(self) -> tuple[type[Exception], ...]:
         dbapi: Any = self._engine.dialect.loaded_dbapi
+        return (dbapi.IntegrityError,)
+
+    def _bad_values(self) -> tuple[type[Exception], ...]:
+        dbapi: Any = self._engine.dialect.loaded_dbapi
+        return (dbapi.DataError, OverflowError, UnicodeError)
+
+    def _apply(self, session: Session, operation: Operation) -> _Result:
+        """Apply one operation in its savepoint; what is wrong with it alone is its own error."""
         session.run("SAVEPOINT operation")
         try:
             result, failure = operation.apply(session), None
         except QsecError as error:
             result, failure = None, error
-        except dbapi.IntegrityError:
+        except self._conflicts():
             result, failure = None, ConflictError("An object with this identity exists already.")
-        except (dbapi.DataError, OverflowError, UnicodeError):
+        except self._bad_values():
             result, failure = None, InvalidRequestError("A value cannot be stored (out of range, or not valid text).")
         if failure is not None:
             session.run("ROLLBACK TO SAVEPOINT operation")
