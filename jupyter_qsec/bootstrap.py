@@ -31,6 +31,7 @@ from jupyter_qsec.application.ports import (
     Devices,
     ExecutionLimits,
     Executor,
+    KeyStore,
     Policy,
     ResultStore,
     Store,
@@ -40,13 +41,17 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.domain.errors import QsecError, StateDirectoryError
 from jupyter_qsec.domain.principal import Principal, Role
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 _FLUSH_SECONDS = 15.0
+
+
+class KeyStoreError(StateDirectoryError):
+    """The key store cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -148,20 +153,30 @@ def operating_system_principal() -> Principal:
     return Principal(f"os:{name}", name, roles=frozenset({Role.DEVELOPER, Role.WORKSPACE_ADMIN, Role.AUDITOR}))
 
 
+def _keys(config: GatewayConfig) -> tuple[KeyStore, NoteSigner, bytes]:
+    """The key store, the log's signer, and the key behind all leases' credentials."""
+    try:
+        keys = open_key_store(config.keystore, config.home)
+        return keys, NoteSigner.from_key_store(keys), keys.key("leases")
+    except StateDirectoryError as error:
+        raise KeyStoreError(error.message, remedy=error.remedy) from error
+
+
 async def build(config: GatewayConfig) -> Gateway:
     """All parts of a gateway, wired but not started.
 
-    `InvalidRequestError` names a wrong file and line, `StateDirectoryError` what is wrong with the state directory."""
+    `InvalidRequestError` names a wrong file and line, `StateDirectoryError` what is wrong with the state directory,
+    `KeyStoreError` with the key store."""
     home = config.home
     clock = SystemClock()
     catalogue = catalogue_of(home)
     policy = CedarPolicy(policies_in(home / "policies"))
-    keys = open_key_store(config.keystore, home)
+    keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
         ensure_private_directory(home / name)
     store = SqlStore(
         home / "state.db",
-        signer=NoteSigner.from_key_store(keys),
+        signer=signer,
         clock=clock,
         checkpoint_dir=home / "checkpoints",
     )
@@ -197,7 +212,7 @@ async def build(config: GatewayConfig) -> Gateway:
         limits=config.limits,
         executor=executor,
         recorder=recorder,
-        leasing=Leasing(store, catalogue, policy, clock, keys.key("leases")),
+        leasing=Leasing(store, catalogue, policy, clock, lease_key),
         dispatcher=dispatcher,
         submissions=Submissions(
             store=store,

@@ -19,8 +19,14 @@ from typing import Literal
 from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private
-from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
-from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, StateDirectoryError
+from jupyter_qsec.bootstrap import GatewayConfig, KeyStoreError, build
+from jupyter_qsec.domain.errors import (
+    InvalidRequestError,
+    QsecError,
+    RecordingError,
+    StateDirectoryError,
+    UnavailableError,
+)
 from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
@@ -43,12 +49,6 @@ class PortTakenError(QsecError):
     code = "port-taken"
 
 
-class KeyStoreError(QsecError):
-    """The key store cannot be used."""
-
-    code = "key-store"
-
-
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     home: Path
@@ -64,6 +64,7 @@ class ServeOptions:
 def serve(options: ServeOptions) -> int:
     """Run a gateway until it is asked to end; returns the exit code. Errors are one line on standard error."""
     keep_confidential()
+    _forget_ambient_credentials()
     os.umask(0o077)
     try:
         state = StateDirectory(options.home)
@@ -76,13 +77,20 @@ def serve(options: ServeOptions) -> int:
         return _fail(EXIT_PORT, error)
     except KeyStoreError as error:
         return _fail(EXIT_KEYS, error)
-    except StateDirectoryError as error:
+    except (StateDirectoryError, RecordingError, UnavailableError) as error:
         return _fail(EXIT_STATE, error)
     except QsecError as error:
         return _fail(EXIT_USE, error)
     except OSError as error:
         return _fail(EXIT_STATE, StateDirectoryError(f"The gateway cannot use its state directory: {error.strerror}."))
     return EXIT_OK
+
+
+def _forget_ambient_credentials() -> None:
+    """This gateway executes by itself: cloud credentials that it happened to be started with are none of its business,
+    and what is not there cannot leak into a child process or a traceback."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
 
 
 def _fail(code: int, error: QsecError) -> int:
@@ -93,7 +101,7 @@ def _fail(code: int, error: QsecError) -> int:
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     listener = _listener(options, state)
     port = int(listener.getsockname()[1])
-    gateway = await _build(options)
+    gateway = await build(GatewayConfig(home=options.home, keystore=options.keystore, workers=options.workers))
     token = state.control_token()
     ended = _end_signals(options.parent_fd)
     await gateway.start()
@@ -109,16 +117,6 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
         await _stop(server)
     finally:
         await gateway.close()
-
-
-async def _build(options: ServeOptions) -> Gateway:
-    config = GatewayConfig(home=options.home, keystore=options.keystore, workers=options.workers)
-    try:
-        return await build(config)
-    except StateDirectoryError as error:
-        if "key" in error.message.lower():
-            raise KeyStoreError(error.message, remedy=error.remedy) from error
-        raise
 
 
 async def _stop(server: HTTPServer) -> None:

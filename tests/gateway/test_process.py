@@ -1,0 +1,344 @@
+"""The gateway as a process: its directory, its lock, its port, its ends; and `kill -9` in the middle of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_qsec.adapters.results import FileResultStore
+from jupyter_qsec.gateway.statedir import StateDirectory
+from tests.gateway.livegateway import GatewayProcess, Issued
+from tests.gateway.signedcalls import SignedBraket
+
+LINUX = sys.platform == "linux"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def failed(process: GatewayProcess) -> tuple[int, str]:
+    """Exit code and the one line on standard error."""
+    code = process.process.wait(30)
+    return code, process.errors().strip()
+
+
+# -- the directory
+
+
+def test_a_gateway_makes_its_directory_private_and_announces_itself(gateway_process, tmp_path):
+    gateway = gateway_process()
+    home = tmp_path / "home"
+    assert gateway.get("/health", "").json() == {"status": "ok"}
+    assert mode(home) == 0o700
+    for name in ("results", "checkpoints", "logs", "keys"):
+        assert mode(home / name) == 0o700, name
+    for name in ("gateway.lock", "gateway.json", "port", "control.token", "state.db", "logs/gateway.log"):
+        assert mode(home / name) == 0o600, name
+    told = json.loads((home / "gateway.json").read_text())
+    assert told["version"] == 1
+    assert (told["pid"], told["port"]) == (gateway.process.pid, gateway.port)
+    assert told["instance"] == gateway.get("/api/v1/status").json()["instance"]
+    assert int((home / "port").read_text()) == gateway.port
+    assert gateway.stop() == 0
+    assert not (home / "gateway.json").exists()
+    everything = [path for path in home.rglob("*") if not path.is_symlink()]
+    assert all(mode(path) & 0o077 == 0 for path in everything), [p for p in everything if mode(p) & 0o077]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda home: home.mkdir(mode=0o755), "read by others"),
+        (lambda home: home.write_text("a file"), "cannot be used"),
+        (lambda home: (home.parent / "real").mkdir(mode=0o700) or home.symlink_to(home.parent / "real"), "link"),
+    ],
+)
+def test_a_directory_that_others_could_reach_is_refused(gateway_process, tmp_path, prepare, words):
+    home = tmp_path / "home"
+    prepare(home)
+    code, line = failed(gateway_process(home=home, wait=False))
+    assert code == 3
+    assert words in line and "\n" not in line
+
+
+def test_a_readable_control_token_is_refused(gateway_process, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "control.token").write_text("x" * 43)
+    (home / "control.token").chmod(0o644)
+    code, line = failed(gateway_process(home=home, wait=False))
+    assert code == 3
+    assert "control.token" in line and "x" * 43 not in line
+
+
+def test_a_second_gateway_on_the_same_state_refuses_in_one_line(gateway_process, tmp_path):
+    first = gateway_process()
+    code, line = failed(gateway_process(wait=False))
+    assert code == 3
+    assert f"Another gateway (process {first.process.pid}) runs" in line and "\n" not in line
+    assert first.get("/health", "").status_code == 200
+
+
+def test_port_and_token_are_kept_over_restarts(gateway_process):
+    first = gateway_process()
+    token, lease = first.control_token, first.lease(tenant="research")
+    assert first.stop() == 0
+    second = gateway_process()
+    assert (second.port, second.control_token) == (first.port, token)
+    assert second.get("/api/v1/leases/self", lease.token).json()["lease"]["tenant"] == "research"
+
+
+def test_a_taken_port_is_exit_code_4(gateway_process):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, line = failed(gateway_process("--port", str(taken.getsockname()[1]), wait=False))
+    assert code == 4
+    assert "taken" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--fd", "99"), ("--parent-fd", "99"), ("--port", "70000"), ("--port", "1", "--fd", "3"), ("--nonsense",)],
+)
+def test_wrong_use_is_exit_code_2(gateway_process, arguments):
+    code, line = failed(gateway_process(*arguments, wait=False))
+    assert code == 2
+    assert line
+
+
+def test_a_broken_policy_or_tenant_file_is_named_and_nothing_is_served(gateway_process, tmp_path):
+    home = tmp_path / "home"
+    (home / "policies").mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    (home / "policies" / "site.cedar").write_text('@id("permit-x")\npermit (principal, action resource);\n')
+    code, line = failed(gateway_process(home=home, wait=False))
+    assert code == 2
+    assert "site.cedar, line 1" in line
+    (home / "policies" / "site.cedar").unlink()
+    (home / "tenants.toml").write_text("[[tenant")
+    code, line = failed(gateway_process(home=home, wait=False))
+    assert code == 2
+    assert "tenants.toml" in line
+
+
+def test_a_key_store_that_cannot_be_used_is_exit_code_5(gateway_process):
+    environ = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    code, line = failed(gateway_process("--keystore", "keyring", environ=environ, wait=False))
+    assert code == 5
+    assert line and "\n" not in line
+
+
+# -- sockets and ends
+
+
+def test_it_serves_on_an_inherited_socket_which_outlives_it(gateway_process):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        first = gateway_process("--fd", str(listener.fileno()), pass_fds=(listener.fileno(),))
+        assert first.port == port
+        first.kill()
+        second = gateway_process("--fd", str(listener.fileno()), pass_fds=(listener.fileno(),))
+        assert second.get("/health", "").status_code == 200
+
+
+def test_a_socket_on_another_address_is_refused(gateway_process):
+    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104  # the point of the test
+        process = gateway_process("--fd", str(listener.fileno()), pass_fds=(listener.fileno(),), wait=False)
+        code, line = failed(process)
+    assert code == 2
+    assert "127.0.0.1" in line
+
+
+def test_it_ends_when_its_parents_pipe_closes(gateway_process):
+    read, write = os.pipe()
+    try:
+        gateway = gateway_process("--parent-fd", str(read), pass_fds=(read,))
+    finally:
+        os.close(read)
+    assert gateway.get("/health", "").status_code == 200
+    os.close(write)
+    assert gateway.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_when_asked(gateway_process, number):
+    gateway = gateway_process()
+    gateway.lease()
+    gateway.process.send_signal(number)
+    assert gateway.process.wait(20) == 0
+    export = subprocess.run(
+        [sys.executable, "-m", "jupyter_qsec.gateway", "audit-export", "--home", str(gateway.home)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    lines = [json.loads(line) for line in export.stdout.splitlines()]
+    kinds = [json.loads(line["leaf"])["kind"] for line in lines if "leaf" in line]
+    assert (kinds[0], kinds[-1]) == ("gateway.started", "gateway.stopped")
+    newest = [path for path in (gateway.home / "checkpoints").iterdir() if path.name != "log.pub"]
+    assert any(f"\n{len(kinds)}\n" in path.read_text() for path in newest)
+
+
+@pytest.mark.skipif(not LINUX, reason="/proc is Linux's")
+def test_its_memory_and_environment_are_closed_to_others_of_the_same_account(gateway_process):
+    """Root may read anything, so what is checked is the mark that the kernel keeps: the files belong to root."""
+    planted = {**os.environ, "AWS_SECRET_ACCESS_KEY": "planted/secret/of/this/test"}
+    gateway = gateway_process(environ=planted)
+    control = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        if os.geteuid() == 0:
+            limits = Path(f"/proc/{gateway.process.pid}/limits").read_text()
+            assert any(line.split()[4:6] == ["0", "0"] for line in limits.splitlines() if "core file" in line)
+            return
+        assert Path(f"/proc/{control.pid}/environ").read_bytes()
+        with pytest.raises(PermissionError):
+            Path(f"/proc/{gateway.process.pid}/environ").read_bytes()
+        with pytest.raises(PermissionError):
+            Path(f"/proc/{gateway.process.pid}/fd/1").readlink()
+    finally:
+        control.communicate(b"\n", timeout=10)
+
+
+@pytest.mark.skipif(not LINUX, reason="prctl is Linux's")
+def test_a_process_that_keeps_confidential_is_not_dumpable():
+    script = (
+        "import ctypes; from jupyter_qsec.gateway.confidential import keep_confidential\n"
+        "get = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "before = get(); assert keep_confidential(); print(before, get())"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout.split() == ["1", "0"]
+
+
+def test_ambient_credentials_of_its_own_occur_in_no_answer_log_or_record(gateway_process):
+    planted = {"AWS_ACCESS_KEY_ID": "AKIAPLANTEDPLANTED00", "AWS_SECRET_ACCESS_KEY": "planted/secret/of/this/test"}
+    gateway = gateway_process(environ={**os.environ, **planted})
+    lease = gateway.lease()
+    answers = [gateway.get(path).text for path in ("/api/v1/status", "/api/v1/devices", "/api/v1/audit/records")]
+    answers.append(gateway.get("/credentials", lease.token).text)
+    with SignedBraket(gateway, lease) as braket:
+        braket.run_bell()
+    gateway.stop()
+    stored = [path.read_bytes() for path in gateway.home.rglob("*") if path.is_file()]
+    for value in planted.values():
+        assert all(value not in answer for answer in answers)
+        assert all(value.encode() not in content for content in stored)
+
+
+def test_tokens_and_secrets_are_not_in_the_state_directory_in_clear(gateway_process):
+    gateway = gateway_process()
+    lease = gateway.lease()
+    made = gateway.get("/credentials", lease.token).json()
+    with SignedBraket(gateway, lease) as braket:
+        braket.run_bell()
+    gateway.stop()
+    secrets = [lease.token.rpartition(".")[2], made["SecretAccessKey"], made["Token"]]
+    for path in gateway.home.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert all(secret.encode() not in content for secret in secrets), path.name
+
+
+# -- kill -9
+
+
+def state_of(gateway: GatewayProcess, task_id: str) -> dict[str, Any]:
+    task: dict[str, Any] = gateway.get(f"/api/v1/tasks/{task_id}").json()["task"]
+    return task
+
+
+def wait_until_ended(gateway: GatewayProcess, task_ids: list[str], seconds: float = 60) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        tasks = [state_of(gateway, task_id) for task_id in task_ids]
+        if all(task["state"] in ("COMPLETED", "FAILED", "CANCELLED") for task in tasks):
+            return tasks
+        time.sleep(0.05)
+    raise AssertionError([task["state"] for task in tasks])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.012, 0.05])
+def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(gateway_process, seconds):
+    gateway = gateway_process()
+    lease = gateway.lease()
+    with SignedBraket(gateway, lease) as braket:
+        task_ids = [braket.create_bell(shots=10) for _ in range(6)]
+    time.sleep(seconds)  # let it get somewhere else in the middle of something each time
+    gateway.kill()
+    again = gateway_process()
+    tasks = wait_until_ended(again, task_ids)
+    assert {task["state"] for task in tasks} == {"COMPLETED"}
+    usages = again.get("/api/v1/quotas?tenant=sandbox").json()["usages"]
+    found = {(usage["scope"], usage["metric"]): usage["used"] for usage in usages}
+    assert found["tenant:sandbox", "tasks"] == 6
+    assert found["tenant:sandbox", "shots"] == 60
+    assert found["tenant:sandbox", "simulator-ms"] == sum(task["duration_ms"] for task in tasks)
+    records = again.get("/api/v1/audit/records?limit=1000").json()["records"]
+    completed = [r["event"]["subject"] for r in records if r["event"]["kind"] == "task.completed"]
+    assert sorted(completed) == sorted(task["arn"] for task in tasks)
+    digests = {
+        r["event"]["subject"]: r["event"]["details"]["result_sha256"]
+        for r in records
+        if r["event"]["kind"] == "task.completed"
+    }
+    again.stop()
+    stored = FileResultStore(again.home / "results")
+    for task in tasks:
+        bucket, _, folder = task["output_s3_uri"].removeprefix("s3://").partition("/")
+        found = asyncio.run(stored.get("sandbox", bucket, f"{folder}/results.json"))
+        assert found is not None and hashlib.sha256(found[1]).hexdigest() == digests[task["arn"]]
+
+
+def test_a_lease_revoked_before_a_kill_stays_revoked(gateway_process):
+    gateway = gateway_process()
+    lease: Issued = gateway.lease()
+    gateway.post(f"/api/v1/leases/{lease.id}/revoke", {"reason": "leak"})
+    gateway.kill()
+    again = gateway_process()
+    assert again.get("/credentials", lease.token).json()["code"] == "lease-revoked"
+
+
+# -- the directory as a class
+
+
+def test_two_starters_agree_on_one_token(tmp_path):
+    home = tmp_path / "home"
+    state = StateDirectory(home)
+    try:
+        first = state.control_token()
+        assert len(first) >= 43 and state.control_token() == first
+        assert mode(home / "control.token") == 0o600
+    finally:
+        state.close()
+
+
+@pytest.mark.parametrize("content", ["", "short", "x" * 40 + "\u00e9"])
+def test_a_token_file_that_holds_no_token_is_told(tmp_path, content):
+    from jupyter_qsec.domain.errors import StateDirectoryError
+
+    home = tmp_path / "home"
+    state = StateDirectory(home)
+    try:
+        (home / "control.token").write_text(content)
+        (home / "control.token").chmod(0o600)
+        with pytest.raises(StateDirectoryError, match=r"control\.token"):
+            state.control_token()
+        (home / "port").write_text("http")
+        (home / "port").chmod(0o600)
+        with pytest.raises(StateDirectoryError, match="port"):
+            state.saved_port()
+    finally:
+        state.close()
