@@ -61,6 +61,11 @@ def audit() -> None:
 
     The gateway appends every decision to a Merkle tree and publishes signed checkpoints of it in
     checkpoints/log of the state directory. These commands read the log without a running gateway and change nothing.
+
+    \b
+    Examples:
+      jupyter qsec audit list --kind task --since 12h
+      jupyter qsec audit verify
     """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -89,10 +88,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 1)
     except QsecError as error:
         return _fail(str(error), 2)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; what is still buffered must not raise again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:
+        return 141  # click's answer to a reader (`| head`) that went away; as a shell tells it: 128 + SIGPIPE
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
     return code if isinstance(code, int) else 0
