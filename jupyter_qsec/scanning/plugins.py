@@ -6,9 +6,11 @@ several of the plugins' expressions backtrack without bound on runs of spaces.
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 MAX_WINDOW = 1024
 """Most characters that a plugin is ever given."""
@@ -37,23 +39,30 @@ _MODULES: Mapping[str, str] = {
 Confirm = Callable[[str], bool]
 
 
-def load_plugins() -> Mapping[str, Confirm]:
+def lazy_plugins() -> Mapping[str, Confirm]:
     """Every plugin by class name as a function that tells whether it finds anything in a short text.
 
-    Imports detect-secrets, which takes some 90 ms: called once, when the first scanner is built.
+    detect-secrets itself is imported by the first call (90 ms, most of it for an HTTP library that is never used).
     """
-    confirmations = {}
-    for name, module in _MODULES.items():
-        plugin = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
-        confirmations[name] = _confirmation(plugin.analyze_string)
-    return MappingProxyType(confirmations)
+    return MappingProxyType({name: _confirmation(name) for name in _MODULES})
 
 
-def _confirmation(analyze: Callable[[str], Iterable[str]]) -> Confirm:
+def _confirmation(name: str) -> Confirm:
     def confirm(window: str) -> bool:
-        return any(analyze(window[:MAX_WINDOW]))
+        return any(_plugin(name).analyze_string(window[:MAX_WINDOW]))
 
     return confirm
+
+
+@functools.cache
+def _plugin(name: str) -> Any:
+    return getattr(importlib.import_module(f"detect_secrets.plugins.{_MODULES[name]}"), name)()
+
+
+def warm() -> None:
+    """Import every plugin now, for instance on a thread while a process starts."""
+    for name in _MODULES:
+        _plugin(name)
 
 
 SECRET_TYPES: Mapping[str, str] = {

@@ -6,6 +6,7 @@ a scan costs one pass of google-re2 over flat memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -34,18 +35,20 @@ def flat(text: str) -> bytes:
 class CompiledRule:
     """A rule with its expressions: `full` for bulk work, `prefix` to tell whether a text may become a match."""
 
-    __slots__ = ("full", "growing", "not_after", "not_before", "open", "prefix", "priority", "rule")
-
     def __init__(self, rule: Rule, priority: int) -> None:
         self.rule = rule
         self.priority = priority
         self.full = re2.compile(f"(?:{rule.lead})({rule.body})(?:{rule.tail})".encode("latin-1"), _options())
-        # The empty first group marks where the secret begins, also in a match that is only partial.
-        self.prefix = regex.compile(f"(?:{rule.lead})()({rule.body})(?:{rule.tail})")
         self.open = bool(rule.grows or rule.not_before)
         self.growing = re2.compile(f"[{rule.grows}]*".encode("latin-1"), _options()) if rule.grows else None
         self.not_after = _class_of(rule.not_after)
         self.not_before = _class_of(rule.not_before)
+
+    @functools.cached_property
+    def prefix(self) -> Any:
+        """The expression for partial matches; its empty first group marks where the secret begins. Compiled when first
+        needed: streams alone use it, and each takes a millisecond."""
+        return regex.compile(f"(?:{self.rule.lead})()({self.rule.body})(?:{self.rule.tail})")
 
     def barred_after(self, before: bytes) -> bool:
         """Whether the trigger cannot count behind these two characters. The letter of an escape (`\\n`) is none."""
@@ -55,16 +58,19 @@ class CompiledRule:
 class CompiledShape:
     """A shape, searched by the common pass and delimited here."""
 
-    __slots__ = ("full", "not_before", "prefix", "priority", "shape")
-
     def __init__(self, shape: Shape, priority: int) -> None:
         self.shape = shape
         self.priority = priority
         self.full = re2.compile(shape.body.encode("latin-1"), _options())
-        self.prefix = regex.compile(shape.body)
         self.not_before = _class_of(shape.not_before)
 
+    @functools.cached_property
+    def prefix(self) -> Any:
+        """As for rules."""
+        return regex.compile(self.shape.body)
 
+
+@functools.cache
 def _class_of(body: str) -> frozenset[int]:
     if not body:
         return frozenset()
@@ -80,9 +86,7 @@ class Prefilter:
         pattern = "|".join(re2.escape(literal) for literal in literals)
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         self._rules = {
-            literal.encode("latin-1"): tuple(
-                compiled for compiled in rules if any(literal.startswith(t) for t in compiled.rule.triggers)
-            )
+            literal.encode("latin-1"): tuple(c for c in rules if literal.startswith(c.rule.triggers))
             for literal in literals
         }
         either = "|".join(shape.shape.body for shape in shapes)

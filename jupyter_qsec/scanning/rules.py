@@ -232,8 +232,8 @@ HOSTING = (
     _prefixed(
         "slack-token",
         *(f"xox{c}-" for c in "abprsoe"),
-        body=r"xox[abprsoe]-(?:\d+-)+[A-Za-z0-9]{6,}",
-        grows="A-Za-z0-9",
+        body=r"xox[abprsoe]-(?:\d+-)+[A-Za-z0-9-]{6,}",
+        grows="A-Za-z0-9-",
     ),
     Rule(
         "slack-token",

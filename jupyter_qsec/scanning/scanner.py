@@ -11,7 +11,7 @@ from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.holding import Partials
 from jupyter_qsec.scanning.joined import joined, without_escapes
 from jupyter_qsec.scanning.live import LiveSecrets
-from jupyter_qsec.scanning.plugins import Confirm, load_plugins
+from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
 from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat
 from jupyter_qsec.scanning.rules import RULES, SHAPES, Rule, Shape
 
@@ -79,7 +79,10 @@ class Scanner:
 
     @classmethod
     def default(cls, *, live: LiveSecrets | None = None) -> Scanner:
-        """The scanner with all rules and plugins. The expressions are compiled once a process."""
+        """The scanner with all rules and plugins; its expressions are compiled once a process.
+
+        `plugins.warm()` imports detect-secrets ahead of the first candidate.
+        """
         base = _shared()
         return base if live is None else base.with_live(live)
 
@@ -199,7 +202,7 @@ class Scanner:
 
 @functools.cache
 def _shared() -> Scanner:
-    return Scanner(plugins=load_plugins())
+    return Scanner(plugins=lazy_plugins())
 
 
 def _name_start(data: bytes, position: int) -> int:

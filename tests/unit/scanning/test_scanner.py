@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,7 +142,7 @@ def test_plugins_never_see_more_than_a_window(monkeypatch: pytest.MonkeyPatch) -
         seen.append(len(window))
         return False
 
-    scanner = Scanner(plugins=dict.fromkeys(plugins.load_plugins(), watched))
+    scanner = Scanner(plugins=dict.fromkeys(plugins.lazy_plugins(), watched))
     for text in DENIAL.values():
         scanner.scan(text[:100_000])
     assert seen and max(seen) <= plugins.MAX_WINDOW
@@ -147,7 +150,7 @@ def test_plugins_never_see_more_than_a_window(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_plugins_decide() -> None:
     """With plugins that confirm nothing, what they are responsible for is not found."""
-    blind = Scanner(plugins=dict.fromkeys(plugins.load_plugins(), lambda window: False))
+    blind = Scanner(plugins=dict.fromkeys(plugins.lazy_plugins(), lambda window: False))
     assert blind.scan(AWS_KEY) == [] and blind.scan('password = "hunter2"') == []
     assert len(SCANNER.scan(AWS_KEY)) == len(SCANNER.scan('password = "hunter2"')) == 1
 
@@ -173,3 +176,18 @@ def test_no_secret_survives_redaction_in_any_surroundings(
 
 def test_a_private_key_without_its_end_takes_the_rest() -> None:
     assert SCANNER.redact(f"a\n{RSA_KEY[:200]}\nrest\n").text == "a\n[REDACTED:private-key]"
+
+
+def test_building_a_scanner_does_not_import_detect_secrets() -> None:
+    """A relay starts with every kernel; only a candidate that a plugin decides about pays for the plugins."""
+    code = (
+        "import sys; from jupyter_qsec.scanning.scanner import Scanner; s = Scanner.default(); s.scan('x = 1');"
+        "assert 'detect_secrets' not in sys.modules; s.scan('AKIAIOSFODNN7EXAMPLE');"
+        "assert 'detect_secrets' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_every_plugin_that_a_rule_names_can_be_loaded() -> None:
+    plugins.warm()
+    assert {rule.plugin for rule in RULES} | {shape.plugin for shape in SHAPES} <= {"", *plugins.lazy_plugins()}

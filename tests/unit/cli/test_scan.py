@@ -1,0 +1,166 @@
+"""`jupyter qsec scan`: what it prints and how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_qsec.cli import scan as scan_module
+from jupyter_qsec.cli.main import run
+
+KEY = "AKIAIOSFODNN7EXAMPLE"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(tmp_path / "home"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+def a_notebook(source: str) -> str:
+    cells = [
+        {"cell_type": "code", "id": "c1", "metadata": {}, "outputs": [], "source": source, "execution_count": None}
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def scanned(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = run(["scan", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+    code, out, err = scanned(capsys, "--format", "json", *arguments)
+    return code, json.loads(out), err
+
+
+def test_clean_files_exit_with_zero(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.py").write_text("x = 1\n")
+    assert found(capsys, "a.py") == (0, [], "")
+    code, out, err = scanned(capsys, "a.py")
+    assert (code, out, err) == (0, "", "No secrets found in 1 file.\n")
+
+
+def test_a_notebook_is_scanned_decoded_and_by_cell(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.ipynb").write_text(a_notebook(f'x = "é"\npassword = "hunter2"\nk = "\\u0041"\nkey = "{KEY}"'))
+    code, findings, err = found(capsys, "a.ipynb")
+    assert code == 1 and err == ""
+    assert [(f["path"], f["cell"], f["place"], f["line"], f["kind"], f["preview"]) for f in findings] == [
+        ("a.ipynb", "1", "source", 2, "assigned-secret", "h****"),
+        ("a.ipynb", "1", "source", 4, "aws-access-key", "AKIA****"),
+    ]
+    assert all(set(f) == {"path", "cell", "place", "line", "kind", "preview", "fingerprint"} for f in findings)
+    assert KEY not in json.dumps(findings)
+
+
+def test_text_output_names_the_place(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / ".env").write_text(f"A=1\nAWS_ACCESS_KEY_ID={KEY}\n")
+    code, out, err = scanned(capsys, ".env")
+    assert (code, out, err) == (1, ".env: line 2: aws-access-key AKIA****\n", "1 secret found in 1 file.\n")
+
+
+def test_directories_are_searched_but_for_repositories_packages_and_binaries(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("src/deep/a.py", ".git/config", "node_modules/x/index.js", ".ipynb_checkpoints/b.txt", "c.bin"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_bytes(f"k = '{KEY}'\n".encode() + (b"\0" if name == "c.bin" else b""))
+    (here / "loop").symlink_to(here)
+    code, findings, _ = found(capsys, ".")
+    assert code == 1
+    assert {f["path"] for f in findings} == {"src/deep/a.py", ".ipynb_checkpoints/b.txt"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_no_encoding_makes_a_file_invisible(here: Path, capsys: pytest.CaptureFixture[str], encoding: str) -> None:
+    (here / "a.txt").write_bytes(f"é = 1\nkey = '{KEY}'\n".encode(encoding))
+    code, findings, _ = found(capsys, "a.txt")
+    assert code == 1 and [f["line"] for f in findings] == [2]
+
+
+def test_what_cannot_be_scanned_is_named_after_the_others_were(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "broken.ipynb").write_text("<<<<<<< HEAD\n")
+    (here / "list.ipynb").write_text("[]")
+    (here / "cells.ipynb").write_text('{"cells": 3}')
+    (here / "good.py").write_text(f"k = '{KEY}'\n")
+    os.mkfifo(here / "pipe")
+    code, findings, err = found(capsys, "missing.py", "broken.ipynb", "list.ipynb", "cells.ipynb", "pipe", "good.py")
+    assert code == 2 and [f["path"] for f in findings] == ["good.py"]
+    assert err.splitlines() == [
+        "jupyter-qsec: missing.py: No such file or directory",
+        "jupyter-qsec: broken.ipynb: not a notebook: it is not JSON",
+        "jupyter-qsec: list.ipynb: not a notebook: it is not a JSON object",
+        "jupyter-qsec: cells.ipynb: The notebook's cells are not a list.",
+        "jupyter-qsec: pipe: not a regular file",
+    ]
+
+
+def test_a_file_that_is_too_large_is_said_to_be(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "MAX_BYTES", 1 << 20)
+    (here / "big.txt").write_bytes(b"x" * ((1 << 20) + 1))
+    code, _, err = found(capsys, "big.txt")
+    assert code == 2 and err == "jupyter-qsec: big.txt: larger than 1 MB, not scanned\n"
+
+
+def test_no_path_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = scanned(capsys)
+    assert code == 2 and out == "" and err.count("\n") == 1
+
+
+def test_an_allowed_line_is_left_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.py").write_text(f"k = '{KEY}'  # pragma: allowlist secret\n")
+    assert found(capsys, "a.py")[0] == 0
+
+
+def test_a_baseline_that_detect_secrets_wrote_is_honoured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.py").write_text(f"key = '{KEY}'\npassword = 'hunter2'\n")
+    written = subprocess.run(
+        [sys.executable, "-m", "detect_secrets", "scan", "--all-files", "a.py"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    (here / ".secrets.baseline").write_text(written.stdout)
+    assert found(capsys, "a.py")[0] == 1
+    assert found(capsys, "--baseline", ".secrets.baseline", "a.py") == (0, [], "")
+    (here / "a.py").write_text(f"\n\nkey = '{KEY}'\npassword = 'hunter3'\n")
+    code, findings, _ = found(capsys, "--baseline", ".secrets.baseline", "a.py")
+    assert code == 1 and [f["kind"] for f in findings] == ["assigned-secret"]
+
+
+def test_a_baseline_that_is_none_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "b.json").write_text("no")
+    for name, reason in (("b.json", "This is not a baseline"), ("missing", "No such file")):
+        code, out, err = scanned(capsys, "--baseline", name, "b.json")
+        assert code == 2 and out == "" and err.count("\n") == 1 and name in err and reason in err
+
+
+def test_fingerprints_are_keyed_by_this_state_directory(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "a.py").write_text(f"k = '{KEY}'\nj = '{KEY}'\n")
+    first = [f["fingerprint"] for f in found(capsys, "a.py")[1]]
+    assert first == [f["fingerprint"] for f in found(capsys, "a.py")[1]] and first[0] == first[1]
+    key = here.parent / "home" / "fingerprint.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(here.parent / "other"))
+    assert found(capsys, "a.py")[1][0]["fingerprint"] != first[0]
+
+
+def test_a_name_cannot_steer_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a\x1b[2J.py").write_text(f"k = '{KEY}'\n")
+    code, out, err = scanned(capsys, ".")
+    assert code == 1 and "\x1b" not in out + err

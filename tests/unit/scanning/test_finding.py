@@ -1,0 +1,73 @@
+"""Findings tell where and what kind, never the secret."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding, preview
+from jupyter_qsec.scanning.policy import SourcePolicy
+from jupyter_qsec.scanning.report import as_json, as_text, describe
+from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.textfile import scan_text
+from tests.unit.scanning.planted import PLANTED
+
+PRINTER = Fingerprinter(b"k" * 32)
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_a_preview_shows_at_most_four_characters_and_a_quarter(secret: str) -> None:
+    shown = preview(secret).removesuffix("****")
+    assert len(shown) <= min(4, len(secret) // 4)
+    assert shown.isascii() and (shown == "" or shown.isprintable())
+
+
+@given(st.sampled_from(PLANTED), st.text(max_size=40))
+def test_no_form_of_a_report_holds_the_secret(planted: tuple[str, str, str], before: str) -> None:
+    _, secret, text = planted
+    findings = scan_text(f"{before}\n{text}", Scanner.default(), PRINTER, "f.txt")
+    assert findings
+    for form in (repr(findings), as_json(findings), as_text(findings), describe(findings)):
+        assert secret not in form and secret[:6] not in form.replace("PRIVATE", "")
+
+
+def test_fingerprints_need_the_key_and_tell_kinds_apart() -> None:
+    one = PRINTER.fingerprint("jwt", "secret")
+    assert one == PRINTER.fingerprint("jwt", "secret") and len(one) == 32
+    assert (
+        len({one, PRINTER.fingerprint("npm-token", "secret"), Fingerprinter(b"x" * 32).fingerprint("jwt", "secret")})
+        == 3
+    )
+    with pytest.raises(InvalidRequestError):
+        Fingerprinter(b"short")
+
+
+def test_json_has_the_promised_keys() -> None:
+    finding = SecretFinding("a.ipynb", "2", "source", 3, "jwt", "eyJh****", "ab" * 16, "id-1")
+    assert json.loads(as_json([finding])) == [
+        {
+            "path": "a.ipynb",
+            "cell": "2",
+            "place": "source",
+            "line": 3,
+            "kind": "jwt",
+            "preview": "eyJh****",
+            "fingerprint": "ab" * 16,
+        }
+    ]
+    assert as_text([finding]) == "a.ipynb: cell 2, source, line 3: jwt eyJh****"
+
+
+def test_a_long_list_is_described_in_short() -> None:
+    findings = [SecretFinding("a", "", "file", n, "jwt", "****", "") for n in range(9)]
+    assert describe(findings).endswith("line 4: jwt (****); and 4 more")
+
+
+def test_private_keys_stop_a_cell_and_other_kinds_do_not_unless_chosen() -> None:
+    assert SourcePolicy().blocks("private-key") and not SourcePolicy().blocks("aws-access-key")
+    assert SourcePolicy(frozenset({"*"})).blocks("aws-access-key")
+    assert not SourcePolicy(frozenset()).blocks("private-key")

@@ -1,0 +1,87 @@
+"""Live secrets are found exactly, in every shape that a program gives them by accident."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.scanner import Scanner
+
+SECRET = 'qs/lease+tök"en\\0001='
+
+
+@pytest.fixture
+def live() -> LiveSecrets:
+    secrets = LiveSecrets()
+    secrets.add(SECRET, "lease-token")
+    return secrets
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SECRET,
+        SECRET[::-1],
+        repr(SECRET),
+        json.dumps(SECRET),
+        quote(SECRET, safe=""),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        SECRET.encode().hex(":"),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.urlsafe_b64encode(SECRET.encode()).decode(),
+    ],
+)
+def test_a_shape_of_the_secret_is_found(live: LiveSecrets, shape: str) -> None:
+    redaction = Scanner.default(live=live).redact(f"<< {shape} >>")
+    assert "[REDACTED:lease-token]" in redaction.text
+    assert shape.strip("\"'=")[2:-2] not in redaction.text
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=12), st.binary(max_size=12), st.booleans())
+def test_base64_hides_nothing_whatever_stands_around(before: bytes, after: bytes, urlsafe: bool) -> None:
+    live = LiveSecrets()
+    live.add("a-live-lease-token-42", "lease-token")
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    text = encode(before + b"a-live-lease-token-42" + after).decode()
+    (match,) = {m for m in live.scan(text) if m.end - m.start > 20} or {None}
+    assert match is not None
+    shown = base64.b64decode(text[: match.start // 4 * 4], altchars=b"-_" if urlsafe else None)
+    assert b"a-l" not in shown[len(before) :]
+
+
+def test_without_it_the_secret_would_not_be_known() -> None:
+    assert Scanner.default().scan(f"<< {SECRET} >>") == []
+
+
+def test_a_discarded_secret_is_forgotten(live: LiveSecrets) -> None:
+    scanner = Scanner.default(live=live)
+    assert scanner.scan(SECRET)
+    live.discard(SECRET)
+    live.discard("never added")
+    assert scanner.scan(SECRET) == [] and len(live) == 0
+
+
+@pytest.mark.parametrize("value", ["", "short", "x" * 10_000])
+def test_a_secret_too_short_or_long_to_search_for_is_refused(value: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        LiveSecrets().add(value, "lease-token")
+
+
+def test_the_shared_scanner_never_learns_a_live_secret(live: LiveSecrets) -> None:
+    Scanner.default(live=live).scan(SECRET)
+    assert Scanner.default().live is None
+
+
+def test_held_back_is_only_what_may_begin_a_secret(live: LiveSecrets) -> None:
+    assert live.hold_from("text qs/le") == 5
+    assert live.hold_from("text qs/l ") == 10
+    assert live.hold_from("") == 0

@@ -1,0 +1,111 @@
+"""JSON values of messages: every string, key and list of lines, within bounds."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_qsec.domain.errors import TooLargeError
+from jupyter_qsec.scanning import mimebundle
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.mimebundle import redact_json
+from jupyter_qsec.scanning.scanner import Scanner
+from tests.unit.scanning.planted import AWS_KEY, AWS_SECRET, JWT, RSA_KEY
+
+SCANNER = Scanner.default()
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def test_every_string_of_a_bundle_is_redacted() -> None:
+    bundle = {
+        "text/plain": f"key {AWS_KEY}",
+        "text/html": [f"<b>{JWT}</b>\n", "<i>ok</i>"],
+        "application/json": {"deep": [{"AccessKeyId": AWS_KEY, "n": 1}, None, True]},
+    }
+    before = copy.deepcopy(bundle)
+    new, matches, secrets = redact_json(bundle, SCANNER)
+    assert new == {
+        "text/plain": "key [REDACTED:aws-access-key]",
+        "text/html": ["<b>[REDACTED:jwt]</b>\n", "<i>ok</i>"],
+        "application/json": {"deep": [{"AccessKeyId": "[REDACTED:aws-access-key]", "n": 1}, None, True]},
+    }
+    assert bundle == before
+    assert [match.kind for match in matches] == [kind for kind, _ in secrets]
+    assert secrets == [("aws-access-key", AWS_KEY), ("jwt", JWT), ("aws-access-key", AWS_KEY)]
+
+
+def test_a_key_tells_what_its_value_is() -> None:
+    value = {"SecretAccessKey": AWS_SECRET, "password": "hunter2", "Comment": AWS_SECRET[::-1]}
+    new, _, _ = redact_json(value, SCANNER)
+    assert new == {
+        "SecretAccessKey": "[REDACTED:aws-secret-key]",
+        "password": "[REDACTED:assigned-secret]",
+        "Comment": AWS_SECRET[::-1],
+    }
+
+
+def test_secrets_used_as_keys_are_redacted_and_keep_their_values_apart() -> None:
+    other = AWS_KEY[:-1] + "X"
+    new, _, _ = redact_json({AWS_KEY: 1, other: 2}, SCANNER)
+    assert sorted(new.values()) == [1, 2]
+    assert AWS_KEY not in json.dumps(new) and other not in json.dumps(new)
+
+
+def test_a_secret_broken_over_the_lines_of_a_traceback_leaves_one_marker() -> None:
+    new, _, secrets = redact_json({"traceback": ["Error:", *RSA_KEY.splitlines(), "done"]}, SCANNER)
+    assert "".join(new["traceback"]) == "Error:[REDACTED:private-key]done"
+    assert len(new["traceback"]) == len(RSA_KEY.splitlines()) + 2
+    assert secrets == [("private-key", RSA_KEY)]
+
+
+def test_an_image_is_neither_scanned_by_rules_nor_broken() -> None:
+    image = base64.b64encode(b"\x89PNG" + bytes(range(256)) * 20).decode() + AWS_KEY
+    assert redact_json({"image/png": image, "application/pdf": image}, SCANNER)[0] == {
+        "image/png": image,
+        "application/pdf": image,
+    }
+    assert redact_json({"image/svg+xml": f"<svg>{AWS_KEY}</svg>"}, SCANNER)[0]["image/svg+xml"].count("REDACTED") == 1
+
+
+def test_a_live_secret_is_found_even_in_an_image() -> None:
+    live = LiveSecrets()
+    live.add("live-lease-token-0001", "lease-token")
+    image = base64.b64encode(b"\x89PNG..live-lease-token-0001..").decode()
+    new, _, _ = redact_json({"image/png": image}, SCANNER.with_live(live))
+    assert "[REDACTED:lease-token]" in new["image/png"]
+
+
+def test_what_is_too_deep_or_too_large_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep: Any = "x"
+    for _ in range(mimebundle.MAX_DEPTH + 2):
+        deep = [deep]
+    monkeypatch.setattr(mimebundle, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr(mimebundle, "MAX_VALUES", 1000)
+    for value in (deep, ["x" * 600, {"a": "x" * 600}], [0] * 1001):
+        with pytest.raises(TooLargeError):
+            redact_json(value, SCANNER)
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON)
+def test_a_value_without_secrets_comes_back_equal(value: Any) -> None:
+    new, matches, secrets = redact_json(value, SCANNER)
+    if not matches:
+        assert new == value and secrets == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON, st.text(max_size=10), st.booleans())
+def test_a_planted_key_never_survives(value: Any, key: str, in_list: bool) -> None:
+    planted = {key: [value, f"\n{AWS_KEY}\n", value] if in_list else f"{AWS_KEY} "}
+    assert AWS_KEY not in json.dumps(redact_json(planted, SCANNER)[0])
