@@ -11,8 +11,9 @@ second execution could do:
   time and so a new signature; whoever only holds a recording can never make one.
 * After the window every repeat is refused for good.
 
-Memory is bounded. When the record overflows, the oldest minute is forgotten and every signature that old is refused as
-expired, because it could no longer be told from a replay. The same holds for times before this process started.
+Memory is bounded. When the record overflows, the oldest minute is forgotten and every signature that old is refused,
+because it could no longer be told from a replay. The same holds for times before this process started. The refusal is
+one that SDKs retry: while a gateway is started again, honest requests wait in its socket and were signed before.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from jupyter_qsec.domain.errors import ReplayedRequestError
-from jupyter_qsec.gateway.sigv4 import MAX_SKEW, SkewedSignatureError
+from jupyter_qsec.gateway.sigv4 import MAX_SKEW
 
 REPEAT_WINDOW = timedelta(seconds=2)
 _BUCKET_SECONDS = 60
 
 
 class RepeatedRequestError(ReplayedRequestError):
-    """The same signature came twice at nearly the same time, for an operation that must not run twice."""
+    """The signature came twice at nearly the same time, for an operation that must not run twice, or may have come to
+    a process before this one. SDKs sign anew and try again; a recording can never do that."""
 
     code = "signature-repeated"
 
@@ -44,12 +46,12 @@ class ReplayGuard:
         self._latest = self._swept = now
 
     def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
-        """Note a verified signature (hex), or raise `ReplayedRequestError` or `RepeatedRequestError`.
+        """Note a verified signature (hex), or raise `ReplayedRequestError` or (retried by SDKs) `RepeatedRequestError`.
 
         Call it only after verification, so that strangers cannot fill the record."""
         self._follow_clock(now)
         if signed_at < self._floor:
-            raise SkewedSignatureError(
+            raise RepeatedRequestError(
                 f"The signature was made at {signed_at:%Y%m%dT%H%M%SZ}, before the gateway can rule out a replay "
                 f"(since {self._floor:%Y%m%dT%H%M%SZ}). Sign the request again."
             )

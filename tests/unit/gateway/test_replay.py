@@ -8,7 +8,7 @@ import pytest
 
 from jupyter_qsec.domain.errors import ReplayedRequestError
 from jupyter_qsec.gateway.replay import REPEAT_WINDOW, RepeatedRequestError, ReplayGuard
-from jupyter_qsec.gateway.sigv4 import MAX_SKEW, SkewedSignatureError
+from jupyter_qsec.gateway.sigv4 import MAX_SKEW
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 SIGNATURE = "ab" * 32
@@ -71,7 +71,7 @@ def test_a_signature_is_remembered_as_long_as_its_time_is_acceptable() -> None:
 
 def test_what_was_signed_before_the_start_could_be_a_replay() -> None:
     guard = ReplayGuard(START)
-    with pytest.raises(SkewedSignatureError, match="Sign the request again"):
+    with pytest.raises(RepeatedRequestError, match="Sign the request again"):
         guard.check(SIGNATURE, second(-1), second(1), repeatable=True)
     guard.check(other(1), second(0), second(1), repeatable=True)
 
@@ -81,7 +81,7 @@ def test_memory_is_bounded_and_forgetting_never_lets_a_replay_pass() -> None:
     guard.check(SIGNATURE, second(1), second(1), repeatable=False)
     for number in range(10):
         guard.check(other(number), second(120), second(120), repeatable=False)
-    with pytest.raises(SkewedSignatureError):
+    with pytest.raises(RepeatedRequestError):
         guard.check(SIGNATURE, second(1), second(121), repeatable=False)
     guard.check(other(99), second(121), second(121), repeatable=False)
 
