@@ -34,7 +34,8 @@ from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 _log = logging.getLogger(__name__)
 
 HOLD_SECONDS = 0.008
-"""How long a new task stays in QUEUED at least, so that a client that cancels at once still can."""
+"""How long a new task stays in QUEUED, so that a client that cancels at once still can. A client that waits for the
+task's end does not: then it starts at once."""
 MAX_ATTEMPTS = 3
 _PAYLOADS_IN_MEMORY = 32 << 20
 _PAGE = 500
@@ -70,6 +71,7 @@ class Dispatcher:
         self._payload_bytes = 0
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, asyncio.TimerHandle] = {}
+        self._costs_of_held: dict[str, int] = {}
         self._closing = False
 
     # -- life
@@ -150,9 +152,11 @@ class Dispatcher:
             self._release(task, cost)
         else:
             self._held[task.id] = asyncio.get_running_loop().call_later(delay, self._release, task, cost)
+            self._costs_of_held[task.id] = cost
 
     def _release(self, task: QuantumTask, cost: int) -> None:
         self._held.pop(task.id, None)
+        self._costs_of_held.pop(task.id, None)
         self.turns.queue(task, cost)
         self._pump()
 
@@ -311,6 +315,7 @@ class Dispatcher:
             await self._executor.cancel(task_id)
         else:
             handle = self._held.pop(task_id, None)
+            self._costs_of_held.pop(task_id, None)
             if handle is not None:
                 handle.cancel()
             self.turns.leave(task_id)
@@ -318,7 +323,11 @@ class Dispatcher:
         return task
 
     async def wait_for_change(self, task_id: str, timeout: float) -> QuantumTask | None:
-        """The task after its next change, or as it is after `timeout` seconds."""
+        """The task after its next change, or as it is after `timeout` seconds. Ends the hold of a new task."""
+        handle, task = self._held.get(task_id), self._book.known(task_id)
+        if handle is not None and task is not None:
+            handle.cancel()
+            self._release(task, self._costs_of_held[task_id])
         await self._book.wait(task_id, timeout)
         return await self._book.get(task_id)
 

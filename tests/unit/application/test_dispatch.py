@@ -257,6 +257,16 @@ async def test_a_look_at_a_task_is_held_until_it_ends():
     assert (await world.tasks.get(caller, task.arn, wait=30)).state is TaskState.COMPLETED
 
 
+async def test_a_held_look_ends_the_hold_of_a_new_task():
+    world = await World(hold=60.0).started()
+    caller = await world.caller()
+    task = await world.submit(caller)
+    assert (await world.tasks.get(caller, task.arn)).state is TaskState.QUEUED
+    assert world.executor.executed == []
+    assert (await world.tasks.get(caller, task.arn, wait=30)).state is TaskState.COMPLETED
+    await world.dispatcher.close()
+
+
 async def test_a_look_at_a_task_far_back_in_line_is_answered_at_once():
     world = await World(executor=FakeExecutor(capacity=1, manual=True)).started()
     caller = await world.caller()
