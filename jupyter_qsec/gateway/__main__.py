@@ -37,9 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--home", required=True, help="the state directory")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--fd", type=_descriptor, help="an inherited socket that listens on 127.0.0.1")
-    where.add_argument(
-        "--port", type=_port, help="the port to bind; by default the last one, or a free one"
-    )
+    where.add_argument("--port", type=_port, help="the port to bind; by default the last one, or a free one")
     run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
     run.add_argument("--workers", type=_workers, default=0, help="simulator processes; 0 chooses by the machine")
