@@ -29,6 +29,7 @@ from jupyter_qsec.domain.errors import (
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
 _SLOWLY = 60.0
+_SHORTEST = timedelta(seconds=10)  # the gateway issues no shorter lease
 _NEVER = float("inf")
 
 
@@ -300,7 +301,7 @@ class LeaseKeeper:
         if generation != held.generation or record is None:
             raise error
         remaining = _moment(record["max_expires_at"]) - self._now()
-        if remaining <= timedelta(seconds=1):
+        if remaining <= _SHORTEST:
             self._decide(held)
             ended: LeaseRecord = {**record, "state": "expired"}
             self._note(held, ended, str(error))
@@ -309,7 +310,7 @@ class LeaseKeeper:
 
     def _acquire(self, held: HeldLease, *, max_ttl: timedelta | None = None) -> LeaseRecord:
         generation = held.generation
-        ask = held.ask if max_ttl is None else replace(held.ask, max_ttl=max_ttl)
+        ask = held.ask if max_ttl is None else held.ask.limited(max_ttl)
         if held.confinement is not None:
             ask = replace(ask, confinement=held.confinement)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast
 from urllib.parse import quote, urlencode
@@ -124,6 +124,11 @@ class LeaseAsk:
     ttl: timedelta = timedelta(minutes=5)
     max_ttl: timedelta = timedelta(hours=12)
     confinement: str = ""
+
+    def limited(self, max_ttl: timedelta) -> LeaseAsk:
+        """The same within another limit, which is never under the ten seconds that a lease lasts at least."""
+        limit = max(timedelta(seconds=10), min(self.max_ttl, max_ttl))
+        return replace(self, max_ttl=limit, ttl=min(self.ttl, limit))
 
     def body(self) -> Json:
         fields: Json = {

@@ -28,7 +28,7 @@ class LeaseDefaults:
     def applied(self, ask: LeaseAsk) -> LeaseAsk:
         if not ask.tenant:
             ask = replace(ask, tenant=self.tenant, project=ask.project or self.project)
-        return replace(ask, max_ttl=min(ask.max_ttl, self.max_ttl))
+        return ask.limited(self.max_ttl)
 
 
 class GatewayService:

@@ -98,6 +98,14 @@ def test_a_lease_is_asked_for_with_what_is_known(canned: Canned, client: Control
     }
 
 
+@pytest.mark.parametrize(
+    ("limit", "ttl", "max_ttl"), [(3600, 300, 3600), (60, 60, 60), (1, 10, 10), (99_999, 300, 43_200)]
+)
+def test_a_limit_shortens_what_is_asked_for(limit: int, ttl: int, max_ttl: int) -> None:
+    body = LeaseAsk().limited(timedelta(seconds=limit)).body()
+    assert (body["ttl_seconds"], body["max_ttl_seconds"]) == (ttl, max_ttl)
+
+
 def test_every_call_is_the_contracts(canned: Canned, client: ControlClient) -> None:
     everything = {"leases": [], "lease": {}, "devices": [], "tasks": [], "task": {}, "usages": [], "findings": []}
     canned.answer(everything | {"recorded": 1})
