@@ -36,13 +36,20 @@ class _Swallowing:
     seen: str
     goes_on: re.Pattern[str] | None
     """None: armour, which ends with its END line."""
+    told: bool = False
+    """Whether the finding was given out; then what follows is only dropped."""
+
+    def tell(self, end: int, done: list[tuple[Match, str]]) -> None:
+        if not self.told:
+            done.append((Match(self.kind, self.start, end), bare(self.kind, self.seen)))
+            self.told = True
 
 
 class StreamRedactor:
     """Redacts one text stream. Not thread-safe: one for each stream of each parent message.
 
-    The matches and secrets of a returned `Redaction` are those that were completed by it; their offsets count from the
-    beginning of the stream.
+    The matches and secrets of a returned `Redaction` are those that were completed by it, or by the flush that ended
+    the wait for their end; their offsets count from the beginning of the stream.
     """
 
     def __init__(self, scanner: Scanner, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,12 +63,12 @@ class StreamRedactor:
 
     @property
     def deadline(self) -> float | None:
-        """When held text must go out, in the clock's seconds; None: nothing is held."""
+        """When `release_due` has something to give, in the clock's seconds; None: nothing is held."""
         return self._deadline
 
     def pending(self) -> bool:
-        """Whether text is held."""
-        return self._out < len(self._buffer)
+        """Whether text is held, or a finding whose secret may go on."""
+        return self._out < len(self._buffer) or (self._swallowing is not None and not self._swallowing.told)
 
     def feed(self, text: str) -> Redaction:
         """Take a piece; give what may go out now."""
@@ -80,12 +87,17 @@ class StreamRedactor:
     def _advance(self, text: str, *, final: bool) -> Redaction:
         done: list[tuple[Match, str]] = []
         text = self._swallow(text, done)
-        if not text and not self.pending():
-            return _redaction("", done)
         self._buffer += text
+        shown = self._release(done, final=final) if self._out < len(self._buffer) else ""
+        if final and self._swallowing is not None:
+            self._swallowing.tell(self._base + len(self._buffer), done)
+        self._time(shown != "")
+        return _redaction(shown, done)
+
+    def _release(self, done: list[tuple[Match, str]], *, final: bool) -> str:
         hits = [hit for hit in self._scanner.hits(self._buffer) if hit.end > self._out]
         hold = len(self._buffer) if final else self._hold(hits)
-        return _redaction(self._emit(hits, hold, done), done)
+        return self._emit(hits, hold, done)
 
     def _swallow(self, text: str, done: list[tuple[Match, str]]) -> str:
         """Drop what still belongs to the secret that is being swallowed; give the rest."""
@@ -104,7 +116,7 @@ class StreamRedactor:
         state.seen = (state.seen + text[:size])[-_MAX_REMEMBERED:]
         self._base += size
         if over:
-            done.append((Match(state.kind, state.start, self._base), bare(state.kind, state.seen)))
+            state.tell(self._base, done)
             self._swallowing = None
         return text[size:]
 
@@ -145,12 +157,14 @@ class StreamRedactor:
         return "".join(parts)
 
     def _settle(self, out: int) -> None:
-        """Remember what went out as context, forget what is too old, and set the deadline."""
-        advanced = out > self._out
+        """Remember what went out as context, and forget what is too old."""
         cut = len(self._buffer) if self._swallowing is not None else self._context_start(out)
         self._buffer = self._buffer[cut:]
         self._base += cut
         self._out = out - cut
+
+    def _time(self, advanced: bool) -> None:
+        """Set the deadline: anew when something has gone out, as what is held now came later."""
         if not self.pending():
             self._deadline = None
         elif advanced or self._deadline is None:

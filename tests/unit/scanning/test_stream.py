@@ -170,9 +170,24 @@ def test_a_secret_that_goes_on_after_a_flush_is_still_swallowed() -> None:
     stream = StreamRedactor(SCANNER, clock=Seconds())
     head, tail = JWT[:80], JWT[80:]
     assert stream.feed(head).text == ""
-    assert stream.flush().text == "[REDACTED:jwt]"
+    flushed = stream.flush()
+    assert flushed.text == "[REDACTED:jwt]" and flushed.secrets == (("jwt", head),)
+    assert not stream.pending() and stream.deadline is None
     finished = stream.feed(f"{tail} end\n")
-    assert finished.text == " end\n" and finished.secrets == (("jwt", JWT),)
+    assert finished.text == " end\n" and finished.secrets == ()
+
+
+def test_a_secret_too_long_to_hold_is_told_whole_when_its_end_comes_or_time_is_up() -> None:
+    for end in (" end\n", ""):
+        clock = Seconds()
+        stream = StreamRedactor(SCANNER, clock=clock)
+        parts = [stream.feed(LONG_JWT[n : n + 100]) for n in range(0, len(LONG_JWT), 100)]
+        assert stream.pending() and stream.deadline is not None
+        clock.now += 1.0
+        parts += [stream.feed(end) if end else stream.release_due()]
+        assert "".join(part.text for part in parts) == f"[REDACTED:jwt]{end}"
+        assert [secret for part in parts for secret in part.secrets] == [("jwt", LONG_JWT)]
+        assert not stream.pending() and stream.deadline is None
 
 
 def test_a_key_printed_line_by_line_between_other_messages() -> None:

@@ -1,0 +1,119 @@
+"""How fast the scanner is, beside detect-secrets on the same files in the same run.
+
+It takes some ten seconds. Rates are CPU time of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import functools
+import inspect
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.table import Row, render
+from jupyter_qsec.scanning import plugins, rules, stream
+from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.stream import StreamRedactor
+
+_MEGABYTE = 1 << 20
+_SAMPLE = 64 << 10
+
+
+def code() -> str:
+    """Source code of the standard library."""
+    modules = (argparse, json, random, inspect, subprocess, tempfile, rules, stream)
+    return "\n".join(inspect.getsource(module) for module in modules)
+
+
+def output() -> str:
+    """What cells print: counts, numbers, task ids, log lines."""
+    chosen = random.Random(1)
+    lines = []
+    while len(lines) < 8000:
+        lines += [
+            f"step {len(lines)} loss {chosen.random():.6f} accuracy {chosen.random():.4f}",
+            json.dumps({f"{chosen.randrange(16):04b}": chosen.randrange(1000) for _ in range(8)}),
+            f"arn:aws:braket:us-east-1:123456789012:quantum-task/{chosen.getrandbits(128):032x} COMPLETED",
+            f"2026-03-01 12:00:00 INFO auth: token refreshed for session {chosen.getrandbits(32):08x}",
+        ]
+    return "\n".join(lines)
+
+
+def image() -> str:
+    return base64.b64encode(random.Random(2).randbytes(_MEGABYTE)).decode()
+
+
+def keywords() -> str:
+    return "\n".join(f"the token of step {n} is a key to the secret password" for n in range(12_000))
+
+
+def rate(work: Callable[[], object], characters: int, seconds: float = 0.6) -> float:
+    """Megabytes a second, by CPU time."""
+    rounds, start = 0, time.process_time()
+    while (spent := time.process_time() - start) < seconds or not rounds:
+        work()
+        rounds += 1
+    return rounds * characters / spent / 1e6
+
+
+def theirs(text: str) -> float:
+    """detect-secrets' `scan_file` on a sample."""
+    from detect_secrets.core.scan import scan_file
+    from detect_secrets.settings import default_settings
+
+    sample = text[:_SAMPLE]
+    with tempfile.TemporaryDirectory() as folder, default_settings():
+        file = Path(folder, "sample.py")
+        file.write_text(sample, encoding="utf-8")
+        return rate(lambda: list(scan_file(str(file))), len(sample), 0.3)
+
+
+def start_milliseconds() -> float:
+    """CPU time from nothing to a built scanner, in a new process; the best of three."""
+    program = (
+        "import time; t = time.process_time()\n"
+        "from jupyter_qsec.scanning.scanner import Scanner\n"
+        "Scanner.default(); print((time.process_time() - t) * 1e3)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(3)]
+    return min(float(run.stdout) for run in runs)
+
+
+def microseconds(work: Callable[[], object], times: int) -> float:
+    start = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - start) / times * 1e6
+
+
+def rows() -> list[Row]:
+    """Rates against detect-secrets, the cost of small texts, and the time to a built scanner."""
+    scanner = Scanner.default()
+    plugins.warm()
+    result = []
+    for name, text in (("code", code()), ("output", output()), ("base64", image()), ("keywords", keywords())):
+        ours = rate(functools.partial(scanner.scan, text), len(text))
+        other = theirs(text)
+        result.append(Row(f"scan: {name}", ours, "MB/s", f"detect-secrets {other:.2f} MB/s", ours / other))
+    cell, stream_of_text = code()[:1024], StreamRedactor(scanner)
+    line, bar = "step 12: loss 0.1234 ok\n", "\r 45%|####     | 45/100"
+    started = start_milliseconds()
+    return [
+        *result,
+        Row("scan: a cell of 1 KB", microseconds(lambda: scanner.scan(cell), 2000), "us"),
+        Row("stream: a printed line", microseconds(lambda: stream_of_text.feed(line), 5000), "us"),
+        Row("stream: a progress bar", microseconds(lambda: stream_of_text.feed(bar), 5000), "us"),
+        Row("scanner: import and build", started, "ms", target="120 ms or less", ok=started <= 120),
+    ]
+
+
+if __name__ == "__main__":
+    print(render(rows()))
