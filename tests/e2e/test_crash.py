@@ -117,3 +117,13 @@ def test_without_its_supervisor_a_killed_gateway_stays_dead(real_server: RealSer
     finally:
         real_server.process.send_signal(signal.SIGCONT)
     wait_for(home.running_gateway, "the gateway once the server goes on", 30)
+
+
+def test_a_killed_server_takes_its_gateway_along(real_server: RealServer) -> None:
+    """Nobody is left to renew leases or to answer: a gateway without its server would be an unwatched power."""
+    real_server.wait_for_gateway()
+    home = QsecHome(real_server.qsec_home)
+    assert home.running_gateway() is not None
+    assert real_server.process is not None
+    real_server.process.kill()
+    wait_for(lambda: home.running_gateway() is None, "the end of the gateway", 20)
