@@ -28,7 +28,7 @@ $(VENV)/.dependencies: requirements.lock | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	@touch $@
 
-$(VENV)/.labextension: $(VENV)/.dependencies package.json yarn.lock $(TS_SOURCES)
+$(VENV)/.labextension: $(VENV)/.dependencies package.json yarn.lock .yarnrc.yml tsconfig.json install.json $(TS_SOURCES)
 	$(BIN)/jlpm install --immutable
 	$(BIN)/jlpm build:prod
 	@touch $@
