@@ -26,7 +26,7 @@ from jupyter_qsec.cli.auditsource import (
     read_text,
     signed,
 )
-from jupyter_qsec.cli.auditverify import Problem, PublishedNote, Report, check_log, read_checkpoints
+from jupyter_qsec.cli.auditverify import Problem, PublishedNote, Report, check_log, counted, read_checkpoints
 from jupyter_qsec.cli.output import format_option
 from jupyter_qsec.client import wire
 from jupyter_qsec.client.api import ControlClient
@@ -353,6 +353,7 @@ def _print_report(report: Report, output: str) -> None:
     for problem in report.problems:
         click.echo(printable(f"BAD: {problem.message}"))
     if report.ok:
-        click.echo(f"OK: {report.size} records, {report.checkpoints} checkpoints, root {report.root.hex()}.")
+        counts = f"{counted(report.size, 'record')}, {counted(report.checkpoints, 'checkpoint')}"
+        click.echo(f"OK: {counts}, root {report.root.hex()}.")
     for notice in report.notices:
         click.echo(printable(f"Note: {notice}"))

@@ -52,6 +52,10 @@ class PublishedNote:
     checkpoint: Checkpoint
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def read_checkpoints(text: str, source: str, report: Report) -> list[PublishedNote]:
     """The notes of a checkpoint log or of a file with one note. Malformed ones and sizes that shrink are problems; an
     interrupted write at the end is a notice, because it was never published."""
@@ -110,8 +114,8 @@ def check_log(export: Export, published: Iterable[PublishedNote], report: Report
         message = f"Record {tree.size} is missing: the {entry.source} signed {size} records, the log has {tree.size}."
         report.problems.insert(0, Problem(message, tree.size))
     if report.ok and tree.size > report.signed_size:
-        unsigned = tree.size - report.signed_size
-        report.notices.append(f"No checkpoint vouches for the newest {unsigned} records yet.")
+        unsigned = counted(tree.size - report.signed_size, "record")
+        report.notices.append(f"No checkpoint vouches for the newest {unsigned} yet.")
 
 
 def _record_problem(record: ExportedRecord, expected: int, chain: bytes) -> Problem | None:

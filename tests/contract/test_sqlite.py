@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from jupyter_qsec.adapters.store import SqlStore, database, tables
+from jupyter_qsec.adapters.store import SqlStore, auditlog, database, tables
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -26,6 +26,7 @@ from tests.contract.builders import PAYLOAD, event, lease, task
 from tests.contract.conftest import SIGNER, sqlite_store
 from tests.contract.sqlitefiles import filled, require_sound, sql
 from tests.fakes.clock import FakeClock
+from tests.fakes.store import FakeStore
 
 
 def modes_below(home: Path) -> dict[str, int]:
@@ -104,6 +105,26 @@ class TestSchema:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
         with pytest.raises(StateDirectoryError, match="9999"):
             await sqlite_store(home).open()
+
+
+class TestNodes:
+    async def test_proofs_use_stored_nodes_of_every_height(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(auditlog, "NODE_STEP", 2)  # 300 records have four levels of them, not two
+        store, peer = sqlite_store(home), FakeStore(signer=SIGNER)
+        await store.open()
+        await peer.open()
+        for start in range(0, 300, 50):
+            events = [event(details={"n": number}) for number in range(start, start + 50)]
+            await store.record(events)
+            await peer.record(events)
+        for size in (1, 63, 64, 255, 256, 257, 300):
+            assert await store.inclusion_proof(size - 1, size) == await peer.inclusion_proof(size - 1, size)
+            assert await store.inclusion_proof(0, size) == await peer.inclusion_proof(0, size)
+            assert await store.consistency_proof(size // 2, size) == await peer.consistency_proof(size // 2, size)
+        await store.close()
+        with sql(home) as connection:
+            heights = connection.execute("SELECT height, COUNT(*) FROM audit_nodes GROUP BY height").fetchall()
+        assert heights == [(2, 75), (4, 18), (6, 4), (8, 1)]
 
 
 class TestBadValues:

@@ -147,6 +147,32 @@ class TestSubmission:
         assert await used(store) == {Metric.TASKS: 9}
         assert await kinds(store) == ["task.submitted"] * 3
 
+    async def test_the_same_client_token_at_once_gives_one_task(self, store: Store) -> None:
+        outcomes = await asyncio.gather(
+            *[store.submit(task(f"t{n}", client_token="same"), PAYLOAD, [charge()], [event()]) for n in range(5)]
+        )
+        assert sum(isinstance(outcome, Submitted) for outcome in outcomes) == 1
+        (made,) = await store.tasks(TaskQuery())
+        assert all(outcome.task == made for outcome in outcomes if not isinstance(outcome, Refused))
+        assert await used(store) == {Metric.TASKS: 1}
+        assert await store.audit_size() == 1
+
+    async def test_many_counters_at_once_are_each_counted(self, store: Store) -> None:
+        charges = [charge(scope=f"principal:sandbox/{n}", limit=3) for n in range(40)]
+        outcomes = await asyncio.gather(*[store.submit(task(f"t{n}"), PAYLOAD, charges, []) for n in range(5)])
+        assert sum(isinstance(outcome, Submitted) for outcome in outcomes) == 3
+        usages = await store.usage([one.scope for one in charges], DAY)
+        assert [usage.used for usage in usages] == [3] * 40
+
+    async def test_each_of_many_is_whole(self, store: Store) -> None:
+        made = [task(f"t{n}", shots=n, client_token="" if n % 2 else f"token-{n}") for n in range(43)]
+        await asyncio.gather(*[store.submit(one, PAYLOAD, [charge(limit=99)], [event()]) for one in made])
+        for one in made:
+            assert await store.task(one.id) == one
+            assert await store.payload(one.id) == PAYLOAD
+            await store.put_task(one.moved(TaskState.CANCELLED), [], settle=[])
+        assert await used(store) == {}
+
     async def test_a_bad_neighbour_hurts_nobody(self, store: Store) -> None:
         await store.submit(task("t0"), PAYLOAD, [], [])
         outcomes = await asyncio.gather(

@@ -35,6 +35,8 @@ async def main(home: Path, name: str, count: int) -> None:
         outcome = await store.submit(made, PAYLOAD, charges, [event("task.submitted", subject=made.id)])
         if isinstance(outcome, Submitted):
             say(made.id)
+        else:
+            await store.record([event("task.refused", subject=made.id)])
 
     numbers = itertools.count() if count == 0 else iter(range(count))
     while batch := list(itertools.islice(numbers, 8)):

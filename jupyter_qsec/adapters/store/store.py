@@ -72,6 +72,14 @@ class SqlStore:
         await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
 
     def _open(self) -> None:
+        try:
+            self._check()
+        except BaseException:
+            self._engine.dispose()  # a store that did not open keeps no file open
+            raise
+        self._writer.start()
+
+    def _check(self) -> None:
         database.prepare_file(self._path)
         database.migrate(self._engine)
         self._checkpoints.open()
@@ -83,7 +91,6 @@ class SqlStore:
                     _require_extends(session, head, checkpoint)
         except (sqlite3.Error, SQLAlchemyError) as error:
             raise StateDirectoryError(f"The state database cannot be read ({error}).") from error
-        self._writer.start()
 
     async def close(self) -> None:
         """Commit what waits and close the database."""

@@ -222,6 +222,14 @@ class TestVerify:
         assert result.exit_code == 1
         assert "from record 3 on" in result.stdout
 
+    def test_without_the_signature_library_it_says_what_to_install(
+        self, audit_home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+        result = run("verify", "--home", audit_home)
+        assert result.exit_code == 2
+        assert "pip install 'jupyter_qsec[gateway]'" in result.stderr
+
     def test_wrong_use(self, tmp_path: Path, audit_home: Path) -> None:
         (tmp_path / "other").write_text("{}")
         assert run("verify", "--home", tmp_path / "nothing").exit_code == 2
