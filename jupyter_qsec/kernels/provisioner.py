@@ -25,7 +25,7 @@ from jupyter_qsec.kernels.factory import install_default_provisioner
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport, observer, on_loop
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint
 from jupyter_qsec.kernels.relay_process import RelayError, RelayProcess
-from jupyter_qsec.kernels.session import KernelSession, weakly
+from jupyter_qsec.kernels.session import KernelSession, reaper, weakly
 
 __all__ = ["QsecProvisioner", "install_default_provisioner"]
 
@@ -114,9 +114,8 @@ class QsecProvisioner(LocalProvisioner):
             await self._bind(session, relay, endpoint, language)
         except BaseException:
             await self.kill()
-            with suppress(ChildProcessError):
-                await self.wait()
-            await asyncio.to_thread(session.end_relay)
+            await self.wait()
+            await self._end_session()
             raise
         self._tell(session, verdict)
         return self.connection_info
@@ -136,13 +135,15 @@ class QsecProvisioner(LocalProvisioner):
     async def cleanup(self, restart: bool = False) -> None:
         """End the relay; without a restart the lease and the private folder too."""
         await super().cleanup(restart)
-        session = self._session
+        if not restart:
+            await self._end_session()
+        elif self._session is not None:
+            await asyncio.to_thread(self._session.end_relay)
+
+    async def _end_session(self) -> None:
+        session, self._session = self._session, None
         if session is None:
             return
-        if restart:
-            await asyncio.to_thread(session.end_relay)
-            return
-        self._session = None
         if self._finalizer is not None:
             self._finalizer.detach()
         await asyncio.to_thread(session.close)
@@ -157,7 +158,9 @@ class QsecProvisioner(LocalProvisioner):
     def _open_session(self) -> KernelSession:
         session = self._session = KernelSession()
         # A kernel that died for good is dropped by its manager without any further call.
+        reaper.watch()
         self._finalizer = weakref.finalize(self, _abandon, session, self.kernel_id, self._loop)
+        self._finalizer.atexit = False  # then all sessions are closed at once
         return session
 
     def _lease_ask(self) -> LeaseAsk:
@@ -348,8 +351,7 @@ class QsecProvisioner(LocalProvisioner):
 
 
 def _abandon(session: KernelSession, kernel_id: str, loop: asyncio.AbstractEventLoop | None) -> None:
-    session.close_soon()
-    on_loop(loop, lambda: observer().kernel_ended(kernel_id))
+    reaper.drop(session, lambda: on_loop(loop, lambda: observer().kernel_ended(kernel_id)))
 
 
 def _free_ports() -> dict[str, int]:

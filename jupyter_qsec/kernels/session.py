@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import logging
 import os
 import secrets
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from jupyter_qsec.client.api import LeaseAsk
@@ -28,6 +32,8 @@ _NOWHERE = "http://127.0.0.1:9"
 # Leases are asked for over HTTP; a gateway that hangs must not hang the server's event loop.
 _workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="qsec-kernel-lease")
 
+_open: set[KernelSession] = set()
+
 
 class KernelSession:
     """Made before the kernel's first start, kept over restarts, closed when the kernel is gone."""
@@ -41,6 +47,7 @@ class KernelSession:
         self._asking: Future[HeldLease] | None = None
         self._closed = False
         self._home = QsecHome.default()
+        _open.add(self)
 
     # -- lease
     @property
@@ -131,18 +138,12 @@ class KernelSession:
             relay.end()
 
     # -- the end
-    def close_soon(self) -> None:
-        """`close` on another thread, because it may wait; at the end of the process it is done here."""
-        try:
-            _workers.submit(self.close)
-        except RuntimeError:
-            self.close()
-
     def close(self) -> None:
         """End relay and lease and delete the folder. Never raises; the revocation goes on in the background."""
         if self._closed:
             return
         self._closed = True
+        _open.discard(self)
         self.end_relay()
         held = self.held
         if held is not None:
@@ -164,3 +165,44 @@ def weakly(method: Callable[..., None]) -> Callable[..., None]:
             found(*arguments)
 
     return call
+
+
+class Reaper:
+    """Closes sessions whose provisioner was dropped.
+
+    The garbage collector may find that out anywhere, also while locks are held: only a `SimpleQueue` may be touched
+    there, and everything else is done on a thread.
+    """
+
+    def __init__(self) -> None:
+        self._dropped: SimpleQueue[tuple[KernelSession, Callable[[], None]]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def watch(self) -> None:
+        """Be ready. To be called before the first session can be dropped."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="qsec-reaper", daemon=True)
+            self._thread.start()
+
+    def drop(self, session: KernelSession, then: Callable[[], None]) -> None:
+        """Close the session soon, then call `then`. Safe within a finalizer."""
+        self._dropped.put((session, then))
+
+    def _run(self) -> None:
+        while True:
+            session, then = self._dropped.get()
+            try:
+                session.close()
+                then()
+            except Exception:
+                logging.getLogger(__name__).exception("A dropped kernel could not be cleaned up.")
+
+
+reaper = Reaper()
+
+
+@atexit.register
+def _close_all() -> None:
+    """The program ends: no lease outlives it for longer than it must."""
+    for session in list(_open):
+        session.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
 from pathlib import Path
@@ -38,7 +37,7 @@ class KernelHome:
             self._write(self.path / ".qcs" / "secrets.toml", f'access_token = "{PLANTED_SECRET}"\n'),
             self._write(self.path / ".local" / "share" / "keyrings" / "login.keyring", PLANTED_SECRET),
             self._write(self.path / ".local" / "share" / "python_keyring" / "keyring_pass.cfg", PLANTED_SECRET),
-            self._write(self.runtime / f"jpserver-{os.getpid()}.json", f'{{"token": "{SERVER_TOKEN}"}}'),
+            self._write(self.runtime / "jpserver-1.json", f'{{"token": "{SERVER_TOKEN}"}}'),
             self._write(self.path / "elsewhere" / "credentials", PLANTED_SECRET),
         ]
         (self.path / ".azure").symlink_to(self._write(root / "linked" / "azure" / "tokens.json", PLANTED_SECRET).parent)
