@@ -1,0 +1,38 @@
+"""Documents are held against the tree: each test that a promise names exists, each link leads somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+def functions(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def named_tests() -> list[tuple[str, str]]:
+    return sorted(set(_TEST.findall((ROOT / "docs/promises.md").read_text("utf-8"))))
+
+
+def test_the_page_of_promises_names_tests() -> None:
+    assert len(named_tests()) >= 24, "twelve promises, each with a test and one that fails without its control"
+
+
+@pytest.mark.parametrize(("file", "name"), named_tests())
+def test_every_test_that_a_promise_names_exists(file: str, name: str) -> None:
+    assert name in functions(ROOT / file)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file(document: Path) -> None:
+    missing = [link for link in _LINK.findall(document.read_text("utf-8")) if not (document.parent / link).exists()]
+    assert missing == []
