@@ -38,7 +38,7 @@ def task(identifier: str, **changes: Any) -> dict[str, Any]:
         "device_name": "SV1",
         "shots": 1000,
         "qubits": 2,
-        "created_at": text(NOW - timedelta(minutes=3)),
+        "created_at": text(NOW - timedelta(hours=75)),
         "queued_at": None,
         "started_at": None,
         "ended_at": None,
@@ -62,8 +62,8 @@ def lease(identifier: str, **changes: Any) -> dict[str, Any]:
         "holder": "kernel:k",
         "parent": "",
         "state": "active",
-        "issued_at": text(NOW - timedelta(hours=2)),
-        "expires_at": text(NOW + timedelta(minutes=5)),
+        "issued_at": text(NOW - timedelta(hours=2, minutes=30)),
+        "expires_at": text(NOW + timedelta(hours=5)),
         "max_expires_at": text(NOW + timedelta(hours=10)),
         "ttl_seconds": 300,
         "revoked_at": None,
@@ -86,7 +86,7 @@ def test_tasks_are_a_readable_table(server: ControlServer, capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["TASK", "STATE", "DEVICE", "SHOTS", "COST", "USD", "TENANT", "AGE", "WAITS", "FOR"]
     assert lines[1].split()[:5] == ["3f2a0000", "QUEUED", "SV1", "1000", "~0.0038"]
-    assert lines[1].endswith("3 min  2 tasks of other tenants go first")
+    assert lines[1].endswith("3 d  2 tasks of other tenants go first")
     assert server.asked == ["GET /api/v1/tasks?tenant=sandbox&state=QUEUED&limit=20"]
 
 
@@ -132,7 +132,7 @@ def test_leases_are_listed(server: ControlServer, capsys: pytest.CaptureFixture[
     server.routes["GET /api/v1/leases"] = (200, {"leases": [lease("9c1e" * 8)]})
     assert run(["leases", "list"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
-    assert line.startswith("9c1e9c1e  active  sandbox  first-steps  kernel python3  2 h") and "in 4 min" in line
+    assert line.startswith("9c1e9c1e  active  sandbox  first-steps  kernel python3  2 h") and "in 4 h" in line
     assert server.asked == ["GET /api/v1/leases?state=active"]
 
 
