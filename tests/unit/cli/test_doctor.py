@@ -60,7 +60,7 @@ def test_anything_open_to_others_is_wrong_and_the_remedy_mends_it(home: QsecHome
     found = one(checks_machine.state_directory(home))
     assert found.status == "wrong"
     command = found.remedy.removeprefix("Run: ")
-    assert os.system(command) == 0  # noqa: S605 - exactly what the person is told to type
+    assert os.system(command) == 0  # exactly what the person is told to type
     assert one(checks_machine.state_directory(home)).status == "ok"
 
 
