@@ -6,7 +6,6 @@ never created: there is nothing to look up and nothing that could leak.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 
@@ -100,14 +99,10 @@ class Objects:
         permit = self._require(caller, Action.RESULT_READ)
         await self._find(caller, bucket)
         check_key(key)
-        if await self._results.head(caller.tenant.id, bucket, key) is None:
-            raise NoSuchKeyError(key)
-        found, _ = await asyncio.gather(
-            self._results.get(caller.tenant.id, bucket, key),
-            self._record(caller, "object.read", permit, f"{bucket}/{key}"),
-        )
+        found = await self._results.get(caller.tenant.id, bucket, key)
         if found is None:
             raise NoSuchKeyError(key)
+        await self._record(caller, "object.read", permit, f"{bucket}/{key}")
         return found
 
     async def head(self, caller: Caller, bucket: str, key: str) -> StoredObject:

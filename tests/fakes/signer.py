@@ -39,10 +39,14 @@ class Signer:
         extra: Mapping[str, str] | None = None,
         unsigned: Sequence[str] = (),
         scope_region: str = "",
+        scope_date: str = "",
         payload: str = "",
     ) -> Headers:
-        """All headers of a signed request. `unsigned` names are sent without being signed, `scope_region` is claimed
-        instead of the region that was signed for, `payload` is signed instead of the body's digest."""
+        """All headers of a signed request.
+
+        `unsigned` names are sent without being signed, `scope_region` is claimed instead of the region that was signed
+        for, `scope_date` stands in the scope instead of the day of `at`, `payload` is signed instead of the body's
+        digest."""
         digest = hashlib.sha256(body).hexdigest()
         stamp = at.strftime("%Y%m%dT%H%M%SZ")
         values = {"host": self.host, "x-amz-date": stamp, **{k.lower(): v for k, v in (extra or {}).items()}}
@@ -66,9 +70,10 @@ class Signer:
                 payload or digest,
             ]
         )
-        scope = f"{stamp[:8]}/{self.region}/{self.service}/aws4_request"
+        date = scope_date or stamp[:8]
+        scope = f"{date}/{self.region}/{self.service}/aws4_request"
         text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode("latin-1")).hexdigest()])
-        signature = hmac.new(self._key(stamp[:8]), text.encode(), "sha256").hexdigest()
+        signature = hmac.new(self._key(date), text.encode(), "sha256").hexdigest()
         claimed = scope.replace(self.region, scope_region) if scope_region else scope
         authorization = (
             f"AWS4-HMAC-SHA256 Credential={self.access_key_id}/{claimed}, "

@@ -22,6 +22,11 @@ class Answer:
         return self.body.decode()
 
 
+def kind(answer: Answer) -> str:
+    """The name of a Braket error."""
+    return answer.headers.get("x-amzn-errortype", "")
+
+
 def send(gateway: ControlAccess, method: str, target: str, headers: Headers, body: bytes = b"") -> Answer:
     """Nothing is added, nothing is normalised."""
     connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)

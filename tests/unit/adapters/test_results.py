@@ -46,6 +46,10 @@ def files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
+def everything(root: Path) -> list[Path]:
+    return [root, *root.rglob("*")]
+
+
 async def test_an_object_comes_back_as_it_was_put(root: Path) -> None:
     store = FileResultStore(root)
     stored = await store.put("alpha", BUCKET, "tasks/1/results.json", b"{}", "application/json")
@@ -101,7 +105,7 @@ async def test_files_and_folders_are_private(root: Path) -> None:
         await FileResultStore(root).put("alpha", BUCKET, "k", b"x", "text/plain")
     finally:
         os.umask(before)
-    for path in [root, *root.rglob("*")]:
+    for path in everything(root):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 

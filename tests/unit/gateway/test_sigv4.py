@@ -236,6 +236,11 @@ def test_a_time_that_is_none_is_refused(stamp: str) -> None:
         verify(replaced(signed(), "x-amz-date", stamp))
 
 
+def test_the_day_in_the_scope_is_that_of_the_signature() -> None:
+    with pytest.raises(SignatureError, match="date in its scope"):
+        verify(signed(scope_date="20260302"))
+
+
 # -- odd targets
 @pytest.mark.parametrize(
     "target",
