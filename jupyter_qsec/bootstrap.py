@@ -36,7 +36,7 @@ from jupyter_qsec.application.ports import (
     ResultStore,
     Store,
 )
-from jupyter_qsec.application.recording import Recorder
+from jupyter_qsec.application.recording import Recorder, ReportLimit
 from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
@@ -89,6 +89,7 @@ class Gateway:
     limits: ExecutionLimits
     executor: Executor
     recorder: Recorder
+    reports: ReportLimit
     leasing: Leasing
     dispatcher: Dispatcher
     submissions: Submissions
@@ -212,6 +213,7 @@ async def build(config: GatewayConfig) -> Gateway:
         limits=config.limits,
         executor=executor,
         recorder=recorder,
+        reports=ReportLimit(clock),
         leasing=Leasing(store, catalogue, policy, clock, lease_key),
         dispatcher=dispatcher,
         submissions=Submissions(

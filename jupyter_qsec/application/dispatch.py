@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from jupyter_qsec.application import outcomes
 from jupyter_qsec.application.ports import (
@@ -42,6 +43,8 @@ _PAGE = 500
 _BACK_OFF = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _RESULT_ATTEMPTS = 4
 _HASH_IN_LINE = 1 << 20
+
+Answer = TypeVar("Answer")
 
 
 class Dispatcher:
@@ -178,8 +181,10 @@ class Dispatcher:
                     await self._end(task, outcome)
         except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001 - a defect here must cost one task's progress until the next start, never the dispatcher
+        except Exception:  # noqa: BLE001 - a defect here must cost one task, never the dispatcher
             _log.exception("task %s could not be carried through", task_id)
+            reason = "The gateway failed while it ran the task."
+            await self._finish(task_id, lambda task, now: outcomes.failed(task, now, reason))
         finally:
             self._drop(task_id)
             self._runs.pop(task_id, None)
@@ -204,7 +209,7 @@ class Dispatcher:
         return task if task is not None and task.state is TaskState.RUNNING else None
 
     async def _execute(self, task: QuantumTask) -> ExecutionResult | ExecutionFailure:
-        payload = self._payloads.get(task.id) or await self._store.payload(task.id)
+        payload = self._payloads.get(task.id) or await self._persist(lambda: self._store.payload(task.id))
         if payload is None:
             return ExecutionFailure("The program of this task is not stored any more.")
         try:
@@ -270,19 +275,19 @@ class Dispatcher:
 
         await self._persist(attempt)
 
-    async def _persist(self, write: Callable[[], Awaitable[QuantumTask]]) -> QuantumTask | None:
-        """Try a write until the store takes it. `None` when the task or this process has gone meanwhile."""
+    async def _persist(self, access: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Try until the store is there. `None` when the task has gone meanwhile, or this process ends."""
         pauses = iter(_BACK_OFF)
         pause = 0.0
         while True:
             try:
-                return await write()
+                return await access()
             except (NotFoundError, ConflictError) as error:
                 _log.error("a task's state could not be changed: %s", error.message)
                 return None
             except QsecError as error:
                 pause = next(pauses, pause)
-                _log.error("the store does not take a task's state (%s), trying again in %.2f s", error.code, pause)
+                _log.error("the store does not serve a task (%s), trying again in %.2f s", error.code, pause)
                 if self._closing:
                     return None
                 await self._sleep(pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +12,7 @@ from datetime import datetime
 from jupyter_qsec.application.callers import Caller, Fact, caller_event
 from jupyter_qsec.application.ports import Clock, Store
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import DeniedError, QsecError
+from jupyter_qsec.domain.errors import DeniedError, QsecError, QuotaExceededError
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,31 @@ _DETAIL = 300
 class _Repeated:
     event: AuditEvent
     count: int = 0
+
+
+class ReportLimit:
+    """How much one lease may have recorded in a minute, so that code in a kernel cannot fill the log with reports."""
+
+    def __init__(self, clock: Clock, *, most: int = 1000, window_seconds: float = 60.0) -> None:
+        self._clock = clock
+        self._most = most
+        self._window_seconds = window_seconds
+        self._window_start: datetime | None = None
+        self._counts: Counter[str] = Counter()
+
+    def spend(self, lease_id: str, count: int) -> None:
+        """Count reports; `QuotaExceededError` when the lease has none left in this minute."""
+        now = self._clock.now()
+        if self._window_start is None or not 0 <= (now - self._window_start).total_seconds() < self._window_seconds:
+            self._window_start = now
+            self._counts.clear()
+        if self._counts[lease_id] + count > self._most:
+            raise QuotaExceededError(
+                f"A lease may report {self._most} findings and events a minute: {self._counts[lease_id]} were "
+                f"reported, {count} more were sent.",
+                remedy="Send the rest later.",
+            )
+        self._counts[lease_id] += count
 
 
 class Recorder:

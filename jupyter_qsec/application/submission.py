@@ -158,7 +158,7 @@ class Submissions:
             caller.principal.id,
             day_window(task.created_at),
             tasks=1,
-            shots=request.shots * facts.executables,
+            shots=request.shots,
             milliseconds=cost.simulator_ms,
         )
         event = caller_event(

@@ -35,6 +35,8 @@ _KIND = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z")
 async def report_findings(call: Call) -> Answer:
     entries = call.body.objects("findings", most=_MAX_FINDINGS)
     call.body.end()
+    if call.caller is not None:
+        call.gateway.reports.spend(call.caller.lease.id, len(entries))
     leases: dict[str, Lease | None] = {}
     findings = [await _finding(call, entry, leases) for entry in entries]
     now = call.gateway.clock.now()
@@ -108,6 +110,8 @@ async def report_event(call: Call) -> Answer:
     subject = call.body.text("subject", "", most=500)
     details = call.body.facts("details")
     call.body.end()
+    if call.caller is not None:
+        call.gateway.reports.spend(call.caller.lease.id, 1)
     event = AuditEvent(
         kind=kind,
         at=call.gateway.clock.now(),

@@ -203,3 +203,4 @@ def _log_to(home: Path) -> None:
     errors.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[file, errors], force=True)
     logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)

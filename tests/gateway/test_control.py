@@ -249,6 +249,17 @@ def test_a_finding_that_shows_too_much_or_makes_no_sense_is_refused_by_field(sha
     assert "IOSFODNN7EXAMPLE" not in answer.text
 
 
+def test_a_lease_cannot_fill_the_log_with_reports(live_gateway):
+    lease = live_gateway.lease()
+    body = {"findings": [FINDING] * 500}
+    answers = [live_gateway.post("/api/v1/findings", body, lease.token) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 402]
+    assert (
+        live_gateway.post("/api/v1/events", {"kind": "kernel.started"}, lease.token).json()["code"] == "quota-exceeded"
+    )
+    assert live_gateway.post("/api/v1/events", {"kind": "kernel.started"}).status_code == 201
+
+
 def test_session_events_are_recorded(live_gateway):
     lease = live_gateway.lease(tenant="research")
     body = {"kind": "cell.blocked", "lease_id": lease.id, "subject": "a.ipynb", "details": {"line": 3, "ok": False}}

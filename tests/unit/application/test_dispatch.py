@@ -119,6 +119,34 @@ async def test_an_executor_that_breaks_its_contract_fails_one_task_only():
     assert await ended(world, (await world.submit(caller)).id) is TaskState.COMPLETED
 
 
+async def test_a_defect_costs_one_task_and_not_the_dispatcher(monkeypatch):
+    world = await World().started()
+    caller = await world.caller()
+    monkeypatch.setattr(outcomes, "results_key", lambda task: 1 / 0)
+    broken = await world.submit(caller)
+    assert await ended(world, broken.id) is TaskState.FAILED
+    monkeypatch.undo()
+    assert await ended(world, (await world.submit(caller)).id) is TaskState.COMPLETED
+
+
+async def test_a_program_that_cannot_be_read_for_a_moment_runs_when_it_can():
+    world = World(hold=60.0)
+    task = await world.submit(await world.caller())
+
+    reads = iter([UnavailableError("The database is locked."), UnavailableError("The database is locked.")])
+    payload = world.store.payload
+
+    async def flaky(task_id: str):
+        for problem in reads:
+            raise problem
+        return await payload(task_id)
+
+    world.store.payload = flaky  # type: ignore[method-assign]
+    again = await world.restarted()
+    assert await ended(again, task.id) is TaskState.COMPLETED
+    assert again.slept == [0.05, 0.1]
+
+
 async def test_a_full_disk_is_tried_again_then_told():
     world = await World().started()
     caller = await world.caller()
@@ -276,120 +304,3 @@ async def test_a_look_at_a_task_far_back_in_line_is_answered_at_once():
     await settled(world)
     assert look.done() and look.result().state is TaskState.QUEUED
     await world.dispatcher.close()
-
-
-# -- after a crash
-
-
-async def test_waiting_tasks_run_after_a_restart_in_their_order():
-    world = World(hold=60.0)
-    caller = await world.caller()
-    tasks = []
-    for _ in range(5):
-        tasks.append(await world.submit(caller))
-        world.clock.advance(seconds=1)
-    again = await world.restarted()
-    await settled(again)
-    assert again.executor.executed == [task.id for task in tasks]
-    assert [await ended(again, task.id) for task in tasks] == [TaskState.COMPLETED] * 5
-    assert (await again.used("tenant:alpha"))["tasks"] == 5
-    assert again.executor.payloads[tasks[0].id].action
-
-
-async def test_a_task_whose_worker_died_runs_again_and_is_charged_once():
-    world = await World(executor=FakeExecutor(manual=True)).started()
-    task = await world.submit(await world.caller())
-    await settled(world)
-    again = await world.restarted()
-    assert await ended(again, task.id) is TaskState.COMPLETED
-    stored = await again.store.task(task.id)
-    assert stored is not None and stored.attempt == 2
-    assert await again.used("tenant:alpha") == {"tasks": 1, "shots": 100, "simulator-ms": 7}
-    assert [k for k in again.kinds() if k.startswith("task.")] == [
-        "task.submitted",
-        "task.started",
-        "task.requeued",
-        "task.started",
-        "task.completed",
-    ]
-
-
-async def test_a_result_that_was_stored_before_the_crash_stays_the_result():
-    world = await World(executor=FakeExecutor(manual=True)).started()
-    task = await world.submit(await world.caller())
-    await settled(world)
-    content = results_document(task, duration_ms=99)
-    await world.results.put("alpha", task.output_bucket, outcomes.results_key(task), content, "application/json")
-    again = await world.restarted()
-    assert await ended(again, task.id) is TaskState.COMPLETED
-    assert again.executor.executed == []
-    assert again.results.writes == 1
-    stored = await again.store.task(task.id)
-    assert stored is not None and stored.duration_ms == 99
-    assert again.store.events[-1].details["recovered"] is True
-
-
-async def test_a_half_written_result_is_not_a_result():
-    world = await World(executor=FakeExecutor(manual=True)).started()
-    task = await world.submit(await world.caller())
-    await settled(world)
-    half = results_document(task)[:-10]
-    await world.results.put("alpha", task.output_bucket, outcomes.results_key(task), half, "application/json")
-    again = await world.restarted()
-    assert await ended(again, task.id) is TaskState.COMPLETED
-    assert again.executor.executed == [task.id]
-
-
-async def test_a_cancellation_is_carried_through_after_a_crash():
-    world = await World(executor=FakeExecutor(manual=True)).started()
-    caller = await world.caller()
-    task = await world.submit(caller)
-    await settled(world)
-    await world.book.change(task.id, lambda task: task.moved(TaskState.CANCELLING), lambda task: [])
-    again = await world.restarted()
-    assert await ended(again, task.id) is TaskState.CANCELLED
-    assert again.executor.executed == []
-
-
-async def test_a_task_that_takes_the_gateway_down_every_time_is_given_up():
-    world = await World(executor=FakeExecutor(manual=True)).started()
-    task = await world.submit(await world.caller())
-    await settled(world)
-    for _ in range(2):
-        world = await world.restarted(FakeExecutor(manual=True))
-        await settled(world)
-    world = await world.restarted(FakeExecutor(manual=True))
-    assert await ended(world, task.id) is TaskState.FAILED
-    stored = await world.store.task(task.id)
-    assert stored is not None and "3 attempts" in stored.failure_reason
-
-
-async def test_an_orderly_end_leaves_running_tasks_for_the_next_start():
-    world = await World(executor=FakeExecutor(manual=True)).started()
-    task = await world.submit(await world.caller())
-    await settled(world)
-    await world.dispatcher.close()
-    assert (await world.store.task(task.id)).state is TaskState.RUNNING  # type: ignore[union-attr]
-    again = await world.restarted()
-    assert await ended(again, task.id) is TaskState.COMPLETED
-
-
-async def test_many_waiting_tasks_are_all_found():
-    world = World(hold=60.0)
-    world.catalogue.put(replace(ALPHA, limits=QuotaLimits()))
-    caller = await world.caller()
-    for _ in range(1203):
-        await world.submit(caller)
-    again = await world.restarted()
-    await settled(again, turns=20_000)
-    assert len(again.executor.executed) == len(set(again.executor.executed)) == 1203
-
-
-async def test_payloads_do_not_stay_in_memory():
-    world = await World().started()
-    caller = await world.caller()
-    for _ in range(10):
-        await world.submit(caller)
-    await settled(world)
-    assert world.dispatcher._payloads == {}
-    assert world.dispatcher._payload_bytes == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from jupyter_qsec.application.recording import MAX_KINDS
+import pytest
+
+from jupyter_qsec.application.recording import MAX_KINDS, ReportLimit
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import RecordingError
+from jupyter_qsec.domain.errors import QuotaExceededError, RecordingError
+from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
 
 
@@ -70,6 +73,20 @@ async def test_long_details_are_cut():
     await world.recorder.rejected("control", "127.0.0.1", "unauthenticated", "x" * 10_000, subject="y" * 10_000)
     (event,) = world.store.events
     assert len(str(event.details["detail"])) == len(event.subject) == 300
+
+
+def test_a_lease_reports_up_to_its_limit_and_again_a_minute_later():
+    clock = FakeClock()
+    limit = ReportLimit(clock, most=10)
+    limit.spend("a", 9)
+    limit.spend("b", 10)
+    with pytest.raises(QuotaExceededError, match="9 were reported, 2 more"):
+        limit.spend("a", 2)
+    limit.spend("a", 1)
+    clock.advance(seconds=61)
+    limit.spend("a", 10)
+    clock.advance(days=-1)
+    limit.spend("a", 10)
 
 
 async def test_what_comes_often_is_noted_once_a_window():
