@@ -245,3 +245,18 @@ def test_every_action_is_in_the_schema_and_every_shipped_policy_has_its_own_id()
     schema = shipped_schema()
     assert all(f'"{action}"' in schema for action in Action)
     assert len(shipped_policies()) >= 2
+
+
+def test_what_is_remembered_is_remembered_for_the_very_same_question_only():
+    policy = CedarPolicy()
+    allowed = question(Role.DEVELOPER)
+    assert policy.decide(allowed) == policy.decide(question(Role.DEVELOPER)) == CedarPolicy().decide(allowed)
+    others = [
+        question(Role.VIEWER),
+        question(Role.DEVELOPER, tenant="beta", resource_tenant="alpha"),
+        question(Role.DEVELOPER, action=Action.AUDIT_READ),
+        replace(allowed, context={**allowed.context, "owner": 1}),
+    ]
+    for other in others:
+        assert policy.decide(other) == CedarPolicy().decide(other)
+        assert isinstance(policy.decide(other), Deny), other
