@@ -154,7 +154,7 @@ def test_it_serves_on_an_inherited_socket_which_outlives_it(gateway_process):
 
 
 def test_a_socket_on_another_address_is_refused(gateway_process):
-    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104  # the point of the test
+    with socket.create_server(("0.0.0.0", 0)) as listener:
         process = gateway_process("--fd", str(listener.fileno()), pass_fds=(listener.fileno(),), wait=False)
         code, line = failed(process)
     assert code == 2

@@ -38,10 +38,10 @@ class TestVerify:
     @pytest.mark.parametrize("column", ["leaf", "leaf_hash", "chain"])
     def test_a_flipped_byte(self, audit_home: Path, index: int, column: str) -> None:
         with sql(audit_home) as database:
-            select = f"SELECT {column} FROM audit_records WHERE idx = ?"  # noqa: S608  # a column of this test
+            select = f"SELECT {column} FROM audit_records WHERE idx = ?"  # a column of this test
             (value,) = database.execute(select, (index,)).fetchone()
             flipped = bytes([value[0], value[1] ^ 1, *value[2:]])
-            update = f"UPDATE audit_records SET {column} = ? WHERE idx = ?"  # noqa: S608  # a column of this test
+            update = f"UPDATE audit_records SET {column} = ? WHERE idx = ?"  # a column of this test
             database.execute(update, (flipped, index))
         code, report = verify(audit_home)
         assert (code, report["first_bad"]) == (1, index)
@@ -107,7 +107,7 @@ class TestVerify:
     @pytest.mark.parametrize("column", ["root", "chain"])
     def test_a_changed_head(self, audit_home: Path, column: str) -> None:
         with sql(audit_home) as database:
-            database.execute(f"UPDATE audit_head SET {column} = zeroblob(32)")  # noqa: S608  # a column of this test
+            database.execute(f"UPDATE audit_head SET {column} = zeroblob(32)")  # a column of this test
         code, report = verify(audit_home)
         assert code == 1
         assert "head" in report["problems"][0]["message"]
