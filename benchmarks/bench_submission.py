@@ -26,7 +26,7 @@ from unittest.mock import patch
 from benchmarks import stack
 from benchmarks.table import Row
 
-SUBMISSIONS, RUNNING_SUBMISSIONS, CONNECTIONS, ROUNDS = 2_000, 500, 24, 2
+SUBMISSIONS, RUNNING_SUBMISSIONS, CONNECTIONS, ROUNDS = 2_000, 500, 16, 3
 _WANTED_PER_SECOND, _WANTED_P99_MS = 500, 60
 _LONGEST_SECONDS = 15.0
 ACCOUNT = "100000000001"  # as in `stack.UNLIMITED`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import logging
 import os
@@ -110,6 +111,8 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
         server.add_sockets([listener])
         state.save_port(port)
         state.announce(port, gateway.instance, moment(gateway.started_at) or "")
+        gc.collect()
+        gc.freeze()  # what was loaded stays: collections need not walk it, which would hold up every caller
         print(json.dumps({"event": "ready", "port": port}), flush=True)  # noqa: T201 - the starter waits for this line
         _log.info("serving on %s:%d", LOOPBACK, port)
         await ended.wait()
