@@ -10,7 +10,6 @@ from pathlib import Path
 PLANTED_KEY_ID = "AKIAPLANTEDQSEC00001"
 PLANTED_SECRET = "pLaNtEdRoOt/K7MDENG+bPxRfiCYqsecPLANTED0"
 SERVER_TOKEN = "5e2f0c1d9b8a7766554433221100ffeeddccbbaa99887766"
-ENVIRONMENT_CANARY = "canary-of-the-servers-environment-7f3a"
 
 PRIVATE_KEY = "\n".join(
     [

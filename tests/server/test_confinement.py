@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_qsec.kernels.confine import syscalls
+from tests.fakes import attacks
 from tests.fakes.kernel_driver import Kernel, wait_for
-from tests.fakes.kernel_home import ENVIRONMENT_CANARY, PLANTED_SECRET, SERVER_TOKEN
+from tests.fakes.kernel_home import PLANTED_SECRET, SERVER_TOKEN
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel
@@ -33,58 +35,18 @@ def _namespaces_work() -> bool:
 if sys.platform != "linux" or not _namespaces_work():
     pytest.skip("needs Linux with user namespaces", allow_module_level=True)
 
-LIBC = "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True)\n"
-# Each prints LEAK when it reached what it should not.
-ATTACKS = {
-    "open": "for p in SECRETS:\n    try: open(p).read() and print('LEAK', p)\n    except OSError: pass",
-    "list": "for p in SECRETS:\n    try: 'elsewhere' in p or os.path.basename(p) in os.listdir(os.path.dirname(p)) and print('LEAK')\n"
-    "    except OSError: pass",
-    "subprocess": "import subprocess\nfor p in SECRETS:\n    subprocess.run(['cat', p], capture_output=True).stdout and print('LEAK')",
-    "real-path": "for p in SECRETS:\n    try: open(os.path.realpath(p)).read() and print('LEAK')\n    except OSError: pass",
-    "server-root": "for p in SECRETS:\n    try: open(f'/proc/{SERVER}/root{p}').read() and print('LEAK')\n"
-    "    except OSError: pass",
-    "every-root": "import glob\nfor r in glob.glob('/proc/[0-9]*'):\n    try: open(f'{r}/root{SECRETS[0]}').read() and print('LEAK')\n"
-    "    except OSError: pass",
-    "server-cwd": "try: print('LEAK', os.listdir(f'/proc/{SERVER}/cwd/'))\nexcept OSError: pass",
-    "server-environ": "try: CANARY in open(f'/proc/{SERVER}/environ').read() and print('LEAK')\nexcept OSError: pass",
-    "server-memory": "try: open(f'/proc/{SERVER}/mem', 'rb').close(); print('LEAK')\nexcept OSError: pass",
-    "server-descriptors": "try: [os.readlink(f'/proc/{SERVER}/fd/{n}') for n in os.listdir(f'/proc/{SERVER}/fd')][0] and print('LEAK')\n"
-    "except OSError: pass",
-    "ptrace": LIBC + "libc.ptrace(16, TRACED, 0, 0) == 0 and print('LEAK') or libc.ptrace(17, TRACED, 0, 0)",
-    "keyring-bus": "import socket\ns = socket.socket(socket.AF_UNIX)\ntry: s.connect(BUS); print('LEAK')\nexcept OSError: pass\ns.close()",
-    "signal": "try: os.kill(TRACED, 0); print('LEAK')\nexcept OSError: pass",
-    "abstract-socket": "import socket\ns = socket.socket(socket.AF_UNIX)\ntry: s.connect(ABSTRACT); print('LEAK')\nexcept OSError: pass\ns.close()",
-    "other-kernels": "os.listdir(FOLDERS) != [OWN] and [n for n in os.listdir(FOLDERS) if n.startswith('k-') and n != OWN] and print('LEAK')",
-}
-# These need more than one step, and a kernel that is not confined has nothing to undo.
-ESCAPES = {
-    "unmount": LIBC + "for p in COVERED: libc.umount2(p.encode(), 2)\n",
-    "unmount-in-a-new-namespace": "import subprocess\nout = subprocess.run(['unshare', '-Urm', 'sh', '-c', "
-    '\'for p in "$@"; do umount -l "$p"; cat "$p"/* ; done\', \'sh\', *COVERED], capture_output=True).stdout\n'
-    "b'pLaNtEd' in out and print('LEAK')",
-    "bind-elsewhere": "import subprocess, tempfile\nd = tempfile.mkdtemp()\nout = subprocess.run(['unshare', '-Urm', 'sh', '-c', "
-    "'mount --bind / \"$0\"; cat \"$0\"\"$1\"', d, SECRETS[0]], capture_output=True).stdout\nb'pLaNtEd' in out and print('LEAK')",
-    "servers-namespace": LIBC + "import glob\nfor kind in ('mnt', 'user'):\n    for p in (1, SERVER):\n        try:\n"
-    "            libc.setns(os.open(f'/proc/{p}/ns/{kind}', os.O_RDONLY), 0) == 0 and print('LEAK')\n"
-    "        except OSError: pass",
-    "rename-the-cover": "for p in COVERED:\n    try: os.rename(p, p + '-moved'); print('LEAK')\n    except OSError: pass",
-    "write-into-the-cover": "for p in COVERED:\n    if p != RUNTIME:\n        try: open(p + '/x', 'w'); print('LEAK')\n        except OSError: pass",
-    "hard-link": "for p in SECRETS:\n    try: os.link(p, os.path.expanduser('~/linked')); print('LEAK')\n    except OSError: pass",
-    "disk": "import glob, stat\nfor p in glob.glob('/dev/*'):\n    try:\n        if stat.S_ISBLK(os.stat(p).st_mode): os.open(p, os.O_RDONLY); print('LEAK', p)\n"
-    "    except OSError: pass\n",
-    "kernel-switches": "try: open('/proc/sys/kernel/core_pattern', 'w'); print('LEAK')\nexcept OSError: pass",
-    "lease-file": "p = os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']\ntry: os.rename(p, p + 'x'); print('LEAK')\nexcept OSError: pass",
-    "capabilities": "[l for l in open('/proc/self/status') if l.startswith('Cap') and int(l.split()[1], 16)] and print('LEAK')",
-}
+ATTACKS = sorted(name for name in vars(attacks) if name.startswith("attack_"))
+ESCAPES = sorted(name for name in vars(attacks) if name.startswith("escape_"))
 
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[subprocess.Popen[bytes]]:
     """A program of the same user, outside of every kernel."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "import socket, sys\ns = socket.socket(socket.AF_UNIX); s.bind(chr(0) + sys.argv[1]); s.listen()\n"
+        [sys.executable, "-c",
+         "import socket, sys\ns = socket.socket(socket.AF_UNIX); s.bind(chr(0) + sys.argv[1]); s.listen()\n"
          "print(flush=True); sys.stdin.read()", "qsec-test-" + str(os.getpid())],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"CANARY": ENVIRONMENT_CANARY},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={},
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.readline()
@@ -92,24 +54,31 @@ def outside() -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def facts(world: KernelWorld, kernel: Kernel, outside: int) -> str:
-    """What an attacker knows: where everything is."""
+def arm(world: KernelWorld, kernel: Kernel, outside: int) -> None:
+    """Put the attacks into a kernel, with what an attacker knows: where everything is."""
     folder = kernel.provisioner._session.folder
-    alone = world.home.path / "elsewhere" / "credentials"  # a single file that is covered, in a directory that is not
-    covered = sorted({str(path.parent.resolve()) for path in world.home.secret_files if path != alone} | {str(alone)})
-    return (
-        f"import os\nSECRETS = {[str(path) for path in world.home.secret_files]!r}\nCOVERED = {covered!r}\n"
-        f"SERVER = {os.getpid()}\nTRACED = {outside}\nBUS = {str(world.home.bus)!r}\nCANARY = 'PATH='\n"
-        f"ABSTRACT = {chr(0) + 'qsec-test-' + str(os.getpid())!r}\nFOLDERS = {str(folder.parent)!r}\n"
-        f"OWN = {folder.path.name!r}\nRUNTIME = {str(world.home.runtime)!r}"
-    )
+    alone = world.home.path / "elsewhere" / "credentials"  # a single file that is hidden, in a directory that is not
+    covered = {str(path.parent.resolve()) for path in world.home.secret_files if path != alone} | {str(alone)}
+    known = {
+        "SECRETS": [str(path) for path in world.home.secret_files],
+        "COVERED": sorted(covered),
+        "RUNTIME": str(world.home.runtime),
+        "BUS": str(world.home.bus),
+        "ABSTRACT": f"qsec-test-{os.getpid()}",
+        "FOLDERS": str(folder.parent),
+        "OWN": folder.path.name,
+        "SERVER": os.getpid(),
+        "OUTSIDE": outside,
+    }
+    source = inspect.getsource(attacks).replace("from __future__ import annotations\n", "")
+    assert kernel.run(source + "".join(f"\n{name} = {value!r}" for name, value in known.items())).status == "ok"
 
 
 @pytest.fixture(scope="module")
 def confined(kernel_world: KernelWorld, outside: subprocess.Popen[bytes]) -> Kernel:
     kernel_world.start()  # another one, whose folder must not be seen
     kernel = kernel_world.start()
-    assert kernel.run(facts(kernel_world, kernel, outside.pid)).status == "ok"
+    arm(kernel_world, kernel, outside.pid)
     return kernel
 
 
@@ -119,7 +88,7 @@ def unconfined(kernel_world: KernelWorld, outside: subprocess.Popen[bytes]) -> K
 
     kernel_world.start()
     kernel = kernel_world.start(config=Config(QsecProvisioner={"confinement": "off"}))
-    assert kernel.run(facts(kernel_world, kernel, outside.pid)).status == "ok"
+    arm(kernel_world, kernel, outside.pid)
     return kernel
 
 
@@ -137,21 +106,24 @@ def test_the_probe_of_an_unconfined_kernel_names_what_it_reached(unconfined: Ker
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_fails_from_a_confined_kernel(confined: Kernel, attack: str) -> None:
-    if attack in ("signal", "abstract-socket") and syscalls.landlock_abi() < 6:
+    if attack in ("attack_signal", "attack_abstract_socket") and syscalls.landlock_abi() < 6:
         pytest.skip("this kernel's Landlock does not scope signals and abstract sockets")
-    result = confined.run(ATTACKS[attack])
-    assert (result.status, result.text) == ("ok", "")
+    assert outcome(confined, attack) == "nothing"
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_same_attack_works_from_an_unconfined_kernel(unconfined: Kernel, attack: str) -> None:
-    assert "LEAK" in unconfined.run(ATTACKS[attack]).text
+    assert outcome(unconfined, attack) == "something"
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_there_is_no_way_back_out(confined: Kernel, escape: str) -> None:
-    assert confined.run(ESCAPES[escape]).text == ""
-    assert confined.run(ATTACKS["open"]).text == ""
+    assert outcome(confined, escape) == "nothing"
+    assert outcome(confined, "attack_open") == "nothing"
+
+
+def outcome(kernel: Kernel, attack: str) -> str:
+    return kernel.run(f"print('something' if {attack}() else 'nothing')").text.strip()
 
 
 def test_the_secrets_are_still_there_for_everybody_else(confined: Kernel, kernel_world: KernelWorld) -> None:

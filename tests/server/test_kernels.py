@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from traitlets.config import Config
 
 from jupyter_qsec.domain.errors import UnavailableError
 from tests.fakes import echo_kernel
@@ -157,49 +158,44 @@ def _zombie(pid: int) -> bool:
 
 
 async def test_a_killed_kernel_is_restarted_with_its_lease(kernel_world: KernelWorld) -> None:
-    manager = AsyncIOLoopKernelManager(kernel_name="python3")
+    quickly = Config(AsyncIOLoopKernelRestarter={"time_to_dead": 0.2})
+    manager = AsyncIOLoopKernelManager(kernel_name="python3", config=quickly)
     await manager.start_kernel(env=dict(os.environ))
     try:
-        manager._restarter.time_to_dead = 0.2
-        manager.stop_restarter()
-        manager._restarter = None
-        AsyncIOLoopKernelManager.restarter_class.time_to_dead = 0.2
-        manager.start_restarter()
         provisioner: Any = manager.provisioner
         held, pid = provisioner._session.held, provisioner.pid
         lease = held.lease["id"]
-        restarted = asyncio.Event()
-        manager.add_restart_callback(restarted.set, "restart")
+        before = kernel_world.seen.reports[manager.kernel_id]
         os.kill(pid, signal.SIGKILL)
-        await asyncio.wait_for(restarted.wait(), 20)
-        await asyncio.wait_for(_alive_with_another_pid(provisioner, pid), 20)
+        reports = kernel_world.seen.reports
+        await asyncio.to_thread(wait_for, lambda: reports[manager.kernel_id] is not before, "the restart")
+        await asyncio.wait_for(manager.ready, 20)
+        assert provisioner.pid != pid
         assert held.lease["id"] == lease
         assert held.active
     finally:
         await manager.shutdown_kernel(now=True)
 
 
-async def _alive_with_another_pid(provisioner: Any, pid: int) -> None:
-    while provisioner.pid == pid or await provisioner.poll() is not None:
-        await asyncio.sleep(0.05)
-
-
 def test_a_kernel_that_its_manager_drops_gives_its_lease_back(kernel_world: KernelWorld) -> None:
     """After too many deaths a kernel is removed from the server's map, and nobody calls its provisioner again."""
-    kernel = Kernel()
-    held, kernel_id = kernel.provisioner._session.held, kernel.id
-    os.kill(kernel.pid, signal.SIGKILL)
-    wait_for(lambda: not kernel.manager.is_alive(), "the kernel's death")
-    kernel.provisioner.process.wait()
-    kernel.client.stop_channels()
-    kernel.manager.context.destroy(linger=0)
-    del kernel
+    held, kernel_id = _killed_and_dropped()
 
     def gone() -> bool:
         gc.collect()
         return bool(held.lease["state"] == "revoked") and kernel_id in kernel_world.seen.ended
 
     wait_for(gone, "the lease of the dropped kernel to end")
+
+
+def _killed_and_dropped() -> tuple[Any, str]:
+    kernel = Kernel()
+    os.kill(kernel.pid, signal.SIGKILL)
+    wait_for(lambda: not kernel.manager.is_alive(), "the kernel's death")
+    kernel.provisioner.process.wait()
+    kernel.client.stop_channels()
+    kernel.manager.context.destroy(linger=0)
+    return kernel.provisioner._session.held, kernel.id
 
 
 def test_without_a_gateway_a_kernel_starts_scrubbed_and_unleased(kernel_world: KernelWorld) -> None:
@@ -253,40 +249,41 @@ def test_notebooks_are_executed_without_a_server(kernel_world: KernelWorld) -> N
     assert notebook.cells[0].outputs[0]["text"] == "[REDACTED:aws-access-key]\n"
 
 
-class TestAnotherLanguage:
-    """Kernels that know nothing of IPython, over TCP and IPC."""
+# -- kernels that know nothing of IPython
+@pytest.fixture(scope="module")
+def echo(kernel_world: KernelWorld) -> Kernel:
+    write_spec(
+        kernel_world,
+        "echo",
+        argv=[sys.executable, echo_kernel.__file__, "-f", "{connection_file}"],
+        language="echo",
+    )
+    return kernel_world.start("echo")
 
-    @pytest.fixture(scope="class")
-    def echo(self, kernel_world: KernelWorld) -> Kernel:
-        write_spec(
-            kernel_world,
-            "echo",
-            argv=[sys.executable, echo_kernel.__file__, "-f", "{connection_file}"],
-            language="echo",
-        )
-        return kernel_world.start("echo")
 
-    def test_it_runs_and_is_redacted(self, echo: Kernel) -> None:
-        assert KernelSpecManager().get_kernel_spec("echo").language == "echo"
-        assert echo.run("key: AKIAQSEC7PLANTED5Q2X\n").text == "key: [REDACTED:aws-access-key]\n"
+def test_another_language_runs_and_is_redacted(echo: Kernel) -> None:
+    assert KernelSpecManager().get_kernel_spec("echo").language == "echo"
+    assert echo.run("key: AKIAQSEC7PLANTED5Q2X\n").text == "key: [REDACTED:aws-access-key]\n"
 
-    def test_a_private_key_stops_the_cell_and_the_queue_behind_it(self, echo: Kernel) -> None:
-        requests = [echo.send("sleep 0.3"), echo.send(f"x\n{PRIVATE_KEY}"), echo.send("third"), echo.send("fourth")]
-        replies: dict[str, dict[str, Any]] = {}
-        published = []
-        while len(replies) < 4:
-            reply = echo.client.get_shell_msg(timeout=20)
-            replies[reply["parent_header"]["msg_id"]] = reply["content"]
-        while len([m for m in published if m["content"].get("execution_state") == "idle"]) < 4:
-            published.append(echo.client.get_iopub_msg(timeout=20))
-        assert [replies[request]["status"] for request in requests] == ["ok", "error", "aborted", "aborted"]
-        assert replies[requests[1]]["evalue"].startswith("line 2: private key")
-        of_blocked = [m["msg_type"] for m in published if m["parent_header"].get("msg_id") == requests[1]]
-        assert of_blocked == ["status", "error", "status"]
-        text = "".join(m["content"]["text"] for m in published if m["msg_type"] == "stream")
-        assert text == "sleep 0.3"
-        wait_for(lambda: echo.run("later").text == "later", "the queue to go on")
 
-    def test_a_silent_queue_is_not_stuck(self, echo: Kernel) -> None:
-        assert echo.request("kernel_info_request", {}).reply["status"] == "ok"
-        assert echo.request("comm_info_request", {}).reply["status"] == "ok"
+def test_in_another_language_a_private_key_stops_the_cell_and_the_queue_behind_it(echo: Kernel) -> None:
+    requests = [echo.send("sleep 0.3"), echo.send(f"x\n{PRIVATE_KEY}"), echo.send("third"), echo.send("fourth")]
+    replies: dict[str, dict[str, Any]] = {}
+    published = []
+    while len(replies) < 4:
+        reply = echo.client.get_shell_msg(timeout=20)
+        replies[reply["parent_header"]["msg_id"]] = reply["content"]
+    while len([m for m in published if m["content"].get("execution_state") == "idle"]) < 4:
+        published.append(echo.client.get_iopub_msg(timeout=20))
+    assert [replies[request]["status"] for request in requests] == ["ok", "error", "aborted", "aborted"]
+    assert replies[requests[1]]["evalue"].startswith("line 2: private key")
+    of_blocked = [m["msg_type"] for m in published if m["parent_header"].get("msg_id") == requests[1]]
+    assert of_blocked == ["status", "error", "status"]
+    text = "".join(m["content"]["text"] for m in published if m["msg_type"] == "stream")
+    assert text == "sleep 0.3"
+    wait_for(lambda: echo.run("later").text == "later", "the queue to go on")
+
+
+def test_in_another_language_other_requests_are_answered(echo: Kernel) -> None:
+    assert echo.request("kernel_info_request", {}).reply["status"] == "ok"
+    assert echo.request("comm_info_request", {}).reply["status"] == "ok"

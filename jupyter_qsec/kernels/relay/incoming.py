@@ -82,13 +82,10 @@ class Incoming:
         """Why a message must not reach the kernel; empty when it may."""
         try:
             content = load_object(envelope.content)
-            source = content.get("code") if kind == "execute_request" else None
+            source = content.pop("code", "") if kind == "execute_request" else ""
             secrets = self._in_source(source) if isinstance(source, str) else []
-            rest = {name: value for name, value in content.items() if name != "code"} if secrets else content
-            _, _, found = redact_json(rest, self._scanner)
-            secrets += [
-                (name, secret, 1) for name, secret in found if not isinstance(source, str) or secret not in source
-            ]
+            _, _, found = redact_json(content, self._scanner)
+            secrets += [(name, secret, 1) for name, secret in found]
             buffers = [
                 (match.kind, "", 1)
                 for buffer in envelope.buffers
