@@ -38,8 +38,8 @@ class FakeResults:
     async def delete(self, tenant: str, bucket: str, key: str) -> None:
         self.objects.pop((tenant, bucket, key), None)
 
-    async def list(
-        self, tenant: str, bucket: str, prefix: str, limit: int, after: str = ""
-    ) -> Sequence[StoredObject]:
-        keys = sorted(k for t, b, k in self.objects if (t, b) == (tenant, bucket) and k.startswith(prefix) and k > after)
+    async def list(self, tenant: str, bucket: str, prefix: str, limit: int, after: str = "") -> Sequence[StoredObject]:
+        keys = sorted(
+            k for t, b, k in self.objects if (t, b) == (tenant, bucket) and k.startswith(prefix) and k > after
+        )
         return [self.objects[tenant, bucket, key][0] for key in keys[:limit]]
