@@ -62,6 +62,7 @@ class ConfinementSpec:
             "processes": list(self.processes),
             "targets": [list(target) for target in self.targets],
             "cramped": self.cramped,
+            "problems": list(self.problems),
         }
 
 

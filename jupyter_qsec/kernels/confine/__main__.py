@@ -24,12 +24,10 @@ def main(arguments: list[str]) -> int:
     spec_fd, report_fd, argv = int(arguments[0]), int(arguments[1]), arguments[3:]
     os.set_inheritable(report_fd, False)
     spec = json.loads(_read(spec_fd))
-    problems: list[str] = []
-    if spec["mode"] != "off":
-        problems = confine(spec)
+    problems: list[str] = confine(spec) if spec["mode"] != "off" else []
     got = probe.attempts(spec)
     _report(report_fd, problems, got)
-    if spec["mode"] == "required" and (problems or got):
+    if spec["mode"] == "required" and (problems or got or spec["problems"]):
         return _NOT_CONFINED
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # as they are for a kernel that nobody started through Python

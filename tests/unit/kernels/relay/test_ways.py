@@ -1,0 +1,266 @@
+"""The two ways through the relay, without sockets: what is redacted, withheld, stopped, and in which order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_qsec.kernels.relay.hygiene import LiveToken, Reporter
+from jupyter_qsec.kernels.relay.incoming import Incoming
+from jupyter_qsec.kernels.relay.outgoing import Outgoing
+from jupyter_qsec.kernels.relay.wire import Envelope, dump_object, load_object
+from jupyter_qsec.scanning.finding import Fingerprinter
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.policy import SourcePolicy
+from jupyter_qsec.scanning.scanner import Scanner
+from tests.fakes.kernel_home import PRIVATE_KEY
+
+KEY = "AKIA" + "QSEC7PLANTED5Q2X"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Desk:
+    """Both ways with a clock that moves when told to, and the events they sent."""
+
+    def __init__(self, language: str = "python") -> None:
+        self.clock = Clock()
+        self.events: list[dict[str, Any]] = []
+        scanner = Scanner.default()
+        reporter = Reporter(Fingerprinter(b"k" * 32), self.events.append)
+        self.outgoing = Outgoing(scanner, reporter, self.clock)
+        self.incoming = Incoming(scanner, SourcePolicy(), reporter, language=language, clock=self.clock)
+
+    def publish(
+        self, kind: str, content: dict[str, Any] | bytes, *, request: str = "r1", **parts: Any
+    ) -> list[tuple[str, Any]]:
+        messages = self.outgoing.handle(envelope(kind, content, parent=request, **parts), published=True)
+        return [(load_object(message[1])["msg_type"], load_object(message[4])) for message in messages]
+
+    def stream(self, text: str, *, request: str = "r1", name: str = "stdout") -> str:
+        said = self.publish("stream", {"name": name, "text": text}, request=request)
+        return "".join(content["text"] for _, content in said)
+
+    def ask(
+        self, kind: str, content: dict[str, Any], *, message_id: str = "r1"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        """(way, message type, content) of each step."""
+        return self.told(self.incoming.handle("shell", envelope(kind, content, message_id=message_id)))
+
+    @staticmethod
+    def told(steps: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        def read(part: Any) -> Any:
+            return load_object(part) if isinstance(part, bytes) else part
+
+        return [(step[0], read(step[2])["msg_type"], read(step[5])) for step in steps]
+
+
+def envelope(
+    kind: str,
+    content: dict[str, Any] | bytes,
+    *,
+    message_id: str = "m1",
+    parent: str = "",
+    buffers: list[bytes] | None = None,
+    topic: bytes = b"topic",
+) -> Envelope:
+    header = dump_object({"msg_id": message_id, "session": "s", "msg_type": kind})
+    about = dump_object({"msg_id": parent, "session": "s", "msg_type": "execute_request"}) if parent else b"{}"
+    body = content if isinstance(content, bytes) else dump_object(content)
+    return Envelope([topic], header, about, b"{}", body, buffers or [])
+
+
+def execute(code: str) -> dict[str, Any]:
+    return {"code": code, "silent": False, "user_expressions": {}, "allow_stdin": True}
+
+
+# -- kernel to clients
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 19), max_size=6, unique=True))
+def test_a_key_in_any_pieces_is_redacted(cuts: list[int]) -> None:
+    desk = Desk()
+    edges = [0, *sorted(cuts), len(KEY)]
+    said = "".join(desk.stream(KEY[a:b]) for a, b in itertools.pairwise(edges))
+    said += "".join(content.get("text", "") for _, content in desk.publish("status", {"execution_state": "idle"}))
+    assert said == "[REDACTED:aws-access-key]"
+
+
+def test_what_is_held_goes_before_any_other_message_of_the_request() -> None:
+    desk = Desk()
+    assert desk.stream("AKIA") == ""
+    assert desk.publish("status", {"execution_state": "busy"}, request="another") == [
+        ("status", {"execution_state": "busy"})
+    ]
+    assert [kind for kind, _ in desk.publish("display_data", {"data": {}, "metadata": {}})] == [
+        "stream",
+        "display_data",
+    ]
+
+
+def test_what_is_held_goes_when_its_time_is_over() -> None:
+    desk = Desk()
+    desk.stream("AKIA")
+    assert desk.outgoing.streams.deadline() == pytest.approx(100.15)
+    assert list(desk.outgoing.streams.due()) == []
+    desk.clock.now += 0.151
+    assert [load_object(parts[4])["text"] for parts in desk.outgoing.streams.due()] == ["AKIA"]
+    assert desk.outgoing.streams.deadline() is None
+
+
+def test_streams_of_two_requests_and_two_names_do_not_mix() -> None:
+    desk = Desk()
+    assert (
+        desk.stream("AKIA", request="a") + desk.stream("AKIA", request="b") + desk.stream("AKIA", name="stderr") == ""
+    )
+    assert desk.stream(KEY[4:] + "\n", request="a") == "[REDACTED:aws-access-key]\n"
+    assert desk.publish("status", {"execution_state": "idle"}, request="b")[0][1]["text"] == "AKIA"
+
+
+@pytest.mark.parametrize(
+    "kind", ["stream", "display_data", "execute_result", "error", "execute_input", "status", "comm_msg"]
+)
+@pytest.mark.parametrize("content", [b"[" * 5000, b"no json", b"[]", b'{"name": 1, "text": 2}' + b"x"])
+def test_what_cannot_be_read_is_withheld_not_passed_and_not_lost(kind: str, content: bytes) -> None:
+    ((sent, said),) = Desk().publish(kind, content)
+    assert sent == kind
+    if kind not in ("status", "comm_msg"):
+        assert "[REDACTED:unscannable]" in str(said)
+    if kind == "status":
+        assert said == {"execution_state": "idle"}
+
+
+def test_a_reply_that_cannot_be_read_is_an_error_and_still_a_reply() -> None:
+    desk = Desk()
+    (message,) = desk.outgoing.handle(
+        envelope("execute_reply", b"{" * 9000, parent="r1", topic=b"client"), published=False
+    )
+    assert message[0] == [b"client"]
+    assert load_object(message[4])["status"] == "error"
+
+
+def test_a_buffer_keeps_its_length() -> None:
+    desk = Desk()
+    buffers = [b"ab" + KEY.encode() + b"\xff", KEY.encode("utf-16-le"), b"harmless"]
+    (message,) = desk.outgoing.handle(envelope("comm_msg", {}, parent="r1", buffers=buffers), published=True)
+    assert message[5] == [b"ab" + b"*" * 20 + b"\xff", b"\0" * 40, b"harmless"]
+
+
+def test_header_and_topic_are_no_way_out() -> None:
+    desk = Desk()
+    smuggling = Envelope(
+        [KEY.encode()], dump_object({"msg_id": "x", "msg_type": "status", "x": [{KEY: KEY}]}), b"{}", b"{}", b"{}", []
+    )
+    (message,) = desk.outgoing.handle(smuggling, published=True)
+    assert KEY.encode() not in b"".join([*message[0], *message[1:5]])
+
+
+def test_findings_are_told_once_per_cell_and_hold_no_secret() -> None:
+    desk = Desk()
+    for _ in range(50):
+        desk.publish("display_data", {"data": {"text/plain": KEY}, "metadata": {}})
+    ((event),) = desk.events
+    (finding,) = event["findings"]
+    assert finding["kind"] == "aws-access-key"
+    assert finding["message_id"] == "r1"
+    assert KEY not in str(event)
+
+
+# -- clients to kernel
+def test_ordinary_code_passes_untouched() -> None:
+    content = execute("print(1)")
+    assert Desk().ask("execute_request", content) == [("kernel", "execute_request", content)]
+
+
+def test_a_private_key_is_replaced_by_one_statement_that_raises() -> None:
+    ((way, kind, content),) = Desk().ask("execute_request", execute(f"a = 1\nk = '''{PRIVATE_KEY}'''"))
+    assert (way, kind) == ("kernel", "execute_request")
+    with pytest.raises(Exception, match="line 2: private key") as caught:
+        exec(content["code"], {})
+    assert type(caught.value).__name__ == "CellBlocked"
+    assert "MIIE" not in content["code"]
+
+
+@pytest.mark.parametrize("where", ["user_expressions", "code"])
+def test_a_key_in_an_expression_is_stopped_too(where: str) -> None:
+    content = execute("1") | (
+        {"user_expressions": {"x": PRIVATE_KEY}} if where == "user_expressions" else {"code": PRIVATE_KEY}
+    )
+    ((_, _, sent),) = Desk().ask("execute_request", content)
+    assert "MIIE" not in str(sent)
+
+
+def test_a_comm_message_with_a_key_is_stopped() -> None:
+    steps = Desk().ask("comm_msg", {"comm_id": "c", "data": {"value": PRIVATE_KEY}})
+    assert [(way, kind) for way, kind, _ in steps] == [
+        ("publish", "status"),
+        ("publish", "error"),
+        ("publish", "status"),
+    ]
+
+
+def test_a_source_that_cannot_be_scanned_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+
+    def broken(self: Scanner, text: str, *, allow: bool = False) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Scanner, "scan", broken)
+    ((_, _, content),) = desk.ask("execute_request", execute("print(1)"))
+    assert "could not be scanned" in content["code"]
+
+
+def test_in_another_language_a_stopped_cell_waits_for_its_turn_and_aborts_the_queue() -> None:
+    desk = Desk("echo")
+    assert [step[0] for step in desk.ask("execute_request", execute("one"), message_id="1")] == ["kernel"]
+    assert desk.ask("execute_request", execute(PRIVATE_KEY), message_id="2") == []
+    assert desk.ask("execute_request", execute("three"), message_id="3") == []
+    assert desk.ask("kernel_info_request", {}, message_id="4") == []
+    steps = desk.told(desk.incoming.replied(dump_object({"msg_id": "1"})))
+    assert [(way, kind, content.get("status")) for way, kind, content in steps if kind != "status"] == [
+        ("publish", "error", None),
+        ("reply", "execute_reply", "error"),
+        ("reply", "execute_reply", "aborted"),
+        ("kernel", "kernel_info_request", None),
+    ]
+    desk.incoming.replied(dump_object({"msg_id": "4"}))
+    assert [
+        step[0] for step in desk.ask("execute_request", execute("in the burst"), message_id="5") if step[0] == "kernel"
+    ] == []
+    desk.clock.now += 0.2
+    assert [step[0] for step in desk.ask("execute_request", execute("a person again"), message_id="6")] == ["kernel"]
+
+
+def test_the_token_is_read_again_when_its_file_changes(tmp_path: Any) -> None:
+    clock, live, file = Clock(), LiveSecrets(), tmp_path / "token"
+    token = LiveToken(str(file), live, clock)
+    token.refresh(at_once=True)
+    assert live.scan("first-token-value") == []
+    file.write_text("first-token-value")
+    token.refresh()
+    assert live.scan("first-token-value") == []  # looked a moment ago
+    clock.now += 1.1
+    token.refresh()
+    assert live.scan("first-token-value")
+    file.unlink()
+    file.write_text("second-token-value")
+    token.refresh(at_once=True)
+    assert live.scan("second-token-value")
+    assert live.scan("first-token-value")
+
+
+def test_a_link_in_the_place_of_the_token_is_not_followed(tmp_path: Any) -> None:
+    (tmp_path / "other").write_text("something-else-entirely")
+    (tmp_path / "token").symlink_to(tmp_path / "other")
+    live = LiveSecrets()
+    LiveToken(str(tmp_path / "token"), live, Clock()).refresh(at_once=True)
+    assert len(live) == 0

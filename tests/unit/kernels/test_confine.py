@@ -1,0 +1,176 @@
+"""The wrapper alone, around a small program: with namespaces, with Landlock alone, with neither, switched off."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jupyter_qsec.kernels.confine import syscalls
+from jupyter_qsec.kernels.confinement import Confinement, confine_command, judge, plan
+from jupyter_qsec.kernels.folders import KernelFolder, make_folder
+
+if sys.platform != "linux":
+    pytest.skip("confinement is Linux's", allow_module_level=True)
+
+# Without user namespaces, as most containers are: none may be made, and there is no capability to mount without one.
+WITHOUT_NAMESPACES = [
+    "unshare", "-Ur", "sh", "-c",
+    'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"', "sh",
+]  # fmt: skip
+
+
+def works(command: list[str]) -> bool:
+    return shutil.which(command[0]) is not None and subprocess.run([*command, "true"], check=False).returncode == 0
+
+
+namespaces = pytest.mark.skipif(not works(["unshare", "-Urm"]), reason="needs user namespaces")
+without_namespaces = pytest.mark.skipif(not works(WITHOUT_NAMESPACES), reason="needs unshare and setpriv")
+landlock = pytest.mark.skipif(syscalls.landlock_abi() < 2, reason="needs Landlock")
+
+
+class Place:
+    """A home with a secret beside ordinary work."""
+
+    def __init__(self, root: Path, folder: KernelFolder) -> None:
+        self.root = root
+        self.home = root / "home"
+        self.work = root / "work"
+        self.secret = root / "vault" / "secret"
+        self.runtime = root / "runtime"
+        self.folder = folder
+        for path in (self.home, self.work, self.secret.parent, self.runtime, root / "qsec"):
+            path.mkdir(mode=0o700)
+        self.secret.write_text("pLaNtEd")
+        (self.work / "data").write_text("ordinary")
+
+    def run(
+        self, mode: str, code: str, *, prefix: list[str] | None = None, cwd: Path | None = None
+    ) -> tuple[Confinement, str]:
+        """Run Python code in the wrapper; the probe's verdict and what the code printed."""
+        where = cwd or self.work
+        environ = {"HOME": str(self.home), "JUPYTER_QSEC_HOME": str(self.root / "qsec")}
+        spec = plan(
+            mode, self.folder, environ=environ, needed=[str(where), str(self.home)], extra=[str(self.secret.parent)]
+        )  # type: ignore[arg-type]  # the modes of the tests are literals
+        spec = replace(spec, processes=(os.getpid(),))
+        launch = confine_command([sys.executable, "-c", code], spec)
+        done = subprocess.run(
+            [*(prefix or []), *launch.argv],
+            pass_fds=launch.pass_fds,
+            capture_output=True,
+            text=True,
+            cwd=where,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home)},
+            check=False,
+        )
+        launch.started()
+        with os.fdopen(launch.report_fd, "rb") as report:
+            return judge(
+                report.read(), launch.problems
+            ), done.stdout.strip() or f"exit {done.returncode} {done.stderr[-300:]}"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    folder = make_folder()
+    yield Place(tmp_path, folder)
+    shutil.rmtree(folder.path)
+
+
+def reading(place: Place) -> str:
+    return (
+        f"try: print(open({str(place.secret)!r}).read())\n"
+        "except OSError as error: print(type(error).__name__, open('data').read())"
+    )
+
+
+@namespaces
+def test_with_namespaces_the_secret_is_not_there(place: Place) -> None:
+    verdict, said = place.run("auto", reading(place))
+    assert verdict == Confinement("confined", ())
+    assert said == "FileNotFoundError ordinary"
+
+
+def test_switched_off_the_secret_is_read_and_the_probe_says_so(place: Place) -> None:
+    verdict, said = place.run("off", reading(place))
+    assert said == "pLaNtEd"
+    assert verdict.state == "unconfined"
+    assert f"{place.secret} can be read" in verdict.reasons
+    assert f"/proc/{os.getpid()}/environ of a guarded process can be read" in verdict.reasons
+
+
+@without_namespaces
+@landlock
+def test_with_landlock_alone_the_secret_cannot_be_read_and_work_goes_on(place: Place) -> None:
+    code = "open('made', 'w').write('x'); print(open('made').read(), end=' '); " + "\n" + reading(place)
+    verdict, said = place.run("auto", code, prefix=WITHOUT_NAMESPACES)
+    assert said == "x PermissionError ordinary"
+    assert not [reason for reason in verdict.reasons if str(place.secret) in reason]
+
+
+@without_namespaces
+@landlock
+def test_landlock_alone_is_not_used_where_it_would_hinder_work(place: Place) -> None:
+    """Around a secret in the home directory nothing new could be read back: better unconfined, and said so."""
+    inside = place.home / ".aws"
+    inside.mkdir()
+    verdict, said = place.run("auto", f"print(open({str(place.secret)!r}).read())", prefix=WITHOUT_NAMESPACES)
+    assert said == "pLaNtEd"
+    assert verdict.state == "unconfined"
+    assert any(f"{inside} lies below your home" in reason for reason in verdict.reasons)
+
+
+@without_namespaces
+@landlock
+def test_even_then_the_servers_memory_is_out_of_reach(place: Place) -> None:
+    (place.home / ".aws").mkdir()
+    code = f"try: open('/proc/{os.getpid()}/environ').read(); print('LEAK')\nexcept OSError: print('refused')"
+    assert place.run("auto", code, prefix=WITHOUT_NAMESPACES)[1] == "refused"
+
+
+@namespaces
+def test_required_confinement_does_not_run_what_is_not_confined(place: Place) -> None:
+    """The secret's directory is the working directory, so it cannot be hidden."""
+    held = place.secret.parent
+    verdict, said = place.run("required", "print('ran')", cwd=held)
+    assert verdict == Confinement(
+        "unconfined",
+        (f"{held} cannot be hidden, because the kernel needs {held}",),
+    )
+    assert said.startswith("exit 126")
+
+
+@namespaces
+def test_what_the_wrapper_runs_is_as_if_it_was_started_directly(place: Place) -> None:
+    code = (
+        "import os, signal, sys, json\n"
+        "handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "print(json.dumps([handled, os.getcwd(), os.environ['HOME'], sys.argv,"
+        " sorted(int(n) for n in os.listdir('/proc/self/fd'))[:4]]))"
+    )
+    _, said = place.run("auto", code)
+    assert json.loads(said) == [True, str(place.work), str(place.home), ["-c"], [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [b"", b"{", b"[]", b"{}", b'{"problems": []}', b'{"problems": 3, "reached": []}', b"\xff"],
+)
+def test_a_report_that_makes_no_sense_is_no_confinement(report: bytes) -> None:
+    assert judge(report).state == "unconfined"
+
+
+def test_anything_known_against_it_is_no_confinement() -> None:
+    clean = b'{"problems": [], "reached": []}'
+    assert judge(clean) == Confinement("confined", ())
+    assert judge(clean, ["a door is open"]) == Confinement("unconfined", ("a door is open",))
+    assert judge(b'{"problems": ["p"], "reached": ["r"]}') == Confinement("unconfined", ("p", "r"))
