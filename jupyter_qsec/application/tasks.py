@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from jupyter_qsec.application.callers import Caller, Operator, access, operator_access
 from jupyter_qsec.application.dispatch import Dispatcher
@@ -25,6 +26,8 @@ _ID = re.compile(rf"{_UUID}\Z")
 _ARN = re.compile(rf"arn:aws:braket:([a-z0-9-]{{1,30}}):([0-9]{{12}}):quantum-task/({_UUID})\Z")
 _MAX_TAGS = 50
 _MAX_LIMIT = 1000
+_YOUNG = timedelta(seconds=2)
+_MOMENT = 0.1
 
 
 class Tasks:
@@ -39,10 +42,12 @@ class Tasks:
         self._clock = clock
 
     async def get(self, caller: Asker, arn_or_id: str, *, wait: float = 0.0) -> QuantumTask:
-        """One task; held up to `wait` seconds when it is about to end. `NotFoundError`, `DeniedError`."""
+        """One task; held up to `wait` seconds when it is about to end, and but a moment when it has run for a while, so
+        that looking at a long task stays quick. `NotFoundError`, `DeniedError`."""
         task = await self._find(caller, arn_or_id, Action.TASK_READ)
         if wait > 0 and not task.state.terminal and self._dispatcher.turns.imminent(task):
-            task = await self._until_ended(task, wait)
+            young = self._clock.now() - (task.started_at or task.created_at) < _YOUNG
+            task = await self._until_ended(task, wait if young else min(wait, _MOMENT))
         return task
 
     async def search(self, caller: Asker, query: TaskQuery) -> Sequence[QuantumTask]:

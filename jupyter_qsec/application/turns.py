@@ -13,6 +13,8 @@ from jupyter_qsec.application.ports import Catalogue, Executor
 from jupyter_qsec.domain.fairness import FairQueue
 from jupyter_qsec.domain.task import QuantumTask, TaskState, WaitReason
 
+_BATCH_WIDTH = 10
+"""So many tasks the SDK's `run_batch` keeps open at once."""
 _DEFAULT_CAP = 1
 """For a tenant that has left the catalogue: what it submitted before still ends."""
 
@@ -65,11 +67,11 @@ class Turns:
         return len(self._tenant_of) - len(self._running)
 
     def imminent(self, task: QuantumTask) -> bool:
-        """Whether the task runs, or starts as soon as a place is free for its tenant."""
+        """Whether the task runs, or will soon: few of its tenant's tasks are before it."""
         if task.state in (TaskState.RUNNING, TaskState.CANCELLING) or task.id in self._running:
             return True
         ahead = self._fair.ahead(task.id)
-        return task.id in self._tenant_of if ahead is None else ahead < self._cap(task.tenant)
+        return task.id in self._tenant_of if ahead is None else ahead < max(self._cap(task.tenant), _BATCH_WIDTH)
 
     def position(self, task: QuantumTask) -> int | None:
         """1 for the first of its tenant's waiting tasks; `None` when it does not wait in line."""

@@ -24,8 +24,9 @@ from jupyter_qsec.gateway.search import TaskFilter, read_filters
 from jupyter_qsec.gateway.sigv4 import SigningRules
 from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode, json_response
 
-HOLD_SECONDS = 0.1
-"""GetQuantumTask waits so long for a task that is about to end: one held poll instead of several."""
+HOLD_SECONDS = 0.5
+"""GetQuantumTask waits at most so long for a task that is about to end: one held poll instead of several. `run_batch`
+looks ten times at once and sleeps a whole second after each look that came too early."""
 MAX_SHOTS_FIELD = 2**53
 _QUEUE_COUNTED = 1000
 _ROUNDS = 10

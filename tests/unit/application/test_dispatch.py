@@ -295,10 +295,21 @@ async def test_a_held_look_ends_the_hold_of_a_new_task():
     await world.dispatcher.close()
 
 
+async def test_a_look_at_a_task_that_runs_for_long_is_held_but_a_moment():
+    world = await World(executor=FakeExecutor(manual=True)).started()
+    caller = await world.caller()
+    task = await world.submit(caller)
+    await settled(world)
+    world.clock.advance(seconds=3)
+    async with asyncio.timeout(5):
+        assert (await world.tasks.get(caller, task.arn, wait=30)).state is TaskState.RUNNING
+    await world.dispatcher.close()
+
+
 async def test_a_look_at_a_task_far_back_in_line_is_answered_at_once():
     world = await World(executor=FakeExecutor(capacity=1, manual=True)).started()
     caller = await world.caller()
-    tasks = [await world.submit(caller) for _ in range(10)]
+    tasks = [await world.submit(caller) for _ in range(20)]
     await settled(world)
     look = asyncio.create_task(world.tasks.get(caller, tasks[-1].arn, wait=30))
     await settled(world)
