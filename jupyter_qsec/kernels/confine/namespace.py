@@ -65,7 +65,7 @@ def cover(spec: dict[str, object]) -> list[str]:
         except OSError as error:
             problems.append(f"{path} could not be hidden ({error.strerror or error})")
     problems += _cover_devices(void)
-    if os.getuid() == 0:
+    if os.getuid() == 0 or os.access("/proc/sys/kernel/core_pattern", os.W_OK):
         # uid 0 owns the system's switches: without capabilities it could still write core_pattern and the like.
         try:
             _bind_read_only("/proc/sys", "/proc/sys")
