@@ -66,6 +66,8 @@ class GatewayConfig:
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
     hold: float = HOLD_SECONDS
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    witness: Path | None = None
+    """A file elsewhere, best on another disk or host, that gets each published checkpoint too."""
 
 
 @dataclass
@@ -180,6 +182,7 @@ async def build(config: GatewayConfig) -> Gateway:
         signer=signer,
         clock=clock,
         checkpoint_dir=home / "checkpoints",
+        witness=config.witness,
     )
     results = FileResultStore(home / "results")
     devices = EmbeddedDevices(config.limits)

@@ -10,16 +10,25 @@ import re
 from collections.abc import Mapping, Sequence
 
 from jupyter_qsec.application.callers import Caller, Fact, access, caller_event, require
+from jupyter_qsec.application.outcomes import results_key
 from jupyter_qsec.application.ports import Clock, Policy, ResultStore, Store, StoredObject
 from jupyter_qsec.domain.access import Action, Permit
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, NotFoundError, QsecError, TooLargeError
+from jupyter_qsec.domain.errors import (
+    ConflictError,
+    DeniedError,
+    InvalidRequestError,
+    NotFoundError,
+    QsecError,
+    TooLargeError,
+)
 
 MAX_KEY_BYTES = 1024
 MAX_OBJECT_BYTES = 64 << 20
 MAX_LISTED = 1000
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+_RESULTS = re.compile(r"(?:.*/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/results\.json\Z", re.DOTALL)
 _CREATED = ".buckets"
 """Holds an empty object for each bucket created by name; no client can address a name with a leading dot."""
 
@@ -116,7 +125,8 @@ class Objects:
         return found
 
     async def put(self, caller: Caller, bucket: str, key: str, content: bytes, content_type: str) -> StoredObject:
-        """Store an object, replacing one of the same key. `NoSuchBucketError`, `TooLargeError`, `RecordingError`."""
+        """Store an object, replacing one of the same key. `NoSuchBucketError`, `TooLargeError`, `RecordingError`,
+        `DeniedError` for the results of a task."""
         permit = self._require(caller, Action.OBJECT_WRITE)
         await self._find(caller, bucket)
         check_key(key)
@@ -124,6 +134,7 @@ class Objects:
             raise TooLargeError(f"An object may have at most {MAX_OBJECT_BYTES >> 20} MB.")
         if len(content_type) > 255 or not content_type.isprintable():
             raise InvalidRequestError("The content type is too long or not printable.")
+        await self._refuse_results(caller, bucket, key)
         subject = f"{bucket}/{key}"
         await self._record(caller, "object.written", permit, subject, {"size": len(content)})
         try:
@@ -155,6 +166,13 @@ class Objects:
         self._require(caller, Action.RESULT_READ)
         await self._find(caller, bucket)
         return await self._results.list(caller.tenant.id, bucket, prefix, limit, after)
+
+    async def _refuse_results(self, caller: Caller, bucket: str, key: str) -> None:
+        """Only the gateway writes what a task's results are: recovery takes a result that it finds for its own."""
+        named = _RESULTS.match(key)
+        task = await self._store.task(named[1]) if named else None
+        if task is not None and (task.tenant, task.output_bucket, results_key(task)) == (caller.tenant.id, bucket, key):
+            raise DeniedError("The results of a task are written by the gateway only.", reasons=("task-results",))
 
     def _require(self, caller: Caller, action: Action) -> Permit:
         return require(self._policy, access(caller, action))

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -94,6 +95,19 @@ def _forget_ambient_credentials() -> None:
         del os.environ[name]
 
 
+def _witness(environ: Mapping[str, str]) -> Path | None:
+    """The witness file that JUPYTER_QSEC_WITNESS names: whoever starts the gateway hands the variable on."""
+    named = environ.get("JUPYTER_QSEC_WITNESS", "")
+    if not named:
+        return None
+    path = Path(named)
+    if not path.is_absolute() or not path.parent.is_dir():
+        raise InvalidRequestError(
+            "JUPYTER_QSEC_WITNESS must name a file in an existing directory.", remedy="Give an absolute path."
+        )
+    return path
+
+
 def _fail(code: int, error: QsecError) -> int:
     print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - a command's one line for its user
     return code
@@ -102,7 +116,11 @@ def _fail(code: int, error: QsecError) -> int:
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     listener = _listener(options, state)
     port = int(listener.getsockname()[1])
-    gateway = await build(GatewayConfig(home=options.home, keystore=options.keystore, workers=options.workers))
+    gateway = await build(
+        GatewayConfig(
+            home=options.home, keystore=options.keystore, workers=options.workers, witness=_witness(os.environ)
+        )
+    )
     token = state.control_token()
     ended = _end_signals(options.parent_fd)
     await gateway.start()

@@ -342,3 +342,19 @@ def test_a_token_file_that_holds_no_token_is_told(tmp_path, content):
             state.saved_port()
     finally:
         state.close()
+
+
+def test_a_witness_elsewhere_gets_every_checkpoint(gateway_process, tmp_path):
+    witness = tmp_path / "elsewhere" / "witness"
+    witness.parent.mkdir(mode=0o700)
+    gateway = gateway_process(environ={**os.environ, "JUPYTER_QSEC_WITNESS": str(witness)})
+    assert gateway.post("/api/v1/audit/checkpoint").status_code == 200
+    assert witness.read_bytes() == (gateway.home / "checkpoints" / "log").read_bytes()
+
+
+@pytest.mark.parametrize("named", ["witness", "/nowhere/at/all/witness"])
+def test_a_witness_that_cannot_be_written_stops_the_start(gateway_process, named):
+    gateway = gateway_process(environ={**os.environ, "JUPYTER_QSEC_WITNESS": named}, wait=False)
+    code, line = failed(gateway)
+    assert code == 2
+    assert "absolute path" in line

@@ -207,3 +207,16 @@ async def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         await uploads.begin(caller, ALPHAS, "more", "text/plain")
     with pytest.raises(ConflictError):
         await uploads.begin(caller, ALPHAS, "more", "text/plain")
+
+
+async def test_nobody_but_the_gateway_writes_the_results_of_a_task() -> None:
+    world = World()
+    caller = await world.caller("alpha")
+    task = await world.submit(caller, output_bucket=ALPHAS)
+    key = f"{task.output_directory}/results.json"
+    with pytest.raises(DeniedError, match="by the gateway only"):
+        await world.objects.put(caller, ALPHAS, key, b"{}", "application/json")
+    await world.objects.put(caller, ALPHAS, "mine.json", b"{}", "application/json")
+    with pytest.raises(DeniedError):
+        await world.objects.copy(caller, (ALPHAS, "mine.json"), (ALPHAS, key))
+    assert (await world.objects.put(caller, ALPHAS, f"elsewhere/{task.id}/results.json", b"{}", "text/plain")).size == 2
