@@ -17,33 +17,44 @@ SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 _NOW = "2026-03-01T12:00:00.000Z"
 
 
+_ACTION_HEADER = {"name": "braket.ir.openqasm.program", "version": "1"}
+_PARAMETERS = {
+    "braketSchemaHeader": {
+        "name": "braket.device_schema.simulators.gate_model_simulator_device_parameters",
+        "version": "1",
+    },
+    "paradigmParameters": {
+        "braketSchemaHeader": {"name": "braket.device_schema.gate_model_parameters", "version": "1"},
+        "qubitCount": 2,
+        "disableQubitRewiring": False,
+    },
+}
+
+
 def bell_results(shots: int = 100) -> bytes:
-    """A results document of a Bell pair."""
-    source = (
-        "OPENQASM 3.0;\nbit[2] b;\nqubit[2] q;\nh q[0];\ncnot q[0], q[1];\nb[0] = measure q[0];\nb[1] = measure q[1];"
-    )
-    action = {
-        "braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"},
-        "source": source,
-        "inputs": {},
-    }
-    metadata = {"braketSchemaHeader": {"name": "braket.task_result.task_metadata", "version": "1"}}
-    metadata |= {
-        "id": "task",
-        "shots": shots,
-        "deviceId": SV1,
-        "createdAt": _NOW,
-        "endedAt": _NOW,
-        "status": "COMPLETED",
-    }
+    """A results document of a Bell pair, with everything that a real one has."""
+    source = "OPENQASM 3.0;\nbit[2] b;\nqubit[2] q;\nh q[0];\ncnot q[0], q[1];\nb = measure q;"
+    simulator = {"name": "braket.task_result.simulator_metadata", "version": "1"}
     return json.dumps(
         {
             "braketSchemaHeader": {"name": "braket.task_result.gate_model_task_result", "version": "1"},
             "measurements": [[shot % 2, shot % 2] for shot in range(shots)],
             "resultTypes": [],
             "measuredQubits": [0, 1],
-            "taskMetadata": metadata,
-            "additionalMetadata": {"action": action},
+            "taskMetadata": {
+                "braketSchemaHeader": {"name": "braket.task_result.task_metadata", "version": "1"},
+                "id": "task",
+                "shots": shots,
+                "deviceId": SV1,
+                "deviceParameters": _PARAMETERS,
+                "createdAt": _NOW,
+                "endedAt": _NOW,
+                "status": "COMPLETED",
+            },
+            "additionalMetadata": {
+                "action": {"braketSchemaHeader": _ACTION_HEADER, "source": source, "inputs": {}},
+                "simulatorMetadata": {"braketSchemaHeader": simulator, "executionDuration": 3},
+            },
         }
     ).encode()
 
@@ -116,7 +127,11 @@ class Canned(asyncio.Protocol):
             "quantumTaskArn": arn,
             "status": "COMPLETED",
             "deviceArn": SV1,
-            "deviceParameters": "{}",
+            "deviceParameters": json.dumps(_PARAMETERS),
+            "actionMetadata": {"actionType": _ACTION_HEADER["name"]},
+            "associations": [],
+            "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "None", "queuePriority": "Normal"},
+            "numSuccessfulShots": 100,
             "shots": 100,
             "outputS3Bucket": f"amazon-braket-us-east-1-{ACCOUNT}",
             "outputS3Directory": f"tasks/{arn.rpartition('/')[2]}",
