@@ -47,9 +47,9 @@ def cli(place: Path) -> Run:
         "JUPYTER_QSEC_HOME": str(place / "qsec"),
     }
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+            [COMMAND, *arguments], env=environment, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
         )
 
     return run
@@ -87,7 +87,8 @@ def as_json(done: subprocess.CompletedProcess[str]) -> Any:
 
 def test_tasks_are_listed_and_shown(cli: Run, task_id: str) -> None:
     assert task_id[:8] in cli("tasks", "list").stdout
-    (listed,) = as_json(cli("tasks", "list", "--format", "json"))["tasks"]
+    tasks = as_json(cli("tasks", "list", "--format", "json"))["tasks"]
+    listed = next(task for task in tasks if task["id"] == task_id)
     assert (listed["id"], listed["state"], listed["shots"]) == (task_id, "COMPLETED", 10)
     assert as_json(cli("tasks", "show", task_id[:6], "--format", "json"))["task"] == listed
 
@@ -154,3 +155,26 @@ def test_jupyter_finds_the_command(cli: Run, place: Path) -> None:
     jupyter = Path(sys.executable).parent / "jupyter"
     done = subprocess.run([str(jupyter), "qsec", "--version"], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("jupyter-qsec, version ")
+
+
+def readme_commands() -> list[str]:
+    """The lines of the README that call the command, without their comments."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    return [
+        line.removeprefix(".venv/bin/jupyter-qsec ") for line in lines if line.startswith(".venv/bin/jupyter-qsec ")
+    ]
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {line.split()[0] for line in readme_commands()}
+    assert shown == {"exec", "tasks", "leases", "audit", "scan", "doctor"}
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_a_command_of_the_readme_works_as_it_stands(cli: Run, task_id: str, place: Path, line: str) -> None:
+    (place / "job.py").write_text(JOB)
+    (place / "notebooks").mkdir(exist_ok=True)
+    done = cli(*line.split(), cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() or line.startswith("scan"), "a clean scan may be silent"
