@@ -104,6 +104,11 @@ def the_example_plots_a_histogram(lab: LabPage, first_of_ours: int) -> None:
     lab.menu("Run", "Run All Above Selected Cell")
     picture = lab.notebook.locator(".jp-OutputArea-output :is(img, svg, canvas)").first
     expect(picture).to_be_visible(timeout=90_000)
+    expect(lab.section("Tasks").get_by_text("completed")).to_have_count(2, timeout=30_000)
+    picture.scroll_into_view_if_needed()
+    lab.screenshot("first-task")
+    lab.notebook.locator(".jp-OutputArea-output", has_text="estimate").first.scroll_into_view_if_needed()
+    lab.screenshot("qsubmit")
 
 
 def a_printed_key_is_redacted_on_screen_and_on_disk(server: RealLab, lab: LabPage, index: int) -> None:
