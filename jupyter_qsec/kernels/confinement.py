@@ -25,6 +25,9 @@ State = Literal["confined", "unconfined"]
 _WRAPPER = Path(__file__).parent / "confine" / "__main__.py"
 _MAX_REPORT = 1_000_000
 _MAX_REASONS = 12
+# Real paths that kernels of this process were kept from. A kernel may replace a symbolic link on the way to one of them
+# (`~/.aws` itself is often one); what it pointed to stays hidden from the next kernel all the same.
+_hidden_before: set[str] = set()
 OTHER_SYSTEM = "this operating system offers no confinement that a program can put on itself (Linux does)"
 
 
@@ -88,7 +91,7 @@ def plan(
     runtime = jupyter_runtime_dir()
     with suppress(OSError):
         Path(runtime).mkdir(mode=0o700, parents=True, exist_ok=True)  # a path that does not exist cannot be covered
-    wanted = _wanted(environ, extra, folder)
+    wanted = outermost([*_wanted(environ, extra, folder), *_hidden_before])
     needed = [os.path.realpath(path or "/nonexistent") for path in needed]
     problems, hidden, given_up = [], [], []
     for path in wanted:
@@ -98,6 +101,7 @@ def plan(
         else:
             given_up.append(path)
             problems.append(f"{path} cannot be hidden, because the kernel needs {held}")
+    _hidden_before.update(hidden)
     roots = tuple(path.rstrip("/") + "/" for path in needed[:2])
     cramped = next(
         (f"{path} lies below your home or working directory" for path in hidden if path.startswith(roots)), ""

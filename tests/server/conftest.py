@@ -11,7 +11,7 @@ import pytest
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from jupyter_qsec.client.leases import LeaseKeeper
-from jupyter_qsec.kernels import observer
+from jupyter_qsec.kernels import confinement, observer
 from jupyter_qsec.kernels.leases import use_keeper
 from jupyter_qsec.kernels.provisioner import install_default_provisioner
 from tests.fakes.clock import FakeClock
@@ -46,6 +46,7 @@ def kernel_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelWor
     with pytest.MonkeyPatch.context() as patch:
         for name, value in home.environment.items():
             patch.setenv(name, value)
+        patch.setattr(confinement, "_hidden_before", set())
         KernelProvisionerFactory.clear_instance()
         install_default_provisioner()
         use_keeper(keeper)

@@ -20,6 +20,7 @@ _READS = EXECUTE | READ_FILE | READ_DIR
 _WRITES = (
     WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER | TRUNCATE
 )
+_MOVES = REMOVE_DIR | REMOVE_FILE | REFER
 _DEVICES = MAKE_CHAR | MAKE_BLOCK
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1 << 0, 1 << 1
 
@@ -45,14 +46,15 @@ def enter_allow_list(abi: int, hidden: list[str], own: str) -> None:
     """A domain in which the `hidden` paths cannot be read: everything beside them and their ancestors can.
 
     Ancestors of hidden paths can be written below but not listed, and what is newly made directly in them cannot be
-    read back: Landlock grants per existing file.
+    read back: Landlock grants per existing file. Nor can anything directly in them be removed or renamed: the next
+    kernel would look for what is hidden where it was, and grant it under its new name.
     """
     handled = _READS | _WRITES | _DEVICES
     if abi < 3:
         handled &= ~TRUNCATE
     ruleset = syscalls.landlock_ruleset(handled, _scoped(abi))
     everything = (_READS | _WRITES) & handled
-    _allow(ruleset, "/", _WRITES & handled)
+    _allow(ruleset, "/", _WRITES & ~_MOVES & handled)
     ancestors = {parent for path in hidden for parent in _ancestors(path)}
     for parent in ancestors:
         with suppress(OSError):

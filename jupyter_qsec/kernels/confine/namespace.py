@@ -20,8 +20,9 @@ from jupyter_qsec.kernels.confine.syscalls import (
 
 _QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _EMPTY_DIR, _EMPTY_FILE = ".empty", ".void"
-# What of the user's runtime directory a plot window or a sound needs. None of these is a way to a credential.
-_RUNTIME_KEPT = ("wayland-", "pulse", "pipewire-", "ICEauthority", "xauth_", ".mutter-Xwaylandauth", "gdm")
+# What of the user's runtime directory a plot window needs.
+# Sound servers are left out: a client may have them load a library of its choice, outside.
+_RUNTIME_KEPT = ("wayland-", "ICEauthority", "xauth_", ".mutter-Xwaylandauth", "gdm")
 
 
 def enter() -> None:
@@ -44,6 +45,7 @@ def cover(spec: dict[str, object]) -> list[str]:
     """Cover the paths of the spec; what could not be covered, as sentences."""
     problems: list[str] = []
     parent, own, read_only = str(spec["parent"]), str(spec["own"]), str(spec["read_only"])
+    problems += _pin([parent, *(str(path) for path in _list(spec, "hidden"))])
     kept = os.open(own, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     # All kernels' folders are below one parent: covering it and binding our own back hides those still to come, too.
     syscalls.mount("qsec", parent, "tmpfs", _QUIET, "mode=0700,size=64k,nr_inodes=64")
@@ -74,6 +76,30 @@ def cover(spec: dict[str, object]) -> list[str]:
     return problems
 
 
+def _pin(paths: list[str]) -> list[str]:
+    """Make the directories above the paths mount points where they could be renamed, because a mount point cannot.
+
+    What is covered moves with its cover when a directory above it is renamed, but the next kernel would look for it
+    where it was, and cover nothing.
+    """
+    problems: list[str] = []
+    for path in sorted({above for hidden in paths for above in _above(hidden)}):
+        if os.access(os.path.dirname(path), os.W_OK):  # noqa: PTH120 - see landlock.py
+            try:
+                syscalls.mount(path, path, flags=MS_BIND | MS_REC)
+            except OSError as error:
+                problems.append(f"{path} could not be kept in its place ({error.strerror or error})")
+    return problems
+
+
+def _above(path: str) -> list[str]:
+    """The directories above a path, but not the root."""
+    found = []
+    while (path := os.path.dirname(path)) != "/":  # noqa: PTH120 - see landlock.py
+        found.append(path)
+    return found
+
+
 def _cover_one(path: str, writable: bool, empty: str, void: str) -> None:
     mode = os.lstat(path).st_mode
     if not stat.S_ISDIR(mode):
@@ -87,7 +113,7 @@ def _cover_one(path: str, writable: bool, empty: str, void: str) -> None:
 
 
 def _cover_runtime(path: str) -> None:
-    """The user's runtime directory: everything goes but what shows windows and plays sounds."""
+    """The user's runtime directory: everything goes but what shows windows."""
     kept: list[tuple[str, int, bool]] = []
     for entry in os.scandir(path):
         if entry.name.startswith(_RUNTIME_KEPT) and not entry.is_symlink():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_qsec.kernels import confinement
 from jupyter_qsec.kernels.confine import syscalls
 from jupyter_qsec.kernels.confinement import Confinement, confine_command, judge, plan
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
@@ -81,6 +82,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setattr(confinement, "_hidden_before", set())
     folder = make_folder()
     yield Place(tmp_path, folder)
     shutil.rmtree(folder.path)
@@ -174,3 +176,61 @@ def test_anything_known_against_it_is_no_confinement() -> None:
     assert judge(clean) == Confinement("confined", ())
     assert judge(clean, ["a door is open"]) == Confinement("unconfined", ("a door is open",))
     assert judge(b'{"problems": ["p"], "reached": ["r"]}') == Confinement("unconfined", ("p", "r"))
+
+
+# -- what is hidden from one kernel must not be found by the next one
+RENAMING = (
+    "import os\n"
+    "try: os.rename({above!r}, {above!r} + '-moved'); os.mkdir({above!r}); print('renamed')\n"
+    "except OSError as error: print(type(error).__name__)"
+)
+
+
+def nested(place: Place) -> Path:
+    """A secret two directories below the home directory."""
+    secret = place.home / ".config" / "dwave" / "dwave.conf"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("pLaNtEd")
+    return secret
+
+
+@namespaces
+def test_a_directory_above_a_hidden_one_cannot_be_renamed(place: Place) -> None:
+    above = nested(place).parent.parent
+    verdict, said = place.run("auto", RENAMING.format(above=str(above)))
+    assert (verdict.state, said) == ("confined", "OSError")
+
+
+@namespaces
+def test_beside_a_hidden_directory_renaming_works(place: Place) -> None:
+    above = nested(place).parent.parent
+    (above / "other").mkdir()
+    assert place.run("auto", RENAMING.format(above=str(above / "other")))[1] == "renamed"
+
+
+def test_unconfined_the_same_renaming_works(place: Place) -> None:
+    above = nested(place).parent.parent
+    assert place.run("off", RENAMING.format(above=str(above)))[1] == "renamed"
+
+
+@without_namespaces
+@landlock
+def test_with_landlock_alone_what_is_hidden_cannot_be_renamed(place: Place) -> None:
+    assert place.run("auto", RENAMING.format(above=str(place.secret.parent)), prefix=WITHOUT_NAMESPACES)[1] in (
+        "PermissionError",
+        "OSError",
+    )
+
+
+@namespaces
+def test_what_a_removed_link_pointed_to_stays_hidden(place: Place) -> None:
+    real = place.root / "dotfiles" / "aws"
+    real.mkdir(parents=True)
+    (real / "credentials").write_text("pLaNtEd")
+    link = place.home / ".aws"
+    link.symlink_to(real)
+    assert (
+        place.run("auto", f"import os; os.rename({str(link)!r}, {str(place.home / 'x')!r}); print('gone')")[1] == "gone"
+    )
+    said = place.run("auto", f"import os; print(os.listdir({str(place.home / 'x')!r}))")[1]
+    assert said == "[]"
