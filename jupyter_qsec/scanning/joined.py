@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jupyter_qsec.scanning.scanner import Hit
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)")
+_ESCAPE = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)")
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
 
 

@@ -18,6 +18,10 @@ _TELLING_KEY = re.compile(r"key|token|secret|pass|pwd|auth|credential", re.IGNOR
 _BINARY_MIME = re.compile(
     r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)", re.IGNORECASE
 )
+_ENCODED = re.compile(r"[A-Za-z0-9+/_\s-]*={0,2}\s*")
+"""Base64. Anything else under the name of an image is text that only says so."""
+_SMALL = 512
+"""Characters; in so little, chance finds nothing."""
 _MAX_NAMED = 8192
 
 
@@ -79,7 +83,7 @@ class Walk:
     def text(self, text: str, key: str = "") -> str:
         """One string without its secrets; `key` is the name it stands under."""
         self._count(text)
-        if _BINARY_MIME.match(key):
+        if _BINARY_MIME.match(key) and len(text) > _SMALL and _ENCODED.fullmatch(text):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
             matches = self._scanner.live.scan(text) if self._scanner.live is not None else []
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):

@@ -301,3 +301,20 @@ def test_images_and_large_outputs_pass_unharmed(kernel: Kernel) -> None:
     (shown,) = result.of("display_data")
     png = base64.b64decode(shown["content"]["data"]["image/png"])
     assert hashlib.sha256(png).hexdigest() == result.text.strip()
+
+
+def test_a_message_that_cannot_be_handled_ends_nothing(kernel: Kernel) -> None:
+    """A header that is too deep to be scanned, with a secret in it, once took the relay with it."""
+    code = (
+        "import functools\n"
+        "k = get_ipython().kernel\n"
+        f"deep = functools.reduce(lambda inner, _: [inner], range(200), {KEY!r})\n"
+        "message = k.session.msg('status', {'execution_state': 'busy'}, parent=k.get_parent())\n"
+        "message['header']['x'] = deep\n"
+        "k.session.send(k.iopub_socket, message, ident=b'status')\n"
+        "print('sent')"
+    )
+    result = kernel.run(code)
+    assert (result.status, result.text, KEY in result) == ("ok", "sent\n", False)
+    assert kernel.run("1 + 1").status == "ok"
+    assert kernel.provisioner._session.relay.alive()

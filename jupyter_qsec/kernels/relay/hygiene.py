@@ -7,9 +7,11 @@ import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.kernels.relay.wire import Json
 from jupyter_qsec.scanning.finding import Fingerprinter, preview
 
@@ -88,8 +90,8 @@ class LiveToken:
             identity = (status.st_ino, status.st_mtime_ns, status.st_size)
             if identity != self._known and stat.S_ISREG(status.st_mode):
                 token = os.read(descriptor, _MAX_TOKEN).decode("ascii", "ignore").strip()
-                if token:
-                    # The tokens before stay known: what was printed with them may be shown again.
+                # The tokens before stay known: what was printed with them may be shown again.
+                with suppress(InvalidRequestError):  # no token at all, or the set is full: the relay lives on
                     self._live.add(token, "lease-token")
                 self._known = identity
         finally:

@@ -51,9 +51,11 @@ class Incoming:
         kind, message_id = str(header.get("msg_type", "")), str(header.get("msg_id", ""))
         if kind == "execute_request":
             self._reporter.request(message_id, load_object(envelope.metadata))
-        refusal = self._refusal(kind, message_id, envelope)
         if kind == "input_reply":
+            # Refused, it would leave the kernel at its prompt for ever, and what a person types there is not run.
             self._note_input(message_id, envelope)
+            return [_forward(envelope)]
+        refusal = self._refusal(kind, message_id, envelope)
         if channel == "shell" and not self._python:
             return self._in_turn(envelope, header, refusal)
         if not refusal:
@@ -82,8 +84,9 @@ class Incoming:
         """Why a message must not reach the kernel; empty when it may."""
         try:
             content = load_object(envelope.content)
-            source = content.pop("code", "") if kind == "execute_request" else ""
-            secrets = self._in_source(source) if isinstance(source, str) else []
+            secrets = []
+            if kind == "execute_request" and isinstance(content.get("code"), str):
+                secrets = self._in_source(content.pop("code"))
             _, _, found = redact_json(content, self._scanner)
             secrets += [(name, secret, 1) for name, secret in found]
             buffers = [
@@ -142,7 +145,8 @@ class Incoming:
             elif kind == "execute_request" and self._clock() < self._abort_until:
                 steps += self._abort(envelope, header)
             else:
-                if kind.endswith("_request"):
+                # Kernels answer this one always; waiting for one that they do not know would be for ever.
+                if kind == "execute_request":
                     self._running.add(str(header.get("msg_id", "")))
                 steps.append(_forward(envelope))
             self._waiting.popleft()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jupyter_qsec.domain.errors import TooLargeError
 from jupyter_qsec.kernels.relay.hygiene import UNSCANNABLE, Reporter
 from jupyter_qsec.kernels.relay.streams import Parts, Streams
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object
@@ -127,7 +128,10 @@ class Outgoing:
         header = load_object(part)
         text = _GLUE.join(_strings(header))
         if self._scanner.scan(text):
-            value, _, secrets = redact_json(header, self._scanner)
+            try:
+                value, _, secrets = redact_json(header, self._scanner)
+            except TooLargeError as error:
+                raise WireError("A header cannot be scanned.") from error
             self._reporter.found(
                 [(kind, secret, 1) for kind, secret in secrets],
                 place="output",

@@ -88,9 +88,14 @@ class Switchboard:
                 take(frames)
             except WireError as error:
                 # Nobody on the other side could read it either; stock clients and kernels ignore such messages.
-                self._refused += 1
-                if self._refused <= 16:
-                    self._note({"event": "refused", "reason": str(error)})
+                self._refuse(str(error))
+            except Exception as error:  # noqa: BLE001 - one message must not end the way for all others
+                self._refuse(f"{type(error).__name__} while a message was handled.")
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        if self._refused <= 16:
+            self._note({"event": "refused", "reason": reason})
 
     # -- kernel to clients
     def _published(self, frames: list[bytes]) -> None:

@@ -117,6 +117,11 @@ DENIAL = {
 }
 
 
+@pytest.mark.parametrize("escape", ["\x1b[0m", "\x1b[38:5:1m", "\x1b(B", "\x1b[?25l", "\x1b[1 q", "\x1b]0;x\x07"])
+def test_a_terminal_sequence_within_a_key_hides_nothing(escape: str) -> None:
+    assert AWS_KEY[9:] not in SCANNER.redact(f"{AWS_KEY[:9]}{escape}{AWS_KEY[9:]}").text
+
+
 @pytest.mark.parametrize("text", DENIAL.values(), ids=DENIAL.keys())
 def test_hostile_text_costs_no_more_than_its_length(text: str) -> None:
     work = Work()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from jupyter_qsec.kernels.relay.hygiene import LiveToken, Reporter
 from jupyter_qsec.kernels.relay.incoming import Incoming
 from jupyter_qsec.kernels.relay.outgoing import Outgoing
-from jupyter_qsec.kernels.relay.wire import Envelope, dump_object, load_object
+from jupyter_qsec.kernels.relay.wire import Envelope, WireError, dump_object, load_object
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.policy import SourcePolicy
@@ -263,4 +266,54 @@ def test_a_link_in_the_place_of_the_token_is_not_followed(tmp_path: Any) -> None
     (tmp_path / "token").symlink_to(tmp_path / "other")
     live = LiveSecrets()
     LiveToken(str(tmp_path / "token"), live, Clock()).refresh(at_once=True)
+    assert len(live) == 0
+
+
+# -- what names itself something else
+@pytest.mark.parametrize("name", ["image/png", "video/mp4", "application/pdf"])
+def test_a_text_that_is_called_an_image_is_scanned(name: str) -> None:
+    assert KEY not in str(Desk().publish("display_data", {"data": {name: KEY}, "metadata": {}}))
+    assert PRIVATE_KEY[40:80] not in str(Desk().publish("display_data", {"data": {name: PRIVATE_KEY}, "metadata": {}}))
+
+
+def test_an_encoded_image_stays_as_it_is() -> None:
+    picture = base64.b64encode(bytes(range(256)) * 8).decode() + "\n"
+    assert Desk().publish("display_data", {"data": {"image/png": picture}})[0][1]["data"]["image/png"] == picture
+
+
+def test_a_header_that_cannot_be_scanned_is_refused() -> None:
+    deep: Any = KEY
+    for _ in range(200):
+        deep = [deep]
+    head = dump_object({"msg_id": "m1", "msg_type": "status", "x": deep})
+    message = dataclasses.replace(envelope("status", {"execution_state": "idle"}), header=head)
+    with pytest.raises(WireError):
+        list(Desk().outgoing.handle(message, published=True))
+
+
+# -- what would wait for ever
+def test_what_is_typed_at_a_prompt_reaches_the_kernel_whatever_it_is() -> None:
+    desk = Desk()
+    said = desk.ask("input_reply", {"value": PRIVATE_KEY, "status": "ok"})
+    assert said == [("kernel", "input_reply", {"value": PRIVATE_KEY, "status": "ok"})]
+    assert [event["findings"][0]["action"] for event in desk.events] == ["reported"]
+
+
+def test_a_request_that_the_kernel_never_answers_holds_up_no_stopped_cell() -> None:
+    desk = Desk("R")
+    desk.ask("made_up_request", {}, message_id="q1")
+    said = desk.ask("execute_request", execute(f"x <- '{PRIVATE_KEY}'"), message_id="q2")
+    assert ("reply", "execute_reply") in [(way, kind) for way, kind, _ in said]
+
+
+def test_code_that_is_not_one_text_is_scanned_too() -> None:
+    said = Desk("other").ask("execute_request", {"code": [PRIVATE_KEY], "silent": False})
+    assert "kernel" not in [way for way, _, _ in said]
+
+
+def test_a_file_that_holds_no_token_ends_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("short")
+    live = LiveSecrets()
+    LiveToken(str(path), live).refresh(at_once=True)
     assert len(live) == 0
