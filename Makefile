@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Root, in a container for instance, must say that it means it.
+LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help install lab test check unit lint bench lock docs clean
@@ -40,7 +42,7 @@ $(VENV)/.package: $(VENV)/.labextension pyproject.toml
 install: $(VENV)/.package
 
 lab: install
-	cd examples && JUPYTER_QSEC_HOME="$${JUPYTER_QSEC_HOME:-}" $(CURDIR)/$(BIN)/jupyter lab 01-first-task.ipynb
+	cd examples && jupyter lab $(LAB_OPTIONS) 01-first-task.ipynb
 
 lint: install
 	$(BIN)/ruff check .
