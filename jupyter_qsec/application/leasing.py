@@ -29,7 +29,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     UnauthenticatedError,
 )
-from jupyter_qsec.domain.lease import NEW_LEASE_HINT, Lease, LeaseState
+from jupyter_qsec.domain.lease import MAX_TEXT, NEW_LEASE_HINT, Lease, LeaseState
 from jupyter_qsec.domain.principal import Principal
 
 __all__ = ["AwsCredentials", "IssuedLease", "LeaseRequest", "Leasing", "SigningCredential"]
@@ -40,7 +40,6 @@ RECORD_RENEWALS_EVERY = timedelta(hours=1)
 _MAX_DEPTH = 8
 _CACHED = 10_000
 _CHILDREN = 100_000
-_TEXT = 200
 
 
 @dataclass(frozen=True)
@@ -122,8 +121,8 @@ class Leasing:
 
     async def renew(self, actor: Principal, lease_id: str, *, confinement: str | None = None) -> Lease:
         """Move the expiry. `LeaseRevokedError`, `LeaseExpiredError`, `DeniedError`, `NotFoundError`."""
-        if confinement is not None and len(confinement) > _TEXT:
-            raise InvalidRequestError(f"confinement is longer than {_TEXT} characters.")
+        if confinement is not None and len(confinement) > MAX_TEXT:
+            raise InvalidRequestError(f"confinement is longer than {MAX_TEXT} characters.")
         async with self._changing:
             lease = await self._find(lease_id)
             permit = self._authorize(actor, Action.LEASE_RENEW, lease)
@@ -144,7 +143,7 @@ class Leasing:
 
     async def revoke(self, actor: Principal, lease_id: str, because: str) -> Lease:
         """End a lease and all that hang on it, at once. `ConflictError` when it is revoked already."""
-        because = because[:_TEXT] or "no reason given"
+        because = because[:MAX_TEXT] or "no reason given"
         lease = await self._find(lease_id)
         permit = self._authorize(actor, Action.LEASE_REVOKE, lease)
         lease.revoked(self._clock.now(), because)
@@ -297,8 +296,8 @@ def _check(request: LeaseRequest) -> None:
     if not request.ttl <= request.max_ttl <= MAX_TTL:
         raise InvalidRequestError("max_ttl_seconds must be between ttl_seconds and 43200.")
     for name in ("label", "holder", "confinement"):
-        if len(getattr(request, name)) > _TEXT:
-            raise InvalidRequestError(f"{name} is longer than {_TEXT} characters.")
+        if len(getattr(request, name)) > MAX_TEXT:
+            raise InvalidRequestError(f"{name} is longer than {MAX_TEXT} characters.")
 
 
 def _about(actor: Principal, action: Action, lease: Lease) -> AccessRequest:

@@ -18,6 +18,7 @@ import click
 
 from jupyter_qsec.cli.output import Duration
 from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
+from jupyter_qsec.domain.lease import MAX_TEXT
 
 _START_SECONDS = 90.0
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
@@ -71,7 +72,7 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
     ask = LeaseAsk(
         tenant=tenant,
         project=project,
-        label=(label or f"exec {shlex.join(command)}")[:200],
+        label=(label or f"exec {shlex.join(command)}")[:MAX_TEXT],
         holder=f"exec:{os.getpid()}",
         ttl=ttl,
         max_ttl=max_ttl,

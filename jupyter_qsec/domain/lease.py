@@ -12,6 +12,8 @@ from jupyter_qsec.domain.errors import ConflictError, LeaseExpiredError, LeaseRe
 NEW_LEASE_HINT = (
     "Get a new one with 'New lease' in the Quantum security panel (or restart the kernel), then create a new session."
 )
+MAX_TEXT = 200
+"""Characters of the longest label, holder or confinement that a lease takes."""
 
 
 class LeaseState(StrEnum):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from jupyter_qsec.client.leases import HeldLease
+from jupyter_qsec.domain.lease import MAX_TEXT
 
 Action = Literal["redacted", "blocked", "warned", "reported"]
 
@@ -48,10 +49,11 @@ class KernelReport:
 
     @property
     def confinement(self) -> str:
-        """As a lease records it: `confined`, or `unconfined: REASON`."""
+        """As a lease records it: `confined`, or `unconfined: REASON`. Cut to what a lease takes, because the gateway
+        refuses more, and with it every renewal."""
         if self.confinement_state == "confined":
             return "confined"
-        return f"unconfined: {'; '.join(self.confinement_reasons)}"[:500]
+        return f"unconfined: {'; '.join(self.confinement_reasons)}"[:MAX_TEXT]
 
 
 class KernelObserver(Protocol):

@@ -18,6 +18,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import CaselessStrEnum, List, Unicode
 
 from jupyter_qsec.client.api import LeaseAsk
+from jupyter_qsec.domain.lease import MAX_TEXT
 from jupyter_qsec.kernels import confinement as confining
 from jupyter_qsec.kernels.confinement import Confinement, ConfinementSpec
 from jupyter_qsec.kernels.environment import kernel_environment, scrubbed
@@ -166,7 +167,7 @@ class QsecProvisioner(LocalProvisioner):
     def _lease_ask(self) -> LeaseAsk:
         name = Path(self._path).name
         label = f"kernel {self._kernel_name}" + (f" · {name}" if name else "")
-        return LeaseAsk(label=label[:200], holder=f"kernel:{self.kernel_id}")
+        return LeaseAsk(label=label[:MAX_TEXT], holder=f"kernel:{self.kernel_id}")
 
     async def _wait_for_lease(self, asked: Future[Any]) -> None:
         with suppress(TimeoutError):
