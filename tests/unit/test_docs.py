@@ -7,6 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from traitlets import HasTraits
+
+from jupyter_qsec.adapters.catalogue import parse
+from jupyter_qsec.kernels.provisioner import QsecProvisioner
+from jupyter_qsec.server.extension import QsecExtension
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -36,3 +41,17 @@ def test_every_test_that_a_promise_names_exists(file: str, name: str) -> None:
 def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     missing = [link for link in _LINK.findall(document.read_text("utf-8")) if not (document.parent / link).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("owner", [QsecExtension, QsecProvisioner], ids=lambda owner: owner.__name__)
+def test_the_page_of_configuration_names_every_setting(owner: type[HasTraits]) -> None:
+    page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    own = [name for name, trait in owner.class_own_traits(config=True).items() if trait.this_class is owner]
+    assert [name for name in own if f"`{owner.__name__}.{name}`" not in page] == []
+
+
+def test_the_tenants_of_the_page_of_configuration_can_be_loaded() -> None:
+    page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    (tenant,) = parse(example, "configuration.md").tenants()
+    assert tenant.id == "chemistry"
