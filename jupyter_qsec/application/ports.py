@@ -257,7 +257,6 @@ class Device:
     """Empty for simulators that are offered in every region."""
     max_qubits: int
     max_shots: int
-    result_types_need_zero_shots: bool = True
 
 
 class Devices(Protocol):

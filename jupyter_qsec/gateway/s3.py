@@ -26,7 +26,6 @@ _HEADERS = re.compile(
     r"|expected-bucket-owner|mp-object-size|metadata-directive)\Z"
 )
 _IGNORED_QUERY = frozenset({"x-id"})
-_READ_OPTIONS = frozenset({"partNumber"})
 
 
 class S3Service:

@@ -27,7 +27,6 @@ from jupyter_qsec.gateway.canonical import (
 )
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 MAX_SKEW = timedelta(minutes=5)
 MAX_HEADERS = 64
 MAX_TARGET = 8192

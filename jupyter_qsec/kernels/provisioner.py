@@ -345,11 +345,6 @@ class QsecProvisioner(LocalProvisioner):
         server = getattr(mapping, "parent", None)
         return server if hasattr(server, "web_app") else None
 
-    @property
-    def reported(self) -> KernelReport | None:
-        """The newest report about this kernel."""
-        return self._report
-
 
 def _abandon(session: KernelSession, kernel_id: str, loop: asyncio.AbstractEventLoop | None) -> None:
     reaper.drop(session, lambda: on_loop(loop, lambda: observer().kernel_ended(kernel_id)))

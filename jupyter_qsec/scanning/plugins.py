@@ -63,33 +63,3 @@ def warm() -> None:
     """Import every plugin now, for instance on a thread while a process starts."""
     for name in _MODULES:
         _plugin(name)
-
-
-SECRET_TYPES: Mapping[str, str] = {
-    "artifactory-credentials": "Artifactory Credentials",
-    "aws-access-key": "AWS Access Key",
-    "aws-secret-key": "AWS Access Key",
-    "azure-storage-key": "Azure Storage Account access key",
-    "basic-auth": "Basic Auth Credentials",
-    "cloudant-credentials": "Cloudant Credentials",
-    "discord-bot-token": "Discord Bot Token",
-    "github-token": "GitHub Token",
-    "gitlab-token": "GitLab Token",
-    "ibm-cloud-key": "IBM Cloud IAM Key",
-    "ibm-cos-hmac": "IBM COS HMAC Credentials",
-    "jwt": "JSON Web Token",
-    "assigned-secret": "Secret Keyword",
-    "mailchimp-key": "Mailchimp Access Key",
-    "npm-token": "NPM tokens",
-    "openai-token": "OpenAI Token",
-    "private-key": "Private Key",
-    "pypi-token": "PyPI Token",
-    "sendgrid-key": "SendGrid API Key",
-    "slack-token": "Slack Token",
-    "softlayer-credentials": "SoftLayer Credentials",
-    "square-oauth-secret": "Square OAuth Secret",
-    "stripe-key": "Stripe Access Key",
-    "telegram-bot-token": "Telegram Bot Token",
-    "twilio-key": "Twilio API Key",
-}
-"""Our kinds as detect-secrets names them in a baseline."""

@@ -101,10 +101,6 @@ class Prefilter:
             yield begin, trigger, self._rules[trigger]
             position = begin + 1
 
-    def touches(self, data: bytes) -> bool:
-        """Whether any trigger occurs."""
-        return self._search.search(data) is not None
-
     def shape_hits(self, data: bytes) -> Iterator[int]:
         """Positions where some shape begins."""
         position = 0

@@ -13,7 +13,6 @@ from jupyter_qsec.adapters.privatefiles import (
     directory_lock,
     ensure_private_directory,
     open_private,
-    read_private,
     sync_directory,
 )
 from jupyter_qsec.application.ports import CheckpointSigner
@@ -132,8 +131,3 @@ def _append(file: Path, note: str) -> None:
             sync_directory(file.parent)
     except OSError as error:
         raise RecordingError(f"The checkpoint cannot be written to {file} ({error.strerror}).") from error
-
-
-def read_public_key(directory: Path) -> str | None:
-    content = read_private(directory / PUBLIC_KEY_NAME, 4096)
-    return None if content is None else content.decode("ascii", "replace").strip()

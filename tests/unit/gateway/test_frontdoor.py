@@ -11,7 +11,6 @@ from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.errors import RecordingError
 from jupyter_qsec.gateway.denied import DeniedDoor
 from jupyter_qsec.gateway.frontdoor import Arrival
-from jupyter_qsec.gateway.sigv4 import EMPTY_SHA256
 from tests.fakes.doors import bell, client, message, rejections
 from tests.fakes.policy import FakePolicy
 from tests.fakes.signer import replaced, without
@@ -257,7 +256,3 @@ async def test_no_other_identity_is_given(world: World, action: bytes) -> None:
     status, body = await sts(world, b"Action=" + action)
     assert status in (400, 403)
     assert "<Arn>" not in body
-
-
-def test_the_empty_digest_is_that_of_nothing() -> None:
-    assert EMPTY_SHA256.startswith("e3b0c442")
