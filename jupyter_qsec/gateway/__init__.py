@@ -1,1 +1,1 @@
-"""See the modules."""
+"""The gateway process: the AWS front doors (Braket, S3, STS), their signature check, and the control API."""

@@ -1,0 +1,1 @@
+"""Fakes that implement the ports, worlds wired from them, and the attacks that several suites share."""

@@ -1,0 +1,1 @@
+"""A real Jupyter Server with the extension, real kernels, the relay and the confinement."""
