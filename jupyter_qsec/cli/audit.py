@@ -22,12 +22,11 @@ from jupyter_qsec.cli.auditsource import (
     known_key,
     open_export,
     parse_key,
-    printable,
     read_text,
     signed,
 )
 from jupyter_qsec.cli.auditverify import Problem, PublishedNote, Report, check_log, counted, read_checkpoints
-from jupyter_qsec.cli.output import format_option
+from jupyter_qsec.cli.output import emit_json, format_option, plain
 from jupyter_qsec.client import wire
 from jupyter_qsec.client.api import ControlClient
 from jupyter_qsec.client.home import QsecHome
@@ -96,7 +95,7 @@ def list_records(
         rows = [
             {"index": record.index, "leaf_hash": record.leaf_hash.hex(), "event": event} for record, event in chosen
         ]
-        _emit_json(rows)
+        emit_json(rows)
     else:
         for record, event in chosen:
             click.echo(_line(record.index, event))
@@ -179,7 +178,7 @@ def proof(
     assert index is not None  # noqa: S101  # narrows: one of the two is given
     made = _make_proof(index, home, file, key)
     if output == "json":
-        _emit_json(made.as_json())
+        emit_json(made.as_json())
     else:
         click.echo(made.as_text(), nl=False)
 
@@ -264,12 +263,12 @@ def _check_proof(path: Path, key: str | None, home: Path | None, output: str) ->
     problem = given.problem(parse_key(known), ed25519_verifier())
     if output == "json":
         result = {"ok": not problem, "index": given.index, "size": given.checkpoint.size, "problem": problem}
-        _emit_json(result | {"key": known, "key_came_with_proof": from_proof})
+        emit_json(result | {"key": known, "key_came_with_proof": from_proof})
     elif problem:
         click.echo(problem)
     else:
         click.echo(f"OK: record {given.index} is in the log of {given.checkpoint.size} records signed by {known}.")
-        click.echo(printable(given.leaf.decode("utf-8", "replace")))
+        click.echo(plain(given.leaf.decode("utf-8", "replace")))
         if from_proof:
             click.echo("The key came with the proof: compare it with the one that you know.", err=True)
     if problem:
@@ -316,11 +315,6 @@ def _moment(text: str) -> datetime:
 # -- printing
 
 
-def _emit_json(value: object) -> None:
-    """In ASCII: records may hold text that no terminal encoding has, or that steers one."""
-    click.echo(json.dumps(value, indent=2))
-
-
 def _line(index: int, event: dict[str, Any]) -> str:
     names = ("kind", "outcome", "principal", "tenant", "project", "subject")
     words = [str(event[name]) for name in names if event.get(name)]
@@ -328,7 +322,7 @@ def _line(index: int, event: dict[str, Any]) -> str:
     words += [f"rules={','.join(map(str, rules))}"] if isinstance(rules, list) else []
     words += [f"{name}={value}" for name, value in details.items()] if isinstance(details, dict) else []
     at = str(event.get("at", ""))[:19].replace("T", " ")
-    return printable(f"{index:>7}  {at:19}  " + "  ".join(words))
+    return plain(f"{index:>7}  {at:19}  " + "  ".join(words))
 
 
 def _print_report(report: Report, output: str) -> None:
@@ -348,12 +342,12 @@ def _print_report(report: Report, output: str) -> None:
             "problems": problems,
             "notices": report.notices,
         }
-        _emit_json(result)
+        emit_json(result)
         return
     for problem in report.problems:
-        click.echo(printable(f"BAD: {problem.message}"))
+        click.echo(plain(f"BAD: {problem.message}"))
     if report.ok:
         counts = f"{counted(report.size, 'record')}, {counted(report.checkpoints, 'checkpoint')}"
         click.echo(f"OK: {counts}, root {report.root.hex()}.")
     for notice in report.notices:
-        click.echo(printable(f"Note: {notice}"))
+        click.echo(plain(f"Note: {notice}"))

@@ -11,6 +11,7 @@ import click
 
 from jupyter_qsec.cli.auditexport import BrokenExportError, Export, NoExportError, export_from_file, export_from_home
 from jupyter_qsec.cli.auditverify import Problem, PublishedNote, Report, check_signatures
+from jupyter_qsec.cli.output import plain
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.notes import RawVerify, VerifierKey
@@ -26,7 +27,7 @@ class CannotRunError(click.ClickException):
 
 def fail(message: str) -> NoReturn:
     """End with one line and exit code 1: the log or the object was refused."""
-    click.echo(printable(message), err=True)
+    click.echo(plain(message), err=True)
     raise click.exceptions.Exit(1)
 
 
@@ -48,7 +49,7 @@ def open_export(home: Path | None, file: Path | None) -> Iterator[Export]:
         with source as export:
             yield export
     except NoExportError as error:
-        raise CannotRunError(printable(str(error))) from error
+        raise CannotRunError(plain(str(error))) from error
 
 
 @contextmanager
@@ -117,8 +118,3 @@ def ed25519_verifier() -> RawVerify:
         return True
 
     return verify_signature
-
-
-def printable(text: str) -> str:
-    """Records carry what strangers sent: nothing of it may steer the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

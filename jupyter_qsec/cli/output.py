@@ -19,7 +19,6 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h)?\Z")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SHORT = 8
 
 
@@ -36,12 +35,14 @@ def format_option(command: _F) -> _F:
 
 
 def emit_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """In ASCII: records may hold text that no terminal encoding has, or that steers one."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def plain(value: object) -> str:
-    """A cell of a table: one line, and nothing in it that could steer a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    """One line, and nothing in it that could steer a terminal or that no encoding has: records carry what strangers
+    sent."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
 
 
 def emit_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

@@ -129,7 +129,7 @@ def _baseline(path: str | None) -> Baseline | None:
 def _print_text(scan: _Scan) -> None:
     if scan.findings:
         for line in as_text(scan.findings).split("\n"):
-            click.echo(plain(line.encode("utf-8", "replace").decode()))
+            click.echo(plain(line))
     files = "1 file" if scan.files == 1 else f"{scan.files} files"
     secrets = {0: "No secrets", 1: "1 secret"}.get(len(scan.findings), f"{len(scan.findings)} secrets")
     click.echo(f"{secrets} found in {files}.", err=True)

@@ -200,8 +200,9 @@ def test_without_a_gateway_every_question_says_how_to_start_one(
 
 def test_a_table_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     emit_table(("A",), [["\x1b[2J\u202egnp.exe\x07\n"]], empty="")
-    assert capsys.readouterr().out == "A\n\ufffd[2J\ufffdgnp.exe\ufffd\ufffd\n"
+    assert capsys.readouterr().out == "A\n\\x1b[2J\\u202egnp.exe\\x07\\n\n"
     assert plain("naïve Ω") == "naïve Ω"
+    assert plain("\ud800") == "\\ud800", "half of a surrogate pair has no encoding"
 
 
 @pytest.mark.parametrize(
