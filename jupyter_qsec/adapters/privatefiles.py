@@ -54,25 +54,43 @@ def read_private(path: Path, limit: int) -> bytes | None:
 
 
 def create_private(path: Path, content: bytes) -> bytes:
-    """Create the file durably with this content, unless it exists: then its content is returned, so that processes
-    that start together agree. The file is never seen half written."""
-    with directory_lock(path.parent):
-        existing = read_private(path, max(len(content), 4096))
-        if existing is not None:
-            return existing
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    """Create the file durably with this content, unless it exists; either way, what it holds now: so processes that
+    start together agree. The file is never seen half written."""
+    limit = max(len(content), 4096)
+    existing = read_private(path, limit)
+    if existing is not None:
+        return existing
+    with _draft(path, content) as draft, contextlib.suppress(FileExistsError):
+        os.link(draft, path)  # appears whole, and never replaces another's
+    present = read_private(path, limit)
+    if present is None:
+        raise StateDirectoryError(f"{path} vanished while it was made.")
+    return present
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Put the file there durably, in place of one that exists. Readers see the old content or the new one."""
+    with _draft(path, content) as draft:
+        draft.replace(path)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, content: bytes) -> Iterator[Path]:
+    """A complete file beside `path`, to be linked or moved there. `StateDirectoryError` when that fails."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
         try:
-            descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            descriptor = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, not a path
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(path)
-            sync_directory(path.parent)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise StateDirectoryError(f"{path} cannot be written ({error.strerror}).") from error
-        return content
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise StateDirectoryError(f"{path} cannot be written ({error.strerror}).") from error
 
 
 def sync_directory(path: Path) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jupyter_qsec.adapters.privatefiles import sync_directory
 from jupyter_qsec.application.ports import StoredObject
 from jupyter_qsec.domain.errors import InvalidRequestError, RecordingError, StateDirectoryError
 
@@ -90,7 +91,7 @@ class FileResultStore:
             _make_directory(target.parent, self._root)
             _write_durably(temporary, _header(stored), content)
             temporary.replace(target)
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -121,7 +122,7 @@ class FileResultStore:
         target = self._file(tenant, bucket, key)
         try:
             target.unlink()
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -206,7 +207,7 @@ def _make_directory(directory: Path, root: Path) -> None:
     for path in (directory.parent, directory):
         if not path.is_dir():
             path.mkdir(mode=0o700, exist_ok=True)
-            _sync_directory(path.parent if path != root else path)
+            sync_directory(path.parent if path != root else path)
 
 
 def _write_durably(path: Path, *parts: bytes) -> None:
@@ -216,14 +217,6 @@ def _write_durably(path: Path, *parts: bytes) -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(root: Path) -> None:

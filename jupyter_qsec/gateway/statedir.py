@@ -14,7 +14,13 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private, read_private
+from jupyter_qsec.adapters.privatefiles import (
+    create_private,
+    ensure_private_directory,
+    open_private,
+    read_private,
+    replace_private,
+)
 from jupyter_qsec.domain.errors import StateDirectoryError
 
 _SMALL = 4096
@@ -66,25 +72,17 @@ class StateDirectory:
     def save_port(self, port: int) -> None:
         """Keep the port for the next start."""
         if self.saved_port() != port:
-            self._replace("port", f"{port}\n".encode())
+            replace_private(self.home / "port", f"{port}\n".encode())
 
     def announce(self, port: int, instance: str, started_at: str) -> None:
         """Write `gateway.json`."""
         document = {"version": 1, "pid": os.getpid(), "port": port, "instance": instance, "started_at": started_at}
-        self._replace("gateway.json", json.dumps(document).encode())
+        replace_private(self.home / "gateway.json", json.dumps(document).encode())
 
     def control_token(self) -> str:
         """The bearer token of the control API: the one that is there, or a new one of 256 random bits."""
         path = self.home / "control.token"
-        content = read_private(path, _SMALL)
-        if content is None:
-            draft = self._draft("control.token", secrets.token_urlsafe(32).encode())
-            try:
-                with suppress(FileExistsError):
-                    os.link(draft, path)  # appears whole, and never replaces another's
-            finally:
-                draft.unlink(missing_ok=True)
-            content = read_private(path, _SMALL) or b""
+        content = create_private(path, secrets.token_urlsafe(32).encode())
         token = content.decode("ascii", "replace").strip()
         if len(token) < 32 or not token.isascii() or not token.isprintable():
             raise StateDirectoryError(f"{path} holds no token.", remedy="Remove the file; a new one will be made.")
@@ -95,24 +93,3 @@ class StateDirectory:
         with suppress(OSError):
             (self.home / "gateway.json").unlink()
         os.close(self._lock)
-
-    def _replace(self, name: str, content: bytes) -> None:
-        draft = self._draft(name, content)
-        try:
-            draft.replace(self.home / name)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise StateDirectoryError(f"{self.home / name} cannot be written: {error.strerror}.") from error
-
-    def _draft(self, name: str, content: bytes) -> Path:
-        draft = self.home / f".{name}.{secrets.token_hex(8)}"
-        descriptor = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise StateDirectoryError(f"{self.home / name} cannot be written: {error.strerror}.") from error
-        return draft
