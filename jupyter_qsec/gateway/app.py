@@ -12,8 +12,9 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
-from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.domain.errors import QsecError, UnavailableError
 from jupyter_qsec.gateway.braket import BraketService
+from jupyter_qsec.gateway.connections import AttendedHandler, BoundedServer, Connections, most_connections
 from jupyter_qsec.gateway.denied import PREFIX as DENIED_PREFIX
 from jupyter_qsec.gateway.denied import DeniedDoor
 from jupyter_qsec.gateway.frontdoor import Arrival, FrontDoor, Gateway
@@ -48,10 +49,10 @@ def make_app(
     return GatewayApplication(gateway, [*doors, denied, *control_routes], host_names)
 
 
-def make_server(app: Application) -> HTTPServer:
+def make_server(app: GatewayApplication) -> HTTPServer:
     """A server with bounds on headers, bodies and time. tornado sets TCP_NODELAY when it finishes an answer."""
     logging.getLogger("tornado.general").addFilter(_discreet)
-    return HTTPServer(
+    server = BoundedServer(
         app,
         no_keep_alive=False,
         xheaders=False,
@@ -61,6 +62,8 @@ def make_server(app: Application) -> HTTPServer:
         body_timeout=BODY_SECONDS,
         idle_connection_timeout=IDLE_SECONDS,
     )
+    server.connections = app.connections
+    return server
 
 
 def _discreet(record: logging.LogRecord) -> bool:
@@ -75,6 +78,7 @@ class GatewayApplication(Application):
         super().__init__(list(routes), default_handler_class=NotFoundHandler, log_function=_log_access)
         self._gateway = gateway
         self._host_names = tuple(host_names)
+        self.connections = Connections(most_connections())
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """A page in a browser can make its own name point here (DNS rebinding), but then it sends that name."""
@@ -100,7 +104,7 @@ def _local_port(request: HTTPServerRequest) -> int:
     return int(stream.socket.getsockname()[1])
 
 
-class _Handler(RequestHandler):
+class _Handler(AttendedHandler):
     """What all handlers of this module share."""
 
     def set_default_headers(self) -> None:
@@ -154,7 +158,10 @@ class FrontDoorHandler(_Handler):
 
     async def prepare(self) -> None:
         try:
-            self._door.admit(self.arrival())
+            arrival = self.arrival()
+            self._door.admit(arrival)
+            if not self.attend(int(arrival.header("content-length") or 0)):
+                raise UnavailableError("The gateway receives as much as it can hold at the moment. Try again.")
         except QsecError as error:
             self._problem = error
             # A client that asked whether to send its body learns now; so does one with more than would ever be read.

@@ -21,6 +21,7 @@ from jupyter_qsec.domain.errors import (
     UnauthenticatedError,
 )
 from jupyter_qsec.gateway import control_evidence, control_general, control_leases, control_tasks
+from jupyter_qsec.gateway.connections import AttendedHandler
 from jupyter_qsec.gateway.control_request import MAX_BODY, Access, Answer, Call, Endpoint, body_fields, query_fields
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def routes(gateway: Gateway, control_token: str) -> list[tuple[str, type[Request
     return [*found, (r"/api(?:/.*)?\Z", ControlHandler, {**shared, "endpoints": {}})]
 
 
-class ControlHandler(RequestHandler):
+class ControlHandler(AttendedHandler):
     """Serves the endpoints of one path."""
 
     SUPPORTED_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
