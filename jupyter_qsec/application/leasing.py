@@ -44,7 +44,10 @@ _CHILDREN = 100_000
 
 @dataclass(frozen=True)
 class LeaseRequest:
-    tenant: str = "sandbox"
+    """What a holder asks for."""
+
+    tenant: str = ""
+    """Empty: the catalogue's first."""
     project: str = ""
     """Empty: the tenant's first."""
     label: str = ""
@@ -58,6 +61,8 @@ class LeaseRequest:
 
 @dataclass(frozen=True)
 class IssuedLease:
+    """A new lease and what its holder needs to use it."""
+
     lease: Lease
     token: str
     """The bearer token, told once: only its SHA-256 is kept."""
@@ -81,7 +86,7 @@ class Leasing:
     # -- life cycle
     async def issue(self, principal: Principal, request: LeaseRequest) -> IssuedLease:
         """A new lease and its bearer token. `InvalidRequestError`, `DeniedError`, `NotFoundError` (parent)."""
-        tenant = self._catalogue.tenant(request.tenant)
+        tenant = self._catalogue.tenant(request.tenant) if request.tenant else self._catalogue.tenants()[0]
         if tenant is None:
             raise InvalidRequestError(f"There is no tenant {request.tenant[:60]!r}.")
         project = tenant.project(request.project) if request.project else tenant.projects[0]

@@ -36,7 +36,9 @@ class Policy(Protocol):
 class Catalogue(Protocol):
     """The tenants as configured."""
 
-    def tenants(self) -> Sequence[Tenant]: ...
+    def tenants(self) -> Sequence[Tenant]:
+        """At least one. The first is the one that leases are for when nobody says."""
+        ...
 
     def tenant(self, tenant_id: str) -> Tenant | None: ...
 

@@ -114,7 +114,7 @@ class FindingRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class LeaseAsk:
-    """What a holder asks for. Empty tenant: the gateway's default (`sandbox`); empty project: the tenant's first."""
+    """What a holder asks for. Empty tenant: the gateway's first; empty project: the tenant's first."""
 
     tenant: str = ""
     project: str = ""

@@ -19,7 +19,7 @@ async def issue(call: Call) -> Answer:
     body = call.body
     ttl = body.number("ttl_seconds", _DEFAULT_TTL, least=10, most=_MOST_TTL)
     request = LeaseRequest(
-        tenant=body.text("tenant", "") or "sandbox",
+        tenant=body.text("tenant", ""),
         project=body.text("project", ""),
         label=body.text("label", ""),
         holder=body.text("holder", ""),

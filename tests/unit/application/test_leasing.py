@@ -37,6 +37,12 @@ async def test_an_issued_lease_opens_the_door_and_is_on_record():
     assert world.store.events[0].rules == ("permit-developer-issue-lease",)
 
 
+async def test_who_names_no_tenant_works_for_the_first_of_the_catalogue():
+    world = World()
+    issued = await world.leasing.issue(ADA, LeaseRequest())
+    assert (issued.lease.tenant, issued.lease.project) == ("alpha", "first")
+
+
 async def test_the_token_itself_is_stored_nowhere():
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
