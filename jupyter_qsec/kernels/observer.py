@@ -20,7 +20,7 @@ class KernelFinding:
 
     found_at: datetime
     place: str
-    """`source`, `output`, `reply`, `widget` or `input`."""
+    """`source`, `output`, `error`, `reply`, `widget` or `input`."""
     line: int
     """1-based within the place."""
     kind: str

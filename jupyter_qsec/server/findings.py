@@ -22,7 +22,7 @@ _BATCH = 200
 _RETRY_SECONDS = 5.0
 
 # The record's words for what the relay distinguishes more finely.
-_PLACES = {"reply": "output", "widget": "output", "input": "source"}
+_PLACES = {"error": "output", "reply": "output", "widget": "output", "input": "source"}
 _ACTIONS = {"reported": "warned"}
 
 
