@@ -183,19 +183,34 @@ class FrontDoorHandler(_Handler):
     get = head = post = put = delete = patch = options = _serve
 
 
-class DeniedHandler(_Handler):
+class _BodylessHandler(_Handler):
+    """Answers whatever was sent: anybody may send it, so nothing of a body is kept."""
+
+    def data_received(self, chunk: bytes) -> None:
+        """Read, so that the client gets the answer rather than a broken connection, and dropped."""
+
+    async def _serve(self, *_: str, **__: str) -> None:
+        raise NotImplementedError
+
+    async def get(self, *_: str, **__: str) -> None:
+        await self._serve()
+
+    head = post = put = delete = patch = options = get
+
+
+@stream_request_body
+class DeniedHandler(_BodylessHandler):
     """Serves the route of all services that are not offered."""
 
     def initialize(self, door: DeniedDoor) -> None:
         self._door = door
 
-    async def _serve(self) -> None:
+    async def _serve(self, *_: str, **__: str) -> None:
         self.send(await self._door.serve(self.arrival()))
 
-    get = head = post = put = delete = patch = options = _serve
 
-
-class RefusedHandler(_Handler):
+@stream_request_body
+class RefusedHandler(_BodylessHandler):
     """Answers what was sent to another host or by a web page, and has it recorded."""
 
     def initialize(self, gateway: Gateway, code: str, detail: str) -> None:
@@ -203,7 +218,7 @@ class RefusedHandler(_Handler):
         self._code = code
         self._detail = detail
 
-    async def prepare(self) -> None:
+    async def _serve(self, *_: str, **__: str) -> None:
         source = self.request.remote_ip or ""
         about = quote(self.request.headers.get("Origin", self.request.host)[:100], safe=":/.-")
         await self._gateway.recorder.rejected("host", source, self._code, self._detail, subject=about)
@@ -212,8 +227,9 @@ class RefusedHandler(_Handler):
         self.finish(json.dumps({"code": self._code, "message": self._detail}))
 
 
-class NotFoundHandler(_Handler):
-    def prepare(self) -> None:
+@stream_request_body
+class NotFoundHandler(_BodylessHandler):
+    async def _serve(self, *_: str, **__: str) -> None:
         self.set_status(404)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"code": "not-found", "message": "There is nothing here."}))

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tornado.web import _HandlerDelegate
 
 from jupyter_qsec.gateway.connections import SMALL_BODY_BYTES, Connections, most_connections
 from tests.gateway.livegateway import Issued, LiveGateway
-from tests.gateway.rawhttp import SignedClient
+from tests.gateway.rawhttp import SignedClient, send
 
 OBJECT = "/amazon-braket-us-east-1-000000000101/flood"
 BODY = b"x" * (SMALL_BODY_BYTES + 1)
@@ -97,6 +98,29 @@ def test_a_body_that_is_given_up_gives_its_room_back(
     assert wait_until(lambda: bounds._room == before - len(BODY))
     connection.close()
     assert wait_until(lambda: bounds._room == before)
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/aws/denied/x", "", 403),
+        ("/aws/nothing", "", 404),
+        ("/nothing", "", 404),
+        ("/aws/s3/b/k", "evil.example", 403),
+    ],
+)
+def test_nothing_is_kept_of_a_strangers_body(
+    shared_gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch, path: str, host: str, status: int
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(
+        "tornado.web._HandlerDelegate.finish",
+        lambda self, finish=_HandlerDelegate.finish: (kept.append(len(self.chunks or b"")), finish(self)),  # type: ignore[has-type]
+        raising=False,
+    )
+    headers = [("host", host or f"127.0.0.1:{shared_gateway.port}"), ("content-length", str(len(BODY)))]
+    assert send(shared_gateway, "POST", path, headers, BODY).status == status
+    assert not any(kept)
 
 
 def test_places_leave_descriptors_for_everything_else() -> None:
