@@ -4,6 +4,8 @@ Bearer token: `qsec-lease.LEASE_ID.SECRET`, the secret being 256 random bits in 
 Session token, version 1: `qsec1.` and the URL-safe base64 of lease id (16 bytes), access key id (10 bytes), expiry in
 Unix seconds (8 bytes, big-endian) and an HMAC-SHA256 of what precedes it, version included. A later version gets
 another prefix; tokens of an unknown version are refused.
+Secret access key: `qsecKey/` and 192 bits of a keyed hash in base64, 40 characters as AWS's. All three are shaped so
+that `scanning.rules` recognises them wherever they are printed.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ _LEASE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _BEARER = re.compile(r"qsec-lease\.([0-9a-f]{32})\.[A-Za-z0-9_-]{43}\Z")
 _ACCESS_KEY = re.compile(r"ASIA[A-Z2-7]{16}\Z")
 _VERSION = "qsec1."
+_SECRET_MARK = "qsecKey/"  # noqa: S105 - the mark of a secret, not one
 _BODY = 16 + 10 + 8
 _MAC = 32
 _TOKEN_LENGTH = len(_VERSION) + 4 * ((_BODY + _MAC) // 3)  # 66 bytes: no padding
@@ -117,7 +120,7 @@ class CredentialForge:
         return hmac.digest(self._mac_key, _VERSION.encode() + body, "sha256")
 
     def _secret(self, body: bytes) -> str:
-        return base64.b64encode(hmac.digest(self._secret_key, body, "sha256"))[:40].decode()
+        return _SECRET_MARK + base64.b64encode(hmac.digest(self._secret_key, body, "sha256")[:24]).decode()
 
 
 def _access_key(key_bytes: bytes) -> str:

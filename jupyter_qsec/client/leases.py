@@ -175,6 +175,7 @@ class LeaseKeeper:
     def report_confinement(self, held: HeldLease, confinement: str) -> None:
         with self._lock:
             held.confinement = confinement
+            held.ask = replace(held.ask, confinement=confinement)  # for the leases that replace this one
             if held.lease is not None and held.lease["state"] == "active":
                 held.due = 0.0
         self._wake.set()
@@ -311,8 +312,6 @@ class LeaseKeeper:
     def _acquire(self, held: HeldLease, *, max_ttl: timedelta | None = None) -> LeaseRecord:
         generation = held.generation
         ask = held.ask if max_ttl is None else held.ask.limited(max_ttl)
-        if held.confinement is not None:
-            ask = replace(ask, confinement=held.confinement)
         try:
             issued = self._api.issue_lease(ask)
         except QsecError as error:

@@ -10,7 +10,8 @@ from enum import StrEnum
 from jupyter_qsec.domain.errors import ConflictError, LeaseExpiredError, LeaseRevokedError
 
 NEW_LEASE_HINT = (
-    "Get a new one with 'New lease' in the Quantum security panel (or restart the kernel), then create a new session."
+    "Get a new one with 'New lease' in the Quantum security panel, or restart the kernel. If you have a new one "
+    "already, create the AwsDevice or boto3 session again: this one still signs with the old key."
 )
 MAX_TEXT = 200
 """Characters of the longest label, holder or confinement that a lease takes."""

@@ -13,7 +13,8 @@ from typing import Any
 import re2
 import regex
 
-from jupyter_qsec.scanning.rules import Rule, Shape
+from jupyter_qsec.scanning.rules import Rule
+from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
 

@@ -13,7 +13,8 @@ from jupyter_qsec.scanning.joined import joined, without_escapes
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
 from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat
-from jupyter_qsec.scanning.rules import RULES, SHAPES, Rule, Shape
+from jupyter_qsec.scanning.rules import RULES, Rule
+from jupyter_qsec.scanning.shapes import SHAPES, Shape
 
 _NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 _NAME_REACH = 40

@@ -93,6 +93,15 @@ def test_the_sdk_runs_on_synthetic_credentials_and_the_root_credential_is_nowher
             continue
 
 
+def test_not_even_its_own_synthetic_credential_is_shown(shared_server: RealServer) -> None:
+    shared_server.wait_for_gateway()
+    client = shared_server.client(shared_server.start_session("own.ipynb"))
+    code = "import boto3; c = boto3.Session().get_credentials().get_frozen_credentials(); print(c)"
+    shown = shared_server.run(client, f"{code}; print(c.access_key); print(c.secret_key); print(c.token)").text
+    assert "ASIA" not in shown and "qsec1." not in shown and "qsecKey/" not in shown
+    assert shown.count("[REDACTED:") == 6, shown
+
+
 def test_default_credential_files_give_nothing_to_the_kernel(shared_server: RealServer) -> None:
     client = shared_server.client(shared_server.start_session("files.ipynb"))
     answer = shared_server.run(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jupyter_qsec.application import tokens
 from jupyter_qsec.application.tokens import CredentialForge
 from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
+from jupyter_qsec.scanning.scanner import Scanner
 from tests.fakes.clock import FakeClock
 
 NOW = FakeClock().now()
@@ -24,6 +25,14 @@ def test_credentials_look_like_those_of_a_session():
     assert made.access_key_id.startswith("ASIA") and len(made.access_key_id) == 20
     assert len(made.secret_access_key) == 40
     assert made.expires_at == NOW + timedelta(minutes=60)
+
+
+def test_whatever_a_kernel_holds_is_recognised_wherever_it_is_printed():
+    scanner = Scanner.default()
+    made = FORGE.issue(LEASE, NOW)
+    for secret in (made.access_key_id, made.secret_access_key, made.session_token, tokens.new_bearer(LEASE)):
+        shown = scanner.redact(f"{secret}\n").text
+        assert shown.startswith("[REDACTED:") and secret[12:] not in shown
 
 
 def test_a_token_opens_to_the_same_secret_until_it_expires():

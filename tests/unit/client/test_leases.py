@@ -241,6 +241,13 @@ def test_nothing_can_be_taken_for_a_holder_that_ended(world: World) -> None:
         held.renew()
 
 
+def test_a_lease_that_replaces_another_tells_the_same_confinement(world: World) -> None:
+    held = world.hold()
+    held.report_confinement("confined")
+    world.pass_time(seconds=1)
+    assert held.new(tenant="research")["confinement"] == "confined"
+
+
 def test_confinement_is_told_at_once_and_once(world: World) -> None:
     held = world.hold()
     held.report_confinement("unconfined: no Landlock")

@@ -51,9 +51,16 @@ _HEX48, _HEX64 = hashlib.sha384(b"a").hexdigest()[:48], hashlib.sha256(b"a").hex
 GITHUB = "ghp_" + _some(_ALNUM, 36)
 IBM = _some(_ALNUM + "_-", 42) + "x1"
 OPAQUE = _some(_ALNUM, 32)
+OWN_SECRET = "qsecKey/" + _some(_ALNUM + "+/", 32)
+OWN_TOKEN = "qsec1." + _some(_ALNUM + "-_", 88)
+OWN_LEASE = f"qsec-lease.{uuid.UUID(int=7, version=4).hex}.{_some(_ALNUM + '-_', 43)}"
 
 PLANTED: tuple[tuple[str, str, str], ...] = (
     # (kind, secret, a text that holds it)
+    ("aws-secret-key", OWN_SECRET, f"{OWN_SECRET}\n"),
+    ("aws-secret-key", OWN_SECRET, f"ReadOnlyCredentials(access_key='x', secret_key='{OWN_SECRET}', account_id=None)"),
+    ("aws-session-token", OWN_TOKEN, f"got {OWN_TOKEN}"),
+    ("qsec-lease-token", OWN_LEASE, f"Authorization: Bearer {OWN_LEASE}"),
     ("aws-access-key", AWS_KEY, f"{AWS_KEY}\n"),
     ("aws-access-key", AWS_TEMPORARY_KEY, f"export AWS_ACCESS_KEY_ID={AWS_TEMPORARY_KEY}"),
     ("aws-access-key", AWS_KEY, f"{{'AccessKeyId': '{AWS_KEY}', 'n': 1}}"),

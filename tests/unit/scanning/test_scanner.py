@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_qsec.scanning import plugins
-from jupyter_qsec.scanning.rules import RULES, SHAPES
+from jupyter_qsec.scanning.rules import RULES
 from jupyter_qsec.scanning.scanner import Scanner, Work
+from jupyter_qsec.scanning.shapes import SHAPES
 from tests.unit.scanning.planted import AWS_KEY, AWS_SECRET, BENIGN, JWT, PLANTED, RSA_KEY
 
 SCANNER = Scanner.default()

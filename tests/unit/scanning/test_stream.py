@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jupyter_qsec.scanning.live import LiveSecrets
-from jupyter_qsec.scanning.rules import SHAPES
 from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.shapes import SHAPES
 from jupyter_qsec.scanning.stream import MAX_HELD, MAX_SECONDS, StreamRedactor
 from tests.unit.scanning.planted import AWS_KEY, AWS_TOKEN, BENIGN, JWT, LONG_JWT, PLANTED, RSA_KEY
 

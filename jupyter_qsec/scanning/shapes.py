@@ -1,0 +1,30 @@
+"""Secrets that no word gives away: only their shape does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A secret without a telling word. Searched over the whole text in one pass, so it begins at a word's start."""
+
+    kind: str
+    body: str
+    plugin: str = ""
+    hold_after: int = 12
+    """A stream holds a text back once this many characters fit; fewer are too common and say nothing."""
+    not_before: str = "A-Za-z0-9_"
+
+
+SHAPES: tuple[Shape, ...] = (
+    Shape(
+        "discord-bot-token",
+        r"[MNO][a-zA-Z0-9_-]{23,25}\.[a-zA-Z0-9_-]{6}\.[a-zA-Z0-9_-]{27,38}",
+        "DiscordBotTokenDetector",
+    ),
+    Shape("telegram-bot-token", r"[0-9]{8,10}:[0-9A-Za-z_-]{35}", "TelegramBotTokenDetector"),
+    Shape("twilio-key", r"SK[a-f0-9]{32}", "TwilioKeyDetector"),
+    Shape("mailchimp-key", r"[0-9a-z]{32}-us[0-9]{1,2}", "MailchimpDetector"),
+    Shape("qbraid-token", r"[a-z0-9]{2,24}_[a-z2-7]{4,64}\.[0-9a-f]{64}", not_before="A-Za-z0-9_."),
+)
