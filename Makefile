@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab test check unit lint bench lock docs clean
+.PHONY: help install lab test check unit lint bench lock clean
 .DEFAULT_GOAL := help
 
 help:

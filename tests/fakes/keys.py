@@ -1,4 +1,4 @@
-"""Keys and signatures that hold for one test."""
+"""Signatures that hold for one test."""
 
 from __future__ import annotations
 
@@ -7,21 +7,6 @@ import hmac
 from collections.abc import Sequence
 
 from jupyter_qsec.domain.notes import NoteSignature, note_signatures
-
-
-class FakeKeyStore:
-    """Implements the `KeyStore` port in memory: every name has one key, and the same one in every instance with the
-    same seed."""
-
-    def __init__(self, seed: str = "test") -> None:
-        self._seed = seed
-
-    @property
-    def description(self) -> str:
-        return "memory"
-
-    def key(self, name: str) -> bytes:
-        return hashlib.sha256(f"{self._seed}/{name}".encode()).digest()
 
 
 class FakeSigner:
