@@ -15,6 +15,7 @@ from pathlib import Path
 # Below the home directory.
 _IN_HOME = (
     ".aws",
+    ".awsvault",
     ".azure",
     ".azure-quantum",
     ".bluemix",
@@ -28,6 +29,7 @@ _IN_HOME = (
     ".config/pennylane",
     ".config/qcs",
     ".config/quantinuum",
+    ".config/rclone",
     ".config/strangeworks",
     ".config/xanadu-cloud",
     ".config/iqm",
@@ -40,12 +42,15 @@ _IN_HOME = (
     ".local/share/python_keyring",
     ".oci",
     ".pasqal",
+    ".passwd-s3fs",
     ".password-store",
     ".qbraid",
     ".qcs",
     ".qiskit",
     ".quantinuum",
     ".quantuminspire",
+    ".s3cfg",
+    ".saml2aws",
     ".strangeworks",
     ".tokens",
 )
@@ -74,6 +79,10 @@ _OF_THE_MACHINE = (
     "/run/crio",
     "/run/screen",
     "/run/libvirt",
+    "/run/incus",
+    "/var/lib/incus/unix.socket",
+    "/var/lib/lxd/unix.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
 )
 _OF_ROOT = ("/run/dbus", "/run/systemd/private", "/etc/shadow", "/etc/ssh", "/etc/krb5.keytab", "/var/spool/cron")
 _MAX_TARGETS = 200

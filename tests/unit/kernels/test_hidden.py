@@ -12,7 +12,9 @@ from jupyter_qsec.kernels import folders
 from jupyter_qsec.kernels.hidden import bus_sockets, hidden_paths, outermost, probe_targets
 
 
-@pytest.mark.parametrize("name", [".aws", ".config/gcloud", ".azure", ".qcs", ".qiskit", ".config/dwave", ".qbraid"])
+@pytest.mark.parametrize(
+    "name", [".aws", ".config/gcloud", ".azure", ".qcs", ".qiskit", ".config/dwave", ".qbraid", ".s3cfg", ".awsvault"]
+)
 def test_a_credential_directory_is_hidden_when_it_exists(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     environ = {"HOME": str(tmp_path)}
