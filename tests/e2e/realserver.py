@@ -8,14 +8,14 @@ import queue
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
 from jupyter_client.blocking.client import BlockingKernelClient
+
+from tests.fakes.waiting import wait_for
 
 _START_SECONDS = 60.0
 
@@ -28,16 +28,6 @@ class CellResult:
     text: str = ""
     """Everything printed, shown or raised, joined."""
     messages: list[dict[str, Any]] = field(default_factory=list)
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """Poll until the condition gives something true; fail naming what was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
 
 
 class RealServer:

@@ -16,7 +16,7 @@ import pytest
 from jupyter_qsec.client.api import ControlClient
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.wire import LeaseAsk
-from tests.e2e.realserver import wait_for
+from tests.fakes.waiting import wait_for
 
 pytestmark = [pytest.mark.xdist_group("cli")]
 
@@ -112,6 +112,12 @@ def test_leases_are_listed_and_revoked(cli: Run, gateway: QsecHome, task_id: str
         "by hand",
     }
     assert cli("leases", "revoke", lease["id"]).returncode == 1, "twice is refused"
+
+
+def test_a_lease_for_no_tenant_tells_which_there_are(cli: Run, gateway: QsecHome) -> None:
+    done = cli("exec", "--tenant", "nope", "--", "true")
+    assert done.returncode == 2
+    assert done.stderr == "jupyter-qsec: There is no tenant 'nope'. There are: sandbox, research.\n"
 
 
 def test_a_second_gateway_is_refused(cli: Run, gateway: QsecHome) -> None:

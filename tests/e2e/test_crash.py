@@ -14,7 +14,8 @@ import pytest
 
 from jupyter_qsec.client.api import ControlClient
 from jupyter_qsec.client.home import QsecHome
-from tests.e2e.realserver import RealServer, wait_for
+from tests.e2e.realserver import RealServer
+from tests.fakes.waiting import wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("crash")]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.realserver import RealServer, wait_for
+from tests.e2e.realserver import RealServer
+from tests.fakes.waiting import wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("degraded")]
 

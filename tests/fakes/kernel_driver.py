@@ -166,13 +166,3 @@ def drain(client: BlockingKernelClient) -> None:
             client.get_iopub_msg(timeout=0.05)
         except queue.Empty:
             return
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = _SECONDS) -> Any:
-    """Poll until the condition gives something true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.livegateway import GatewayProcess, Issued, LiveGateway, run_bell
+from tests.gateway.rawhttp import SignedClient
 
 StartProcess = Callable[..., GatewayProcess]
 
@@ -34,6 +35,18 @@ def live_gateway(tmp_path: Path) -> Iterator[LiveGateway]:
 def issued(shared_gateway: LiveGateway) -> Issued:
     """A fresh lease in `sandbox` at the shared gateway."""
     return shared_gateway.lease(tenant="sandbox", label="test")
+
+
+@pytest.fixture
+def braket(shared_gateway: LiveGateway, issued: Issued) -> SignedClient:
+    """Signs for the Braket front door of the shared gateway."""
+    return SignedClient.of(shared_gateway, issued)
+
+
+@pytest.fixture
+def s3(shared_gateway: LiveGateway, issued: Issued) -> SignedClient:
+    """Signs for its S3 front door."""
+    return SignedClient.of(shared_gateway, issued, "s3")
 
 
 @pytest.fixture

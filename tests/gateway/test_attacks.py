@@ -21,16 +21,6 @@ SEARCH = b'{"filters":[]}'
 TASK = "/quantum-task/" + quote("arn:aws:braket:us-east-1:000000000101:quantum-task/x", safe="")
 
 
-@pytest.fixture
-def braket(shared_gateway: LiveGateway, issued: Issued) -> SignedClient:
-    return SignedClient.of(shared_gateway, issued)
-
-
-@pytest.fixture
-def s3(shared_gateway: LiveGateway, issued: Issued) -> SignedClient:
-    return SignedClient.of(shared_gateway, issued, "s3")
-
-
 def submission(**changes: Any) -> bytes:
     """The body of CreateQuantumTask for a Bell program, with changes."""
     body = {

@@ -23,16 +23,6 @@ TASK = "/quantum-task/x"
 
 
 @pytest.fixture
-def braket(shared_gateway: LiveGateway, issued: Issued) -> SignedClient:
-    return SignedClient.of(shared_gateway, issued)
-
-
-@pytest.fixture
-def s3(shared_gateway: LiveGateway, issued: Issued) -> SignedClient:
-    return SignedClient.of(shared_gateway, issued, "s3")
-
-
-@pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Everything that is logged, at every level."""
     with caplog.at_level(logging.DEBUG):

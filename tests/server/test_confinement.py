@@ -14,8 +14,9 @@ import pytest
 
 from jupyter_qsec.kernels.confine import syscalls
 from tests.fakes import attacks
-from tests.fakes.kernel_driver import Kernel, wait_for
+from tests.fakes.kernel_driver import Kernel
 from tests.fakes.kernel_home import PLANTED_SECRET, SERVER_TOKEN
+from tests.fakes.waiting import wait_for
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel

@@ -19,8 +19,9 @@ from traitlets.config import Config
 
 from jupyter_qsec.domain.errors import UnavailableError
 from tests.fakes import echo_kernel
-from tests.fakes.kernel_driver import Kernel, wait_for
+from tests.fakes.kernel_driver import Kernel
 from tests.fakes.kernel_home import PLANTED_KEY_ID, PLANTED_SECRET, PRIVATE_KEY, SERVER_TOKEN
+from tests.fakes.waiting import wait_for
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel

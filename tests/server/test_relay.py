@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from tests.fakes.kernel_driver import Kernel, drain, wait_for
+from tests.fakes.kernel_driver import Kernel, drain
 from tests.fakes.kernel_home import PRIVATE_KEY
+from tests.fakes.waiting import wait_for
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from playwright.sync_api import expect
 
-from tests.e2e.realserver import wait_for
+from tests.fakes.waiting import wait_for
 from tests.ui.lab import IDLE_SECONDS, LabPage, RealLab
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.timeout(240), pytest.mark.xdist_group("browser")]
