@@ -166,7 +166,8 @@ class FrontDoorHandler(_Handler):
             self._problem = error
             # A client that asked whether to send its body learns now; so does one with more than would ever be read.
             length = self.request.headers.get("Content-Length", "0")
-            if "Expect" in self.request.headers or not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
+            number = length.isascii() and length.isdigit()
+            if "Expect" in self.request.headers or not number or int(length[:12]) > MAX_BODY_BYTES:
                 await self._serve()
 
     def data_received(self, chunk: bytes) -> None:

@@ -123,5 +123,16 @@ def test_nothing_is_kept_of_a_strangers_body(
     assert not any(kept)
 
 
+def test_a_length_that_only_looks_like_a_number_is_no_defect(
+    shared_gateway: LiveGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each defect is a traceback in the log, and a stranger could have written as many as it took to push it out."""
+    host = f"127.0.0.1:{shared_gateway.port}"
+    head = f"PUT {'/aws/s3' + OBJECT} HTTP/1.1\r\nHost: {host}\r\nContent-Length: \xb2\r\n\r\n"
+    with begin(shared_gateway, head.encode("latin-1")) as connection:
+        assert connection.recv(64).startswith(b"HTTP/1.1 400 ")
+    assert "Traceback" not in caplog.text
+
+
 def test_places_leave_descriptors_for_everything_else() -> None:
     assert most_connections() <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
