@@ -147,8 +147,8 @@ class Gateway:
 
 
 def operating_system_principal() -> Principal:
-    """The account that runs the gateway: identity on one machine (requirement A1). Environment variables such as
-    `USER` are not believed."""
+    """The account that runs the gateway: identity on one machine. Environment variables such as `USER`
+    are not believed."""
     try:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -82,7 +82,7 @@ class TaskQuery:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A secret that was found: where and what kind, never the secret (requirement B9)."""
+    """A secret that was found: where and what kind, never the secret."""
 
     id: str
     found_at: datetime

@@ -225,7 +225,7 @@ class Submissions:
 
 
 def own_tags(caller: Caller, lane: Lane) -> dict[str, str]:
-    """The tags that every task carries (requirement D4)."""
+    """The tags that every task carries."""
     return {
         "qsec:tenant": caller.tenant.id,
         "qsec:project": caller.project.id,

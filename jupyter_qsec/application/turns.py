@@ -1,7 +1,7 @@
 """Whose turn it is, and why a task does not run yet.
 
-What is said about a wait speaks of the asker's own tenant alone (requirement C4): whether it is held up by one other
-tenant or by fifty looks the same.
+What is said about a wait speaks of the asker's own tenant alone: whether it is held up by one other tenant or by fifty
+looks the same.
 """
 
 from __future__ import annotations

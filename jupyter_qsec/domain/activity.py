@@ -1,4 +1,4 @@
-"""Session limits: when a quiet session is warned and when it ends (requirement H1)."""
+"""Session limits: when a quiet session is warned and when it ends."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class PrincipalKind(StrEnum):
 
 
 class Role(StrEnum):
-    """The roles of requirement A3; what each may do stands in the shipped Cedar policies."""
+    """A role of a principal; what each may do stands in the shipped Cedar policies."""
 
     VIEWER = "viewer"
     CIRCUIT_AUTHOR = "circuit-author"

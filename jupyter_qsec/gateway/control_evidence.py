@@ -27,7 +27,7 @@ _PLACES = ("source", "output", "stream", "metadata", "attachment", "file")
 _ACTIONS = ("redacted", "blocked", "warned", "refused")
 _MAX_FINDINGS = 500
 _SHOWN = 4
-"""Characters of a secret that a preview may show (requirement B9)."""
+"""Characters of a secret that a preview may show."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{16,64}\Z")
 _KIND = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z")
 

@@ -1,4 +1,4 @@
-"""Session limits: a session that stays idle too long, or lives too long, is warned and then ended (requirement H1).
+"""Session limits: a session that stays idle too long, or lives too long, is warned and then ended.
 
 Ending means: record it, revoke the lease, stop the kernel, say so. Each step is tried whatever becomes of the others,
 and nothing here touches a file: the notebook on disk keeps its contents.

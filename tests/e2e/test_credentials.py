@@ -1,4 +1,4 @@
-"""The kernel holds a lease, and the root credential occurs nowhere outside the gateway (B1, B2, B3, B5)."""
+"""The kernel holds a lease, and the root credential occurs nowhere outside the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jupyter qsec exec -- python job.py`: a lease for any command, and no credential in its reach (A6, B2, B5)."""
+"""`jupyter qsec exec -- python job.py`: a lease for any command, and no credential in its reach."""
 
 from __future__ import annotations
 

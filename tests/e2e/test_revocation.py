@@ -1,4 +1,4 @@
-"""After "revoke" the next Braket call fails, in old sessions and new ones, and says what to do (B1, I1)."""
+"""After "revoke" the next Braket call fails, in old sessions and new ones, and says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An unmodified boto3 client goes on over three expiries of its credential, under one injected clock (B1)."""
+"""An unmodified boto3 client goes on over three expiries of its credential, under one injected clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session limits on a real server with a real kernel, a real gateway and short limits (H1)."""
+"""Session limits on a real server with a real kernel, a real gateway and short limits."""
 
 from __future__ import annotations
 
