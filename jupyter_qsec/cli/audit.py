@@ -85,9 +85,12 @@ def list_records(
     """
     earliest = _moment(since) if since else None
     chosen: deque[tuple[ExportedRecord, dict[str, Any]]] = deque(maxlen=limit)
+    seen: dict[str, set[str]] = {"kind": set(), "tenant": set()}
     with open_export(home, file) as export, broken_is_an_error():
         for record in export.records():
             event = _event(record)
+            for name, values in seen.items():
+                values.add(str(event.get(name, "")))
             if _wanted(event, kinds, tenant, earliest):
                 chosen.append((record, event))
         complete = export.complete
@@ -100,7 +103,7 @@ def list_records(
         for record, event in chosen:
             click.echo(_line(record.index, event))
         if not chosen:
-            click.echo("No record matches.", err=True)
+            click.echo(plain(" ".join(["No record matches.", *_occurring(seen, kinds, tenant)])), err=True)
     if not complete:
         fail("The log cannot be read to its end. Run 'audit verify'.")
 
@@ -299,6 +302,12 @@ def _wanted(event: dict[str, Any], kinds: tuple[str, ...], tenant: str, earliest
         return datetime.fromisoformat(str(event.get("at"))) >= earliest
     except (ValueError, TypeError):
         return True  # a record whose time cannot be read is not hidden by a filter on time
+
+
+def _occurring(seen: dict[str, set[str]], kinds: tuple[str, ...], tenant: str) -> list[str]:
+    """For the filters that were given: what they could have named."""
+    asked = [name for name, given in (("kind", kinds), ("tenant", tenant)) if given]
+    return [f"Each {name} in the log: {', '.join(sorted(seen[name] - {''})) or 'none'}." for name in asked]
 
 
 def _moment(text: str) -> datetime:

@@ -16,7 +16,7 @@ from types import FrameType
 
 import click
 
-from jupyter_qsec.cli.output import Duration
+from jupyter_qsec.cli.output import Duration, require_tenant
 from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
 from jupyter_qsec.domain.lease import MAX_TEXT
 
@@ -95,6 +95,8 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
             held = keeper.acquire(ask, Path(folder) / "token")
             try:
                 if held.error is not None:
+                    if isinstance(held.error, InvalidRequestError):
+                        require_tenant(client, tenant, project)  # says which there are
                     raise held.error
                 environment = kernel_environment(os.environ, gateway_url=url, token_file=held.token_file)
                 environment["JUPYTER_DEFAULT_PROVISIONER_NAME"] = "qsec-provisioner"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from jupyter_qsec.cli.output import age, by_prefix, emit_json, emit_table, format_option, gateway_client, short_id
+from jupyter_qsec.cli.output import (
+    age,
+    by_prefix,
+    emit_json,
+    emit_table,
+    format_option,
+    gateway_client,
+    require_tenant,
+    short_id,
+)
 from jupyter_qsec.client.wire import LeaseRecord
 from jupyter_qsec.domain.errors import ConflictError
 
@@ -34,6 +43,8 @@ def list_(tenant: str, everything: bool, output: str) -> None:
     """
     with gateway_client() as client:
         found = client.leases(tenant=tenant, state="" if everything else "active")
+        if tenant and not found:
+            require_tenant(client, tenant)
     _print(found, output, "No active leases.")
 
 
@@ -56,6 +67,8 @@ def revoke(lease: tuple[str, ...], everything: bool, tenant: str, reason: str, o
     revoked: list[LeaseRecord] = []
     with gateway_client() as client:
         active = client.leases(tenant=tenant, state="active")
+        if tenant and not active:
+            require_tenant(client, tenant)
         if everything:
             chosen = [record["id"] for record in active]
         else:

@@ -20,6 +20,7 @@ _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h)?\Z")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _SHORT = 8
+_LISTED = 10
 
 
 def format_option(command: _F) -> _F:
@@ -118,3 +119,19 @@ def by_prefix(wanted: str, identifiers: Iterable[str], noun: str) -> str:
     if len(found) > 1:
         raise InvalidRequestError(f"{len(found)} {noun}s begin with {plain(prefix)}.", remedy="Give more of the id.")
     return found[0]
+
+
+def require_tenant(client: ControlClient, tenant: str, project: str = "") -> None:
+    """`InvalidRequestError` that tells which there are, when the gateway knows no such tenant or project."""
+    tenants = {known["id"]: known["projects"] for known in client.status()["tenants"]}
+    if tenant and tenant not in tenants:
+        raise InvalidRequestError(f"There is no tenant {plain(repr(tenant))}.", remedy=there_are(tenants))
+    if tenant and project and project not in (projects := [known["id"] for known in tenants[tenant]]):
+        raise InvalidRequestError(f"Tenant {tenant} has no project {plain(repr(project))}.", remedy=there_are(projects))
+
+
+def there_are(names: Iterable[str]) -> str:
+    """A sentence that lists what exists, the first ten of many."""
+    known = [plain(name) for name in names]
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"There are: {', '.join(known[:_LISTED])}{more}." if known else "There are none."

@@ -14,8 +14,11 @@ from jupyter_qsec.cli.output import (
     emit_table,
     format_option,
     gateway_client,
+    require_tenant,
     short_id,
+    there_are,
 )
+from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from jupyter_qsec.client.api import ControlClient
@@ -38,7 +41,9 @@ def tasks() -> None:
 
 @tasks.command("list")
 @click.option("--tenant", default="", metavar="ID", help="Only this tenant's tasks.")
-@click.option("--lease", default="", metavar="ID", help="Only tasks submitted under this lease (its full id).")
+@click.option(
+    "--lease", default="", metavar="ID", help="Only tasks submitted under this lease (its id or the beginning)."
+)
 @click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only tasks in this state.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
 @format_option
@@ -50,7 +55,10 @@ def list_(tenant: str, lease: str, state: str | None, limit: int, output: str) -
       jupyter qsec tasks list --tenant research --limit 50
     """
     with gateway_client() as client:
-        found = client.tasks(tenant=tenant, lease=lease, state=(state or "").upper(), limit=limit)
+        lease_id = _lease(client, lease) if lease else ""
+        found = client.tasks(tenant=tenant, lease=lease_id, state=(state or "").upper(), limit=limit)
+        if tenant and not found:
+            require_tenant(client, tenant)
     if output == "json":
         emit_json({"tasks": found})
         return
@@ -106,6 +114,15 @@ def _resolve(client: ControlClient, wanted: str) -> str:
     if len(identifier) == 36:
         return identifier
     return by_prefix(wanted, (task["id"] for task in client.tasks(limit=_LOOKED_THROUGH)), "task")
+
+
+def _lease(client: ControlClient, wanted: str) -> str:
+    """A filter that names no lease is wrong use: an empty list would say that the lease ran nothing."""
+    known = [record["id"] for record in client.leases()]
+    try:
+        return by_prefix(wanted, known, "lease")
+    except NotFoundError as error:
+        raise InvalidRequestError(error.message, remedy=there_are(map(short_id, known))) from None
 
 
 def _print(task: Any, output: str) -> None:

@@ -37,6 +37,12 @@ class TestList:
         assert self.indices(audit_home, "--since", "2024-03-01T12:18:00Z") == [18, 19]
         assert self.indices(audit_home, "--since", "30s") == []
 
+    def test_a_filter_that_matches_nothing_tells_what_occurs(self, audit_home: Path) -> None:
+        result = run("list", "--home", audit_home, "--kind", "bogus", "--tenant", "nope")
+        said = "Each kind in the log: lease.issued, task.submitted. Each tenant in the log: research, sandbox."
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"No record matches. {said}\n")
+        assert run("list", "--home", audit_home, "--since", "30s").stderr == "No record matches.\n"
+
     def test_a_line_tells_the_record(self, audit_home: Path) -> None:
         lines = run("list", "--home", audit_home).stdout.splitlines()
         assert len(lines) == 20

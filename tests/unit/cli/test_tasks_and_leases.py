@@ -12,13 +12,23 @@ import click
 import pytest
 
 from jupyter_qsec.cli.main import run
-from jupyter_qsec.cli.output import Duration, age, by_prefix, emit_table, plain
+from jupyter_qsec.cli.output import (
+    Duration,
+    age,
+    by_prefix,
+    emit_table,
+    gateway_client,
+    plain,
+    require_tenant,
+    there_are,
+)
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
 from tests.fakes.control_server import ControlServer
 
 NOW = datetime.now(UTC)
 IDS = ("3f2a0000-0000-4000-8000-000000000001", "3f2b0000-0000-4000-8000-000000000002")
+RESEARCH = {"id": "research", "projects": [{"id": "qec", "name": "QEC"}]}
 
 
 def text(moment: datetime) -> str:
@@ -166,6 +176,50 @@ def test_one_lease_by_its_beginning(server: ControlServer, capsys: pytest.Captur
     server.routes[f"POST /api/v1/leases/{'77b0' * 8}/revoke"] = (200, {"lease": lease("77b0" * 8, state="revoked")})
     assert run(["leases", "revoke", "77"]) == 0
     assert "77b077b0  revoked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", ["9c1e", "9C1E9C1E", "9c1e" * 8])
+def test_tasks_of_a_lease_by_its_beginning(server: ControlServer, given: str) -> None:
+    server.routes["GET /api/v1/leases"] = (200, {"leases": [lease("9c1e" * 8, state="expired"), lease("77b0" * 8)]})
+    server.routes["GET /api/v1/tasks"] = (200, {"tasks": [task(IDS[0])]})
+    assert run(["tasks", "list", "--lease", given]) == 0
+    assert server.asked[-1] == f"GET /api/v1/tasks?lease={'9c1e' * 8}&limit=20"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tasks", "list", "--lease", "ffff"], "There is no lease ffff. There are: 9c1e9c1e."),
+        (["tasks", "list", "--tenant", "nope"], "There is no tenant 'nope'. There are: sandbox, research."),
+        (["leases", "list", "--tenant", "nope"], "There is no tenant 'nope'. There are: sandbox, research."),
+        (["leases", "revoke", "--all", "--tenant", "x"], "There is no tenant 'x'. There are: sandbox, research."),
+    ],
+)
+def test_a_filter_that_names_nothing_is_an_error_that_tells_what_there_is(
+    server: ControlServer, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    everything = [] if "--tenant" in arguments else [lease("9c1e" * 8)]
+    server.routes["GET /api/v1/leases"] = (200, {"leases": everything})
+    server.routes["GET /api/v1/tasks"] = (200, {"tasks": []})
+    server.routes["GET /api/v1/status"] = (200, {"tenants": [{"id": "sandbox", "projects": []}, RESEARCH]})
+    assert run(arguments) == 2
+    assert capsys.readouterr() == ("", f"jupyter-qsec: {said}\n")
+
+
+def test_a_tenant_without_tasks_is_no_error(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.routes["GET /api/v1/tasks"] = (200, {"tasks": []})
+    server.routes["GET /api/v1/status"] = (200, {"tenants": [RESEARCH]})
+    assert run(["tasks", "list", "--tenant", "research"]) == 0
+    assert capsys.readouterr().out == "No tasks.\n"
+
+
+def test_a_project_that_a_tenant_does_not_have_is_named_with_those_it_has(server: ControlServer) -> None:
+    server.routes["GET /api/v1/status"] = (200, {"tenants": [RESEARCH]})
+    with gateway_client() as client:
+        require_tenant(client, "research", "qec")
+        with pytest.raises(InvalidRequestError, match=r"Tenant research has no project 'x'. There are: qec."):
+            require_tenant(client, "research", "x")
+    assert there_are(map(str, range(12))).endswith("8, 9 and 2 more.")
 
 
 def test_status_of_a_gateway(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:
