@@ -16,6 +16,7 @@ from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, NotFoundError, QsecError
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from jupyter_qsec.domain.tenant import DeviceKind
+from jupyter_qsec.domain.times import rfc3339
 from jupyter_qsec.gateway.errors import NotOfferedError, UnknownOperationError, braket_error
 from jupyter_qsec.gateway.fields import JsonBody, checked_text
 from jupyter_qsec.gateway.frontdoor import Gateway
@@ -311,13 +312,9 @@ def _task(task: QuantumTask) -> dict[str, Any]:
         "shots": task.shots,
         "outputS3Bucket": task.output_bucket,
         "outputS3Directory": task.output_directory,
-        "createdAt": _timestamp(task.created_at),
+        "createdAt": rfc3339(task.created_at),
         "tags": dict(task.tags),
     }
     if task.ended_at is not None:
-        answer["endedAt"] = _timestamp(task.ended_at)
+        answer["endedAt"] = rfc3339(task.ended_at)
     return answer
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jupyter_qsec.application.ports import Device, Finding
@@ -12,6 +12,7 @@ from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.task import QuantumTask
 from jupyter_qsec.domain.tenant import Tenant
+from jupyter_qsec.domain.times import rfc3339
 
 if TYPE_CHECKING:
     from jupyter_qsec.bootstrap import Gateway
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 def moment(value: datetime | None) -> str | None:
     """ISO 8601 in UTC with `Z`, to the millisecond."""
-    if value is None:
-        return None
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return None if value is None else rfc3339(value)
 
 
 def lease_shape(lease: Lease, now: datetime) -> dict[str, Any]:

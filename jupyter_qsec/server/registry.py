@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from jupyter_qsec.client.leases import HeldLease
+from jupyter_qsec.domain.times import rfc3339
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
 
 OUTSIDE = "This kernel was not started by qsec."
@@ -97,4 +98,4 @@ def session_shape(session: SessionState | None) -> Mapping[str, Any]:
 
 def moment(value: datetime | None) -> str | None:
     """ISO 8601 in UTC with `Z`."""
-    return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if value is None else rfc3339(value)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jupyter_qsec.domain.times import rfc3339
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
@@ -30,7 +32,8 @@ class TaskFacts:
 
 
 def timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    """Now, as Braket's documents write it."""
+    return rfc3339(datetime.now(UTC))
 
 
 def bits(measurements: Sequence[Sequence[str | int]]) -> NDArray[np.int8]:

@@ -15,6 +15,7 @@ from jupyter_qsec.adapters.providers.frames import Frame, Kind
 from jupyter_qsec.adapters.providers.workers import Worker, WorkerEndedError, worker_command, worker_environment
 from jupyter_qsec.application.ports import ExecutionFailure, ExecutionLimits, ExecutionResult
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from jupyter_qsec.domain.times import rfc3339
 
 _log = logging.getLogger(__name__)
 MAX_WORKERS = 4
@@ -150,7 +151,7 @@ class SimulatorExecutor:
         if backend is None:
             return None
         name, bits_per_qubit = backend
-        created = task.created_at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        created = rfc3339(task.created_at)
         head = {
             "backend": name,
             "task_arn": task.arn,
