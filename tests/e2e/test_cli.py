@@ -1,4 +1,4 @@
-"""The command line against a real gateway with a real task: lists, shows, revokes, verifies, examines (step 10)."""
+"""The command line against a real gateway with a real task: lists, shows, revokes, verifies, examines."""
 
 from __future__ import annotations
 
