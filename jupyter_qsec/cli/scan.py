@@ -35,7 +35,12 @@ class _Scan:
     baseline: Baseline | None
     findings: list[SecretFinding] = field(default_factory=list)
     files: int = 0
-    failed: bool = False
+    failed_files: int = 0
+    failed_folders: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.failed_files or self.failed_folders)
 
     def run(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -62,20 +67,22 @@ class _Scan:
         raw = _read(file)
         name = str(file)
         if file.suffix.lower() == ".ipynb":
-            self.files += 1
-            return scan_notebook(_notebook(raw), self.scanner, self.fingerprinter, name, baseline=self.baseline)
-        text = _text(raw)
-        if text is None:
-            return []
-        self.files += 1
-        return scan_text(text, self.scanner, self.fingerprinter, name, baseline=self.baseline)
+            found = scan_notebook(_notebook(raw), self.scanner, self.fingerprinter, name, baseline=self.baseline)
+        else:
+            text = _text(raw)
+            if text is None:
+                return []
+            found = scan_text(text, self.scanner, self.fingerprinter, name, baseline=self.baseline)
+        self.files += 1  # here: one that could not be scanned to its end is not one without secrets
+        return found
 
     def _unreadable(self, error: OSError) -> None:
-        self._fail(Path(error.filename), error.strerror or "cannot be read")
+        self.failed_folders += 1
+        _tell(Path(error.filename), error.strerror or "cannot be read")
 
     def _fail(self, path: Path, reason: str) -> None:
-        self.failed = True
-        click.echo(f"jupyter-qsec: {_shown(path)}: {reason}", err=True)
+        self.failed_files += 1
+        _tell(path, reason)
 
 
 def _read(file: Path) -> bytes:
@@ -111,6 +118,10 @@ def _text(raw: bytes) -> str | None:
         return raw.decode("latin-1")
 
 
+def _tell(path: Path, reason: str) -> None:
+    click.echo(f"jupyter-qsec: {_shown(path)}: {reason}", err=True)
+
+
 def _shown(path: Path) -> str:
     return plain(click.format_filename(str(path)))
 
@@ -130,9 +141,18 @@ def _print_text(scan: _Scan) -> None:
     if scan.findings:
         for line in as_text(scan.findings).split("\n"):
             click.echo(plain(line))
-    files = "1 file" if scan.files == 1 else f"{scan.files} files"
-    secrets = {0: "No secrets", 1: "1 secret"}.get(len(scan.findings), f"{len(scan.findings)} secrets")
-    click.echo(f"{secrets} found in {files}.", err=True)
+    parts = []
+    if scan.files or not scan.failed:
+        secrets = "No secrets" if not scan.findings else _counted(len(scan.findings), "secret")
+        parts.append(f"{secrets} found in {_counted(scan.files, 'file')}")
+    if scan.failed:
+        counts = ((scan.failed_files, "file"), (scan.failed_folders, "folder"))
+        parts.append(f"{' and '.join(_counted(*count) for count in counts if count[0])} could not be scanned")
+    click.echo(f"{'; '.join(parts)}.", err=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @click.command()

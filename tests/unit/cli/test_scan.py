@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,37 @@ def test_what_cannot_be_scanned_is_named_after_the_others_were(here: Path, capsy
         "jupyter-qsec: cells.ipynb: The notebook's cells are not a list.",
         "jupyter-qsec: pipe: not a regular file",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "summary"),
+    [
+        (["missing"], "1 file could not be scanned."),
+        (["broken.ipynb", "missing"], "2 files could not be scanned."),
+        (["broken.ipynb", "good.py"], "No secrets found in 1 file; 1 file could not be scanned."),
+        (["broken.ipynb", "bad.py"], "1 secret found in 1 file; 1 file could not be scanned."),
+    ],
+)
+def test_the_summary_counts_nothing_as_clean_that_was_not_scanned(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], summary: str
+) -> None:
+    (here / "broken.ipynb").write_text("<<<<<<< HEAD\n")
+    (here / "good.py").write_text("x = 1\n")
+    (here / "bad.py").write_text(f"k = '{KEY}'\n")
+    code, _, err = scanned(capsys, *arguments)
+    assert code == 2 and err.splitlines()[-1] == summary
+
+
+def test_a_folder_that_cannot_be_read_is_no_clean_one(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, onerror: Callable[[OSError], None]) -> Iterator[None]:
+        onerror(PermissionError(13, "Permission denied", str(path)))
+        return iter(())
+
+    monkeypatch.setattr(os, "walk", refused)
+    code, _, err = scanned(capsys, ".")
+    assert code == 2 and err == "jupyter-qsec: .: Permission denied\n1 folder could not be scanned.\n"
 
 
 def test_a_file_that_is_too_large_is_said_to_be(
