@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -137,14 +138,25 @@ def _baseline(path: str | None) -> Baseline | None:
         raise InvalidRequestError(f"{path}: {error.message}") from None
 
 
+def _fingerprint_key() -> bytes:
+    """The state directory's key; one of this run alone where there can be none (CI, a read-only home)."""
+    try:
+        return QsecHome.default().ensure().fingerprint_key()
+    except (QsecError, OSError, RuntimeError) as error:
+        reason = error.message if isinstance(error, QsecError) else str(error)
+        text = f"fingerprints of this run cannot be compared with others: {reason}"
+        click.echo(f"jupyter-qsec: {plain(text)}", err=True)
+        return secrets.token_bytes(32)
+
+
 def _print_text(scan: _Scan) -> None:
     if scan.findings:
         for line in as_text(scan.findings).split("\n"):
             click.echo(plain(line))
     parts = []
     if scan.files or not scan.failed:
-        secrets = "No secrets" if not scan.findings else _counted(len(scan.findings), "secret")
-        parts.append(f"{secrets} found in {_counted(scan.files, 'file')}")
+        found = "No secrets" if not scan.findings else _counted(len(scan.findings), "secret")
+        parts.append(f"{found} found in {_counted(scan.files, 'file')}")
     if scan.failed:
         counts = ((scan.failed_files, "file"), (scan.failed_folders, "folder"))
         parts.append(f"{' and '.join(_counted(*count) for count in counts if count[0])} could not be scanned")
@@ -165,7 +177,8 @@ def scan(ctx: click.Context, paths: tuple[str, ...], baseline: str | None, outpu
 
     Notebooks are scanned cell by cell, with their outputs, attachments and metadata. Directories are searched, except
     .git, node_modules and virtual environments; binary files are skipped. A line that ends in the comment
-    "pragma: allowlist secret" is left out.
+    "pragma: allowlist secret" is left out. Needs no gateway; without a state directory that can be used, fingerprints
+    hold for one run only.
 
     Exit codes: 0 nothing found, 1 something found, 2 a file could not be scanned.
 
@@ -176,8 +189,7 @@ def scan(ctx: click.Context, paths: tuple[str, ...], baseline: str | None, outpu
       jupyter qsec scan --baseline .secrets.baseline .
     """
     known = _baseline(baseline)
-    fingerprinter = Fingerprinter(QsecHome.default().ensure().fingerprint_key())
-    work = _Scan(Scanner.default(), fingerprinter, known)
+    work = _Scan(Scanner.default(), Fingerprinter(_fingerprint_key()), known)
     work.run(paths)
     if output == "json":
         click.echo(as_json(work.findings))

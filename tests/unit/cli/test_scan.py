@@ -192,6 +192,29 @@ def test_fingerprints_are_keyed_by_this_state_directory(
     assert found(capsys, "a.py")[1][0]["fingerprint"] != first[0]
 
 
+@pytest.mark.parametrize("kind", ["file", "open", "below a file", "damaged key"])
+def test_a_state_directory_that_cannot_be_used_stops_no_scan(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    home = here.parent / "home"
+    if kind == "open":
+        home.mkdir()
+        home.chmod(0o777)
+    elif kind == "damaged key":
+        home.mkdir(mode=0o700)
+        (home / "fingerprint.key").touch(0o600)
+    else:
+        home.touch()
+        monkeypatch.setenv("JUPYTER_QSEC_HOME", str(home / "qsec" if kind == "below a file" else home))
+    (here / "a.py").write_text(f"k = '{KEY}'\n")
+    (here / "clean.py").write_text("x = 1\n")
+    code, findings, err = found(capsys, "a.py", "a.py")
+    assert code == 1 and findings[0]["fingerprint"] == findings[1]["fingerprint"]
+    assert err.count("\n") == 1 and "fingerprints of this run cannot be compared" in err and str(home) in err
+    assert found(capsys, "a.py")[1][0]["fingerprint"] != findings[0]["fingerprint"]
+    assert scanned(capsys, "clean.py")[0] == 0
+
+
 def test_a_name_cannot_steer_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a\x1b[2J.py").write_text(f"k = '{KEY}'\n")
     code, out, err = scanned(capsys, ".")
