@@ -258,7 +258,7 @@ def _check_proof(path: Path, key: str | None, home: Path | None, output: str) ->
         given = parse_proof(data)
     except InvalidRequestError as error:
         raise CannotRunError(f"{path} is no proof: {error.message}") from error
-    known = known_key(key, home_of(home))
+    known = known_key(key, home_of(home) if key is None else None)
     from_proof = not known
     known = known or given.public_key
     if not known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -32,7 +33,13 @@ def fail(message: str) -> NoReturn:
 
 
 def home_of(home: Path | None) -> QsecHome:
-    return QsecHome.default() if home is None else QsecHome(home.absolute())
+    """The state directory to read. The default one is held to what all commands want of it; `--home` may be a copy."""
+    if home is not None:
+        return QsecHome(home.absolute())
+    state = QsecHome.default()
+    if os.path.lexists(state.path):
+        state.check()
+    return state
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.cli import main
 from jupyter_qsec.cli.audit import audit
 from jupyter_qsec.domain import merkle
 from jupyter_qsec.domain.audit import AuditEvent
@@ -82,6 +83,29 @@ class TestList:
     @pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--limit", "0"], ["--format", "xml"]])
     def test_wrong_use(self, audit_home: Path, arguments: list[str]) -> None:
         assert run("list", "--home", audit_home, *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["verify"], ["proof", "1"]])
+@pytest.mark.parametrize(("mode", "said"), [(0o777, "is open to others (mode 0777)"), (0, "is not a directory")])
+def test_a_state_directory_that_cannot_be_used_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: int,
+    said: str,
+    arguments: list[str],
+) -> None:
+    state = tmp_path / "qsec"
+    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(state))
+    assert main.run(["audit", *arguments]) == 2
+    assert "There is no audit log in" in capsys.readouterr().err
+    if mode:
+        state.mkdir()
+        state.chmod(mode)
+    else:
+        state.touch()
+    assert main.run(["audit", *arguments]) == 2
+    assert said in capsys.readouterr().err
 
 
 class TestExport:
