@@ -76,9 +76,12 @@ def main() -> int:
     events.send({"event": "bound"})
     # Here, not above: this is the slow part, and until it is done messages wait in the sockets unread.
     from jupyter_qsec.kernels.relay.assembly import assemble
+    from jupyter_qsec.scanning import plugins
 
     switchboard = assemble(config, sockets, events.send)
     events.send({"event": "ready"})
+    # While the kernel starts, so that the first finding of a session need not wait for it.
+    threading.Thread(target=plugins.warm, name="qsec-plugins", daemon=True).start()
     switchboard.run(0)
     events.drain(1)
     return 0
