@@ -24,8 +24,9 @@ from jupyter_qsec.cli.auditsource import (
     parse_key,
     read_text,
     signed,
+    verify_log,
 )
-from jupyter_qsec.cli.auditverify import Problem, PublishedNote, Report, check_log, counted, read_checkpoints
+from jupyter_qsec.cli.auditverify import PublishedNote, Report, counted, read_checkpoints
 from jupyter_qsec.cli.output import emit_json, format_option, plain
 from jupyter_qsec.client import wire
 from jupyter_qsec.client.api import ControlClient
@@ -127,27 +128,7 @@ def verify(home: Path | None, file: Path | None, witnesses: tuple[Path, ...], ke
     Names the first record that was changed, removed, moved or is missing. Exit code 0 when everything holds, 1 when
     something does not, 2 when there is nothing to verify.
     """
-    report = Report()
-    state = None if file is not None and home is None else home_of(home)
-    published: list[PublishedNote] = []
-    if state is not None:
-        log = state.checkpoints / "log"
-        published += read_checkpoints(read_text(log), "checkpoints/log", report) if log.exists() else []
-    for witness in witnesses:
-        notes = read_checkpoints(read_text(witness), witness.name, report)
-        if not notes:
-            raise CannotRunError(f"{witness} holds no checkpoint.")
-        published += notes
-    if state is not None and file is None and not state.state_db.exists() and published:
-        size = max(entry.checkpoint.size for entry in published)
-        report.problems.append(Problem(f"The log is gone: a published checkpoint signed {size} records.", 0))
-    else:
-        with open_export(home, file) as export:
-            known = known_key(key, state)
-            if published and not known:
-                known = export.header.public_key
-                report.notices.append(f"The public key {known} came with the export: compare it with the one you know.")
-            check_log(export, signed(published, known, report), report)
+    report = verify_log(home, file, witnesses, key)
     _print_report(report, output)
     if not report.ok:
         raise click.exceptions.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -11,7 +11,14 @@ from typing import NoReturn
 import click
 
 from jupyter_qsec.cli.auditexport import BrokenExportError, Export, NoExportError, export_from_file, export_from_home
-from jupyter_qsec.cli.auditverify import Problem, PublishedNote, Report, check_signatures
+from jupyter_qsec.cli.auditverify import (
+    Problem,
+    PublishedNote,
+    Report,
+    check_log,
+    check_signatures,
+    read_checkpoints,
+)
 from jupyter_qsec.cli.output import plain
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain.errors import InvalidRequestError
@@ -125,3 +132,31 @@ def ed25519_verifier() -> RawVerify:
         return True
 
     return verify_signature
+
+
+def verify_log(
+    home: Path | None, file: Path | None = None, witnesses: Sequence[Path] = (), key: str | None = None
+) -> Report:
+    """Verify the whole log of a state directory or an export; `CannotRunError` when there is nothing to verify."""
+    report = Report()
+    state = None if file is not None and home is None else home_of(home)
+    published: list[PublishedNote] = []
+    if state is not None:
+        log = state.checkpoints / "log"
+        published += read_checkpoints(read_text(log), "checkpoints/log", report) if log.exists() else []
+    for witness in witnesses:
+        notes = read_checkpoints(read_text(witness), witness.name, report)
+        if not notes:
+            raise CannotRunError(f"{witness} holds no checkpoint.")
+        published += notes
+    if state is not None and file is None and not state.state_db.exists() and published:
+        size = max(entry.checkpoint.size for entry in published)
+        report.problems.append(Problem(f"The log is gone: a published checkpoint signed {size} records.", 0))
+        return report
+    with open_export(home, file) as export:
+        known = known_key(key, state)
+        if published and not known:
+            known = export.header.public_key
+            report.notices.append(f"The public key {known} came with the export: compare it with the one you know.")
+        check_log(export, signed(published, known, report), report)
+    return report

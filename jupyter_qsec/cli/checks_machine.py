@@ -6,7 +6,7 @@ import configparser
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from jupyter_qsec.client.responder import responders_reason
 from jupyter_qsec.domain.errors import QsecError
 
 _MAX_FILE = 1 << 20
+_STATE = "state directory"
 _PACKAGES = (
     "jupyter_server",
     "jupyter_client",
@@ -74,41 +75,50 @@ def versions() -> Check:
 
 
 def state_directory(home: QsecHome) -> Iterator[Check]:
-    """The directory, and every file in it that carries power."""
-    name = "state directory"
+    """The directory, and every file in it that carries power: all that is wrong with it."""
     if not os.path.lexists(home.path):
-        yield Check(name, "ok", f"{home.path} is made, mode 0700, when the first gateway starts")
+        yield Check(_STATE, "ok", f"{home.path} is made, mode 0700, when the first gateway starts")
         return
+    problems = [*_full_disk(home.path), *_unusable(home)]
+    yield from problems or [Check(_STATE, "ok", f"{home.path}, private to this user")]
+
+
+def _full_disk(path: Path) -> Iterator[Check]:
+    try:
+        free = os.statvfs(path)
+    except OSError:
+        return  # told by `QsecHome.check`
+    megabytes = free.f_bavail * free.f_frsize >> 20
+    if megabytes < 100:
+        text = f"only {megabytes} MB are free for {path}"
+        yield Check(_STATE, "wrong", text, "Free some space: nothing is done without its record.")
+
+
+def _unusable(home: QsecHome) -> Iterator[Check]:
     try:
         home.check()
     except QsecError as error:
-        yield Check(name, "wrong", error.message, error.remedy)
+        yield Check(_STATE, "wrong", error.message, error.remedy)
+        status = home.path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or not os.access(home.path, os.R_OK):
+            return
+    try:
+        open_to_others = sorted(path for path in _entries(home.path) if _is_open(path))
+    except OSError as error:
+        yield Check(_STATE, "wrong", f"{error.filename} cannot be read: {error.strerror}", "See its owner and mode.")
         return
-    open_to_others = sorted(path for path in _entries(home.path) if _is_open(path))
     if open_to_others:
         names = ", ".join(str(path.relative_to(home.path)) for path in open_to_others[:5])
-        yield Check(name, "wrong", f"open to others below {home.path}: {names}", f"Run: chmod -R go-rwx {home.path}")
-        return
-    for problem in _broken(home):
-        yield Check(name, "wrong", problem.message, problem.remedy)
-        return
-    free = os.statvfs(home.path)
-    megabytes = free.f_bavail * free.f_frsize >> 20
-    if megabytes < 100:
-        yield Check(
-            name,
-            "wrong",
-            f"only {megabytes} MB are free for {home.path}",
-            "Free some space: nothing is done without its record.",
-        )
-        return
-    yield Check(name, "ok", f"{home.path}, private to this user")
+        text = f"open to others below {home.path}: {names}"
+        yield Check(_STATE, "wrong", text, f"Run: chmod -R go-rwx {home.path}")
+    for problem in _broken(home, open_to_others):
+        yield Check(_STATE, "wrong", problem.message, problem.remedy)
 
 
-def _broken(home: QsecHome) -> Iterator[QsecError]:
-    """Small files that exist and cannot be used."""
+def _broken(home: QsecHome, told: Sequence[Path]) -> Iterator[QsecError]:
+    """Small files that exist and cannot be used, but for those that were told already."""
     for path, read in ((home.port_file, home.port), (home.control_token_file, home.control_token)):
-        if os.path.lexists(path):
+        if path not in told and os.path.lexists(path):
             try:
                 read()
             except QsecError as error:

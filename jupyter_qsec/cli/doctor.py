@@ -13,25 +13,30 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "wrong": "WRONG  "}
 
 @click.command()
 @format_option
-@click.option("--quick", is_flag=True, help="Leave out the confinement probe, which starts a process.")
+@click.option(
+    "--quick", is_flag=True, help="Leave out what takes time: the confinement probe, and verifying the audit log."
+)
 def doctor(output: str, quick: bool) -> None:
     """Check this machine's set-up; each finding says what to mend.
 
     Looks at the state directory and its modes, the gateway and its keys, Jupyter's configuration, what a confined
-    kernel could still reach, and credentials that lie around. Exit 1 when something is wrong; warnings alone exit 0.
+    kernel could still reach, the audit log, and credentials that lie around. Exit 1 when something is
+    wrong; warnings alone exit 0.
 
     \b
     Examples:
       jupyter qsec doctor
       jupyter qsec doctor --format json
     """
-    from jupyter_qsec.cli import checks_jupyter, checks_machine
+    from jupyter_qsec.cli import checks_audit, checks_jupyter, checks_machine
     from jupyter_qsec.client.hardening import forbid_dumps
     from jupyter_qsec.client.home import QsecHome
 
     forbid_dumps()  # as the server does: otherwise the probe would find this very process open
     home = QsecHome.default()
     findings = [*checks_machine.check(home), *checks_jupyter.check(probe=not quick)]
+    if not quick:
+        findings += checks_audit.audit_log(home)
     wrong = sum(finding.status == "wrong" for finding in findings)
     if output == "json":
         emit_json({"findings": [asdict(finding) for finding in findings]})

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from jupyter_qsec.cli import checks_jupyter, checks_machine
+from jupyter_qsec.cli import checks_audit, checks_jupyter, checks_machine
 from jupyter_qsec.cli.checks_machine import Check
 from jupyter_qsec.cli.main import run
 from jupyter_qsec.client.home import QsecHome, free_port
 from jupyter_qsec.client.responder import Responder
 from jupyter_qsec.client.supervision import listen
+from tests.contract.sqlitefiles import sql
 from tests.fakes.control_server import ControlServer
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -81,6 +82,54 @@ def test_a_full_disk_is_wrong(home: QsecHome, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "statvfs", lambda path: Full)
     assert "MB are free" in one(checks_machine.state_directory(home)).text
+
+
+def test_everything_that_is_wrong_is_told_a_full_disk_first(home: QsecHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.ensure()
+    home.port_file.touch(0o600)
+    home.control_token()
+    home.control_token_file.chmod(0o644)
+    home.path.chmod(0o755)
+    monkeypatch.setattr(os, "statvfs", lambda path: type("Full", (), {"f_bavail": 1, "f_frsize": 4096}))
+    full, opened, inside, damaged = checks_machine.state_directory(home)
+    assert "MB are free" in full.text and "mode 0755" in opened.text
+    assert inside.text.endswith(": control.token") and "holds no port" in damaged.text
+
+
+def test_without_a_log_nothing_is_verified(home: QsecHome) -> None:
+    assert list(checks_audit.audit_log(home)) == []
+    home.ensure()
+    assert list(checks_audit.audit_log(home)) == []
+
+
+def test_the_audit_log_is_verified(audit_home: Path) -> None:
+    found = one(checks_audit.audit_log(QsecHome(audit_home)))
+    assert (found.status, found.text) == ("ok", "every record is as it was written (20 records, 2 checkpoints)")
+
+
+def test_the_first_bad_record_of_the_audit_log_is_named(
+    audit_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sql(audit_home) as database:
+        database.execute("UPDATE audit_records SET leaf = x'fffe' WHERE idx = 4")
+    found = one(checks_audit.audit_log(QsecHome(audit_home)))
+    assert found.status == "wrong" and found.text.startswith("Record 4 was changed") and "verify" in found.remedy
+    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(audit_home))
+    monkeypatch.setattr(checks_jupyter, "check", lambda *, probe: iter(()))
+    assert run(["doctor"]) == 1
+    assert "WRONG    audit log: Record 4 was changed" in capsys.readouterr().out
+    run(["doctor", "--quick"])
+    assert "audit log" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("removed", "said"), [("state.db", "The log is gone"), ("", "cannot be read")])
+def test_an_audit_log_that_is_gone_or_none_is_wrong(audit_home: Path, removed: str, said: str) -> None:
+    if removed:
+        (audit_home / removed).unlink()
+    else:
+        (audit_home / "state.db").write_bytes(b"no database")
+    found = one(checks_audit.audit_log(QsecHome(audit_home)))
+    assert found.status == "wrong" and said in found.text
 
 
 def test_no_gateway_is_fine_and_tells_where_keys_would_lie(home: QsecHome) -> None:
