@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
@@ -16,11 +17,13 @@ from types import FrameType
 
 import click
 
-from jupyter_qsec.cli.output import Duration, require_tenant
+from jupyter_qsec.cli.output import Duration, in_units, require_tenant
 from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
 from jupyter_qsec.domain.lease import MAX_TEXT
 
 _START_SECONDS = 90.0
+_DOCTOR = "See 'jupyter qsec doctor'."
+_LEAST_TTL, _MOST_TTL = timedelta(seconds=10), timedelta(hours=12)
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
 
 
@@ -30,12 +33,18 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, sig
 @click.option("--project", default="", metavar="ID", help="The tenant's project (default: its first).")
 @click.option(
     "--ttl",
-    type=Duration(),
+    type=Duration(_LEAST_TTL, _MOST_TTL),
     default="5m",
     show_default=True,
-    help="How long the lease outlives a killed 'exec'; it is renewed while the command runs.",
+    help="How long the lease outlives a killed 'exec' (10s to 12h); it is renewed while the command runs.",
 )
-@click.option("--max-ttl", type=Duration(), default="12h", show_default=True, help="The lease ends after this at last.")
+@click.option(
+    "--max-ttl",
+    type=Duration(_LEAST_TTL, _MOST_TTL),
+    default="12h",
+    show_default=True,
+    help="The lease ends after this at last (--ttl to 12h).",
+)
 @click.option("--label", default="", metavar="TEXT", help="What lists and records call it (default: the command).")
 def exec_(command: tuple[str, ...], tenant: str, project: str, ttl: timedelta, max_ttl: timedelta, label: str) -> None:
     """Run COMMAND with a lease of its own instead of credentials.
@@ -50,6 +59,9 @@ def exec_(command: tuple[str, ...], tenant: str, project: str, ttl: timedelta, m
       jupyter qsec exec --tenant research --project qec -- jupyter execute run.ipynb
       jupyter qsec exec --ttl 1m -- bash
     """
+    if max_ttl < ttl:
+        text = f"{in_units(max_ttl)} is less than --ttl {in_units(ttl)}: give more, or a shorter --ttl."
+        raise click.BadParameter(text, click.get_current_context(), param_hint="'--max-ttl'")
     click.get_current_context().exit(_execute(command, tenant, project, ttl, max_ttl, label))
 
 
@@ -58,7 +70,7 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
     from jupyter_qsec.client.hardening import forbid_dumps
     from jupyter_qsec.client.home import QsecHome
     from jupyter_qsec.client.leases import LeaseKeeper
-    from jupyter_qsec.client.supervision import GatewayState, GatewaySupervisor
+    from jupyter_qsec.client.supervision import GatewayState, GatewaySupervisor, full_stop
     from jupyter_qsec.client.wire import LeaseAsk
     from jupyter_qsec.kernels.environment import kernel_environment
 
@@ -77,15 +89,18 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
         ttl=ttl,
         max_ttl=max_ttl,
     )
-    supervisor = GatewaySupervisor(home)
+    log = logging.getLogger(__name__)
+    log.setLevel(logging.ERROR)  # why it does not start is told once, below
+    supervisor = GatewaySupervisor(home, log=log)
     supervisor.start()
     try:
         condition = supervisor.wait_until((GatewayState.RUNNING, GatewayState.FAILED), _START_SECONDS)
         if condition.state is not GatewayState.RUNNING:
             raise UnavailableError(
-                f"The gateway does not start: {condition.reason or 'it did not become ready in time'}.",
-                remedy="See 'jupyter qsec doctor'.",
+                full_stop(f"The gateway does not start: {condition.reason or 'it did not become ready in time'}"),
+                remedy="" if _DOCTOR in condition.reason else _DOCTOR,
             )
+        log.setLevel(logging.WARNING)
         url = supervisor.gateway_url
         with (
             ControlClient(url, home.control_token(), guard=supervisor.require_ours) as client,

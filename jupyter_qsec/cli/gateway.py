@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType
@@ -45,7 +46,9 @@ def gateway(ctx: click.Context, keystore: str, workers: int | None, output: str)
 @gateway.command()
 @format_option
 def status(output: str) -> None:
-    """Show the gateway that runs on this state directory; exit 1 when none does or it is not healthy.
+    """Show the gateway that runs on this state directory.
+
+    Exit 1 when none does, or when it is not healthy.
 
     \b
     Example:
@@ -103,7 +106,7 @@ def _run(options: list[str], output: str) -> None:
     """Supervise a gateway until a signal comes."""
     from jupyter_qsec.client.hardening import forbid_dumps
     from jupyter_qsec.client.home import QsecHome
-    from jupyter_qsec.client.supervision import GatewayCondition, GatewayState, GatewaySupervisor
+    from jupyter_qsec.client.supervision import GatewayCondition, GatewayState, GatewaySupervisor, full_stop
 
     forbid_dumps()
     home = QsecHome.default().ensure()
@@ -111,27 +114,31 @@ def _run(options: list[str], output: str) -> None:
     if running is not None:
         raise StateDirectoryError(f"A gateway runs on {home.path} already (process {running.pid}).")
 
+    served, ended = threading.Event(), threading.Event()
+
     def tell(condition: GatewayCondition) -> None:
         if output == "json":
             emit_json({"state": condition.state, "reason": condition.reason, "url": supervisor.gateway_url})
         elif condition.state is GatewayState.RUNNING:
+            served.set()
             click.echo(f"The gateway serves {supervisor.gateway_url} from {home.path}. Ctrl-C ends it.")
-        elif condition.reason:
+        elif condition.reason and (served.is_set() or condition.state is not GatewayState.FAILED):
+            # A failure before the first time it served is told below, once.
             click.echo(f"jupyter-qsec: the gateway is {condition.state}: {condition.reason}", err=True)
-
-    ended = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-    supervisor = GatewaySupervisor(home, options=options, on_change=tell)
+    log = logging.getLogger(__name__)
+    log.setLevel(logging.ERROR)  # `tell` says the rest
+    supervisor = GatewaySupervisor(home, options=options, on_change=tell, log=log)
     supervisor.start()
     try:
         condition = supervisor.wait_until((GatewayState.RUNNING, GatewayState.FAILED), _START_SECONDS)
         if not ended.is_set() and condition.state is not GatewayState.RUNNING:
-            raise UnavailableError(f"The gateway does not start: {condition.reason or condition.state}.")
+            raise UnavailableError(full_stop(f"The gateway does not start: {condition.reason or condition.state}"))
         ended.wait()
     finally:
         supervisor.stop()

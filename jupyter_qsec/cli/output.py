@@ -89,13 +89,28 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer v
 
     name = "duration"
 
+    def __init__(self, least: timedelta | None = None, most: timedelta | None = None) -> None:
+        self._least, self._most = least, most
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
         match = _DURATION.match(str(value))
         if match is None or int(match[1]) == 0:
             self.fail(f"{value!r} is not a duration such as 90s, 15m or 12h.", param, ctx)
-        return timedelta(seconds=int(match[1]) * _SECONDS[match[2] or "s"])
+        given = timedelta(seconds=int(match[1]) * _SECONDS[match[2] or "s"])
+        if self._least is not None and given < self._least:
+            self.fail(f"{value} is too short: at least {in_units(self._least)}.", param, ctx)
+        if self._most is not None and given > self._most:
+            self.fail(f"{value} is too long: at most {in_units(self._most)}.", param, ctx)
+        return given
+
+
+def in_units(duration: timedelta) -> str:
+    """As `Duration` takes it: `90s`, `15m`, `12h`."""
+    seconds = int(duration.total_seconds())
+    unit = next(unit for unit in ("h", "m", "s") if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def gateway_client() -> ControlClient:

@@ -143,7 +143,7 @@ class GatewaySupervisor:
             return
         if self.home.running_gateway() is None:
             raise UnavailableError(
-                f"The qsec gateway is not running: {self.condition.reason or self.condition.state}.",
+                full_stop(f"The qsec gateway is not running: {self.condition.reason or self.condition.state}"),
                 remedy="See 'jupyter qsec doctor'.",
             )
 
@@ -314,3 +314,8 @@ def listen(port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def full_stop(text: str) -> str:
+    """A sentence about a reason, which may be a sentence itself."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -92,3 +92,39 @@ def test_an_unusable_state_directory_runs_nothing(
     assert run(["exec", "--", "touch", str(witness)]) == 2
     assert "chmod 700" in capsys.readouterr().err
     assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max-ttl", "1s"], "Invalid value for '--max-ttl': 1s is too short: at least 10s."),
+        (["--max-ttl", "13h"], "Invalid value for '--max-ttl': 13h is too long: at most 12h."),
+        (["--ttl", "9"], "Invalid value for '--ttl': 9 is too short: at least 10s."),
+        (["--max-ttl", "90s"], "Invalid value for '--max-ttl': 90s is less than --ttl 5m: give more"),
+    ],
+)
+def test_times_out_of_bounds_are_told_in_the_words_of_the_options(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run(["exec", *arguments, "--", "true"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["gateway", "--keystore", "file"], ["exec", "--", "true"]])
+def test_why_a_gateway_does_not_start_is_told_once(tmp_path: Path, command: list[str]) -> None:
+    home = tmp_path / "qsec"
+    home.mkdir(mode=0o700)
+    (home / "tenants.toml").touch(0o600)
+    (home / "tenants.toml").write_text("broken [")
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "JUPYTER_QSEC_KERNEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from jupyter_qsec.cli.main import main; main()", *command],
+        env=environment | {"JUPYTER_QSEC_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("is not valid TOML") == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert ".." not in done.stderr

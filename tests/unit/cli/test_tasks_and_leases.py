@@ -281,6 +281,14 @@ def test_what_is_no_duration(given: str) -> None:
         Duration().convert(given, None, None)
 
 
+@pytest.mark.parametrize(("given", "words"), [("59", "too short: at least 1m."), ("121m", "too long: at most 2h.")])
+def test_a_duration_out_of_bounds(given: str, words: str) -> None:
+    bounded = Duration(timedelta(minutes=1), timedelta(hours=2))
+    assert [bounded.convert(edge, None, None) for edge in ("1m", "2h")] == [timedelta(minutes=1), timedelta(hours=2)]
+    with pytest.raises(click.BadParameter, match=words):
+        bounded.convert(given, None, None)
+
+
 def test_prefixes() -> None:
     assert by_prefix("ab", ["abc", "xyz"], "lease") == "abc"
     assert by_prefix("abc", ["abc", "abcd"], "lease") == "abc", "a whole id is never ambiguous"
