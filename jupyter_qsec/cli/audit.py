@@ -123,10 +123,11 @@ def list_records(
 @_key_option
 @format_option
 def verify(home: Path | None, file: Path | None, witnesses: tuple[Path, ...], key: str | None, output: str) -> None:
-    """Verify the whole log: every record, its order, the stored head, all published checkpoints.
+    """Verify the whole log.
 
-    Names the first record that was changed, removed, moved or is missing. Exit code 0 when everything holds, 1 when
-    something does not, 2 when there is nothing to verify.
+    That is every record, their order, the stored head and all published checkpoints. Names the first record that was
+    changed, removed, moved or is missing. Exit code 0 when everything holds, 1 when something does not, 2 when there is
+    nothing to verify.
     """
     report = verify_log(home, file, witnesses, key)
     _print_report(report, output)
@@ -149,10 +150,11 @@ def verify(home: Path | None, file: Path | None, witnesses: tuple[Path, ...], ke
 def proof(
     index: int | None, proof_file: Path | None, home: Path | None, file: Path | None, key: str | None, output: str
 ) -> None:
-    """Print a proof that record INDEX is in the log that the newest checkpoint signed.
+    """Print a proof that record INDEX is in the log.
 
-    The text form is c2sp.org/tlog-proof@v1 and carries the record. Give it to whoever asks, with the public key from
-    checkpoints/log.pub; 'audit proof --check FILE' checks it anywhere.
+    The log is the one that the newest checkpoint signed. The text form is c2sp.org/tlog-proof@v1 and carries the
+    record. Give it to whoever asks, with the public key from checkpoints/log.pub; 'audit proof --check FILE' checks it
+    anywhere.
     """
     if (index is None) == (proof_file is None):
         raise click.UsageError("Give either the INDEX of a record or --check FILE.")

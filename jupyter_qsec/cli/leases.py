@@ -35,7 +35,9 @@ def leases() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also those that are revoked or expired.")
 @format_option
 def list_(tenant: str, everything: bool, output: str) -> None:
-    """List leases, newest first: who holds them, for how long, and whether the holder is confined.
+    """List leases, newest first.
+
+    Says who holds them, for how long, and whether the holder is confined.
 
     \b
     Example:

@@ -54,7 +54,8 @@ def cli() -> None:
     """Leases instead of credentials for quantum programs in Jupyter.
 
     State lies in JUPYTER_QSEC_HOME (default: 'qsec' below the Jupyter data directory). Every command tells more with
-    --help, and prints JSON with --format json.
+    --help, and all but exec print JSON with --format json. Lists need a running gateway: JupyterLab, or
+    'jupyter qsec gateway'.
 
     \b
     Examples:

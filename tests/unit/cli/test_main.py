@@ -74,6 +74,16 @@ def test_the_list_of_commands_says_what_the_commands_say(name: str) -> None:
     assert len(_COMMANDS[name][2]) < 75
 
 
+@pytest.mark.parametrize("path", [path for path, command in EVERY if isinstance(command, click.Group)])
+def test_nothing_in_a_list_of_commands_is_cut_short(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*path.removeprefix("jupyter-qsec").split(), "--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert listed.strip() and "..." not in listed
+
+
 def loaded_by(code: str) -> set[str]:
     """Top-level packages in a fresh interpreter after some code."""
     printed = subprocess.run(
