@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.fakes.waiting import wait_for
 
 pytestmark = [pytest.mark.xdist_group("cli")]
 
+ROOT = Path(__file__).parents[2]
 COMMAND = str(Path(sys.executable).parent / "jupyter-qsec")
 
 JOB = """
@@ -165,7 +167,7 @@ def test_jupyter_finds_the_command(cli: Run, place: Path) -> None:
 
 def readme_commands() -> list[str]:
     """The lines of the README that call the command, without their comments."""
-    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    text = (ROOT / "README.md").read_text("utf-8")
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     return [
         line.removeprefix(".venv/bin/jupyter-qsec ") for line in lines if line.startswith(".venv/bin/jupyter-qsec ")
@@ -180,7 +182,7 @@ def test_the_readme_shows_every_command() -> None:
 @pytest.mark.parametrize("line", readme_commands())
 def test_a_command_of_the_readme_works_as_it_stands(cli: Run, task_id: str, place: Path, line: str) -> None:
     (place / "job.py").write_text(JOB)
-    (place / "notebooks").mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "examples", place / "examples", dirs_exist_ok=True)
     done = cli(*line.split(), cwd=place)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() or line.startswith("scan"), "a clean scan may be silent"
