@@ -4,6 +4,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { CommandIDs } from './commandids';
 import { baseName } from './format';
+import { isGatewayAway } from './gateway';
 import { qsecIcon } from './icons';
 import { LeaseChoiceBody } from './leasechoice';
 import { messageOf } from './model';
@@ -56,7 +57,7 @@ export function addCommands(commands: CommandRegistry, model: IQsecModel, trans:
   onKernel(CommandIDs.renewLease, {
     label: trans.__('Renew Lease'),
     caption: trans.__('Extend the lease of the notebook’s kernel now'),
-    isEnabled: hasActiveLease,
+    isEnabled: args => hasActiveLease(args) && !isGatewayAway(model.snapshot),
     run: entry => model.changeLease(entry.kernelId, { action: 'renew' })
   });
   onKernel(CommandIDs.revokeLease, {
@@ -68,6 +69,7 @@ export function addCommands(commands: CommandRegistry, model: IQsecModel, trans:
   onKernel(CommandIDs.newLease, {
     label: trans.__('New Lease…'),
     caption: trans.__('Give the notebook’s kernel a new lease, for a tenant and project of your choice'),
+    isEnabled: args => entryFor(args) !== null && !isGatewayAway(model.snapshot),
     properties: {
       tenant: { type: 'string', description: 'The tenant’s id; asked for when left out' },
       project: { type: 'string', description: 'The project’s id; the tenant’s first when left out' }
@@ -120,7 +122,7 @@ async function revoke(model: IQsecModel, entry: IKernelEntry, trans: Translation
   const { button } = await showDialog({
     title: trans.__('Revoke the lease?'),
     body: trans.__(
-      'From now on every call of %1 to devices, results and storage is refused. The kernel and its variables stay; a new lease lets it work again.',
+      'From now on every call of %1 to devices, results and storage is refused. The kernel and its variables stay. To go on, get a new lease, then create AwsDevice objects and boto3 sessions again: existing ones keep signing with the old key.',
       baseName(entry.path) || entry.name
     ),
     buttons: [Dialog.cancelButton({ label: trans.__('Keep it') }), Dialog.warnButton({ label: trans.__('Revoke') })],

@@ -5,7 +5,6 @@
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
 
 /** Time that is left, as `4:05` or `1:02:05`; never negative. A started second counts, so 0:00 means over. */
 export function countdown(milliseconds: number): string {
@@ -60,20 +59,23 @@ export function integer(value: number, locale?: string): string {
 
 /** The time of day to the second, with the date instead of the seconds when it is another day than `now`. */
 export function clockTime(time: number, now: number, locale?: string): string {
-  const sameDay = new Date(time).toDateString() === new Date(now).toDateString();
-  const style = sameDay
-    ? { ...TO_THE_MINUTE, second: '2-digit' as const }
-    : { month: 'short' as const, day: 'numeric' as const, ...TO_THE_MINUTE };
+  const style: Intl.DateTimeFormatOptions = isSameDay(time, now)
+    ? { ...TO_THE_MINUTE, second: '2-digit' }
+    : { ...THE_DAY, ...TO_THE_MINUTE };
   return new Intl.DateTimeFormat(locale, style).format(time);
 }
 
-/** The time of day to the minute; with the date when it is so far away that the time alone would mislead. */
+/** The time of day to the minute, with the date when it is another day than `now`. */
 export function clockMinute(time: number, now: number, locale?: string): string {
-  const near = Math.abs(time - now) < 20 * HOUR;
-  const style = near ? TO_THE_MINUTE : { month: 'short' as const, day: 'numeric' as const, ...TO_THE_MINUTE };
+  const style = isSameDay(time, now) ? TO_THE_MINUTE : { ...THE_DAY, ...TO_THE_MINUTE };
   return new Intl.DateTimeFormat(locale, style).format(time);
 }
 
+function isSameDay(one: number, other: number): boolean {
+  return new Date(one).toDateString() === new Date(other).toDateString();
+}
+
+const THE_DAY: Intl.DateTimeFormatOptions = { month: 'short', day: 'numeric' };
 const TO_THE_MINUTE: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
 
 /** The last part of a path. */

@@ -3,13 +3,16 @@ import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, type TranslationBundle } from '@jupyterlab/translation';
 import { QsecApi } from './api';
 import { ServerClock } from './clock';
 import { CommandIDs } from './commandids';
 import { addCommands, addOpenCommand } from './commands';
+import { showOnce } from './firstshow';
 import { baseName } from './format';
+import { isGatewayAway } from './gateway';
 import { messageOf, QsecModel } from './model';
 import { Notebooks } from './notebooks';
 import { QsecPanel } from './panel';
@@ -61,7 +64,8 @@ const commandsPlugin: JupyterFrontEndPlugin<void> = {
     let shown = '';
     model.changed.connect(() => {
       // Menus and palette look again when the answer of an `isEnabled` may have changed, not after each read.
-      const state = `${model.kernel?.kernelId ?? ''} ${model.kernel?.lease?.state ?? ''}`;
+      const { kernel, snapshot } = model;
+      const state = `${kernel?.kernelId ?? ''} ${kernel?.lease?.state ?? ''} ${isGatewayAway(snapshot)}`;
       if (state !== shown) {
         shown = state;
         for (const command of [renewLease, revokeLease, newLease, keepSession]) {
@@ -80,7 +84,7 @@ const panelPlugin: JupyterFrontEndPlugin<void> = {
   description: 'The sidebar panel with the lease, the quantum tasks and the findings of the current notebook.',
   autoStart: true,
   requires: [IQsecModel, INotebookTracker, IDocumentManager, ITranslator],
-  optional: [ILayoutRestorer, ISettingRegistry, ICommandPalette],
+  optional: [ILayoutRestorer, ISettingRegistry, ICommandPalette, IStateDB],
   activate: async (
     app: JupyterFrontEnd,
     model: IQsecModel,
@@ -89,7 +93,8 @@ const panelPlugin: JupyterFrontEndPlugin<void> = {
     translator: ITranslator,
     restorer: ILayoutRestorer | null,
     registry: ISettingRegistry | null,
-    palette: ICommandPalette | null
+    palette: ICommandPalette | null,
+    state: IStateDB | null
   ) => {
     const trans = translator.load(DOMAIN);
     const notebooks = new Notebooks(tracker, documents, model);
@@ -107,6 +112,18 @@ const panelPlugin: JupyterFrontEndPlugin<void> = {
     const preferences = await loadPreferences(registry, model);
     app.shell.add(panel, preferences.side, { rank: 850, type: 'Quantum security' });
     restorer?.add(panel, panel.id);
+    if (state) {
+      // Restoring the layout waits for the plugins: waiting for it here would wait for ever.
+      void app.restored
+        .then(() =>
+          showOnce(state, () => {
+            panel.showQuietly(app.shell);
+          })
+        )
+        .catch((reason: unknown) => {
+          Notification.info(trans.__('The state of the panel could not be kept: %1', messageOf(reason)));
+        });
+    }
     watchSessions(app, model, notebooks, preferences, trans);
   }
 };

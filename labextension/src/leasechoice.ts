@@ -25,6 +25,13 @@ export class LeaseChoiceBody extends Widget implements Dialog.IBodyWidget<ILease
       this._offerProjects();
     });
     this._offerProjects(current?.project);
+    if (current) {
+      const note = document.createElement('p');
+      note.textContent = trans.__(
+        'Afterwards, create AwsDevice objects and boto3 sessions again: existing ones keep signing with the old key.'
+      );
+      this.node.append(note);
+    }
   }
 
   getValue(): ILeaseChoice {

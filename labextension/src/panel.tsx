@@ -1,3 +1,4 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { ReactWidget, refreshIcon, UseSignal } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 import { CommandIDs } from './commandids';
@@ -20,8 +21,18 @@ export class QsecPanel extends ReactWidget {
     this.node.setAttribute('aria-label', trans.__('Quantum security'));
   }
 
+  /** Show the panel and leave the keyboard where it is. */
+  showQuietly(shell: JupyterFrontEnd.IShell): void {
+    this._isQuiet = true;
+    shell.activateById(this.id);
+  }
+
   /** Showing the panel with a command or a shortcut takes the keyboard there. */
   protected override onActivateRequest(): void {
+    if (this._isQuiet) {
+      this._isQuiet = false;
+      return;
+    }
     this.node.tabIndex = -1;
     this.node.focus();
   }
@@ -57,4 +68,6 @@ export class QsecPanel extends ReactWidget {
       </PanelProvider>
     );
   }
+
+  private _isQuiet = false;
 }

@@ -150,6 +150,27 @@ test('state that could not be read again is marked, not dropped', async () => {
   assert.match(html, /SV1/);
 });
 
+test('the trouble of a gateway that is away is told once, and nothing offers what needs it', async () => {
+  const api = new FakeApi();
+  const reason = 'The state directory is open to others.';
+  api.gateway = { state: 'failed', reason };
+  api.failing = { tasks: reason };
+  api.kernelEntries = [readKernel(kernelAnswer('k1', { lease: null, lease_problem: reason }))];
+  const html = await markup(api);
+  assert.equal(html.split(reason).length, 2);
+  assert.doesNotMatch(html, /Could not be read|Reading the tasks|stale|jp-mod-accent/);
+  assert.match(html, /no lease.*It comes with the gateway/s);
+  assert.match(html, /The tasks come back as soon as the gateway runs\./);
+  assert.match(html, /the record of the findings comes back with it\./);
+});
+
+test('what else fails while the gateway is away is still told', async () => {
+  const api = new FakeApi();
+  api.gateway = { state: 'failed', reason: 'Broken.' };
+  api.failing = { tasks: 'Broken.', kernels: 'The server is away.' };
+  assert.match(await markup(api), /Could not be read: The server is away\./);
+});
+
 test('without a notebook the panel explains itself', async () => {
   assert.match(await markup(new FakeApi(), null), /Open a notebook/);
   assert.match(await markup(new FakeApi(), { kernelId: '', path: 'a.ipynb' }), /has no kernel/);

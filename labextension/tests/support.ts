@@ -79,13 +79,14 @@ export class FakeApi implements IQsecApi {
   kernelEntries: IKernelEntry[] = [readKernel(kernelAnswer())];
   taskList: readonly ITask[] = readTasks({ tasks: [taskAnswer()] });
   findingList: readonly IFinding[] = readFindings({ findings: [] });
+  gateway: { state: string; reason: string } = { state: 'running', reason: '' };
   failing: Partial<Record<'status' | 'kernels' | 'tasks' | 'findings' | 'action', string>> = {};
   readonly calls: string[] = [];
   /** When set, reading the kernels waits for it and answers what was there when the read began. */
   gate: Promise<void> | null = null;
 
   status(): Promise<IStatus> {
-    return this._answer('status', readStatus({ version: '1', gateway: { state: 'running' }, tenants: [] }));
+    return this._answer('status', readStatus({ version: '1', gateway: this.gateway, tenants: [] }));
   }
 
   async kernels(): Promise<readonly IKernelEntry[]> {

@@ -64,11 +64,9 @@ class LabPage:
             "data-status", "idle", timeout=60_000
         )
 
-    def show_panel(self) -> None:
-        tab = self.page.locator(".jp-SideBar .lm-TabBar-tab[data-id='jp-qsec-panel']")
-        expect(tab).to_have_attribute("title", "Quantum security")
-        tab.click()
-        expect(self.panel.get_by_role("heading", name="Quantum security")).to_be_visible()
+    @property
+    def panel_tab(self) -> Locator:
+        return self.page.locator(".jp-SideBar .lm-TabBar-tab[data-id='jp-qsec-panel']")
 
     def section(self, name: str) -> Locator:
         return self.panel.locator("details.jp-qsec-section").filter(has=self.page.get_by_role("heading", name=name))

@@ -4,7 +4,8 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { createContext, type ReactElement, type ReactNode, useContext, useEffect, useState } from 'react';
 import type { ServerClock } from '../clock';
 import { clockTime, staleness } from '../format';
-import type { IQsecModel, IReading } from '../tokens';
+import { isGatewayAway } from '../gateway';
+import type { IQsecModel } from '../tokens';
 import type { IFinding } from '../wire';
 
 /** What the parts of the panel need from the application. */
@@ -102,7 +103,10 @@ export function CommandButton(props: {
 /** Why the latest reads failed, since when the shown state is old, and a way to try again. */
 export function StaleNote(): ReactElement | null {
   const { clock, model, trans } = usePanel();
-  const stale = staleness(Object.values<IReading<unknown>>({ ...model.snapshot }));
+  const { status, kernels, tasks, findings } = model.snapshot;
+  // While the gateway is away its own note says why, and the tasks say that they wait for it.
+  const told = isGatewayAway(model.snapshot) ? [status, kernels, findings] : [status, kernels, tasks, findings];
+  const stale = staleness(told);
   if (!stale) {
     return null;
   }

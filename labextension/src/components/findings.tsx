@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactElement } from 'react';
 import { baseName, clockTime } from '../format';
+import { isGatewayAway } from '../gateway';
 import { groupFindings } from '../grouping';
 import type { IFinding } from '../wire';
 import { Chip, Empty, Section, type Tone, usePanel } from './common';
@@ -17,6 +18,11 @@ export function FindingsSection(): ReactElement {
       summary={groups.length > 0 ? String(groups.length) : ''}
       stale={findings.problem !== ''}
     >
+      {isGatewayAway(model.snapshot) && model.snapshot.status.data?.gateway.state !== 'starting' && (
+        <Empty>
+          {trans.__('What is found without the gateway is shown here; the record of the findings comes back with it.')}
+        </Empty>
+      )}
       {groups.length === 0 ? (
         <Empty>
           {findings.readAt === null

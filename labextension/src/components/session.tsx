@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { type ReactElement, type ReactNode, useRef } from 'react';
 import { CommandIDs } from '../commandids';
 import { announcedStep, baseName, clockMinute, countdown, duration, nextDeadline } from '../format';
+import { isGatewayAway } from '../gateway';
 import type { GatewayState, IKernelEntry, ILease, IStatus, OnSave } from '../wire';
 import { Chip, CommandButton, Empty, Section, type Tone, useNow, usePanel } from './common';
 
@@ -113,6 +114,9 @@ function LeaseCard(props: { kernel: IKernelEntry }): ReactElement {
   const { model, trans } = usePanel();
   const { kernelId, lease, leaseProblem } = props.kernel;
   const busy = model.pending(kernelId);
+  const away = isGatewayAway(model.snapshot);
+  // The gateway's own note says why it is away; the lease's trouble is then the same.
+  const problem = away ? '' : leaseProblem;
   const args = { kernelId };
   return (
     <div className="jp-qsec-card">
@@ -121,10 +125,12 @@ function LeaseCard(props: { kernel: IKernelEntry }): ReactElement {
       ) : (
         <p className="jp-qsec-leaseMissing">
           <Chip tone="bad">{trans.__('no lease')}</Chip>{' '}
-          {leaseProblem || trans.__('This kernel holds no lease, so every call to a device is refused.')}
+          {away
+            ? trans.__('It comes with the gateway; until then every call to a device is refused.')
+            : problem || trans.__('This kernel holds no lease, so every call to a device is refused.')}
         </p>
       )}
-      {lease && lease.state !== 'revoked' && leaseProblem && <p className="jp-qsec-problem">{leaseProblem}</p>}
+      {lease && lease.state !== 'revoked' && problem && <p className="jp-qsec-problem">{problem}</p>}
       <div className="jp-qsec-buttons">
         <CommandButton command={CommandIDs.renewLease} args={args} label={trans.__('Renew')} disabled={busy} />
         <CommandButton
@@ -139,7 +145,7 @@ function LeaseCard(props: { kernel: IKernelEntry }): ReactElement {
           args={args}
           label={trans.__('New lease')}
           disabled={busy}
-          {...(lease?.state === 'active' ? {} : { kind: 'accent' as const })}
+          {...(away || lease?.state === 'active' ? {} : { kind: 'accent' as const })}
         />
       </div>
     </div>

@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactElement } from 'react';
 import { CommandIDs } from '../commandids';
 import { clockTime, duration, integer, type ITimeline, money, timeline } from '../format';
+import { isGatewayAway } from '../gateway';
 import type { ITask } from '../wire';
 import { Chip, CommandButton, Empty, Section, type Tone, useNow, usePanel } from './common';
 
@@ -22,13 +23,28 @@ export function hasEnded(task: ITask): boolean {
 
 /** The quantum tasks of the user, newest first. */
 export function TasksSection(): ReactElement {
-  const { model, trans } = usePanel();
+  const { clock, model, trans } = usePanel();
   const { tasks } = model.snapshot;
+  const away = isGatewayAway(model.snapshot) && tasks.problem !== '';
   const open = tasks.data.filter(task => !hasEnded(task)).length;
   const summary = open > 0 ? trans.__('%1 under way', open) : tasks.data.length > 0 ? String(tasks.data.length) : '';
   return (
-    <Section title={trans.__('Tasks')} summary={summary} stale={tasks.problem !== ''}>
-      {tasks.data.length === 0 ? (
+    <Section
+      title={trans.__('Tasks')}
+      summary={summary}
+      stale={tasks.problem !== '' && !(away && tasks.readAt === null)}
+    >
+      {away && (
+        <Empty>
+          {tasks.readAt === null
+            ? trans.__('The tasks come back as soon as the gateway runs.')
+            : trans.__(
+                'As of %1; news of the tasks comes back with the gateway.',
+                clockTime(tasks.readAt, clock.now())
+              )}
+        </Empty>
+      )}
+      {away && tasks.data.length === 0 ? null : tasks.data.length === 0 ? (
         <Empty>
           {tasks.readAt === null
             ? trans.__('Reading the tasks…')
