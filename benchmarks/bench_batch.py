@@ -20,7 +20,7 @@ from benchmarks.circuits import bell
 from benchmarks.table import Row
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
-TASKS, SHOTS, ROUNDS = 200, 100, 1
+TASKS, SHOTS, ROUNDS = 200, 100, 3
 _ALLOWED = 1.3
 
 
@@ -54,28 +54,43 @@ def rows() -> list[Row]:
         for _ in range(ROUNDS):
             beside.append(_batch(floor.environment(token_file)))
             through.append(_batch(running.environment(real_token_file)))
+        os.environ.update(running.environment(real_token_file))
         lean = _lean()
     mine, peer = statistics.median(through), statistics.median(beside)
+    # Round by round: the client's ten threads make a round's time vary more than what is compared.
+    ratio = statistics.median(one / other for one, other in zip(through, beside, strict=True))
     return [
         Row(
             f"run_batch of {TASKS} tasks",
             mine,
             "s",
             peer=f"canned answers {peer:.1f} s, LocalSimulator {local:.1f} s",
-            ratio=mine / peer,
+            ratio=ratio,
             target=f"{_ALLOWED:g} x canned answers or less",
-            ok=mine <= _ALLOWED * peer,
+            ok=ratio <= _ALLOWED,
         ),
         Row(f"%qsubmit of {TASKS} tasks", lean, "s", peer=f"run_batch {mine:.1f} s", ratio=lean / mine),
     ]
 
 
 def _batch(environment: dict[str, str]) -> float:
-    os.environ.update(environment)
+    """Seconds of a batch in a client process of its own: in one that ran a batch before, the SDK is slower."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_batch"],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=120,
+    )
+    return float(done.stdout)
+
+
+def client() -> float:
+    """One batch, after a task that makes sessions, buckets and workers be there."""
     from braket.aws import AwsDevice
 
     device = AwsDevice(SV1)
-    device.run(bell(), shots=SHOTS).result()  # sessions, buckets and workers are there
+    device.run(bell(), shots=SHOTS).result()
     return _seconds(lambda: device.run_batch([bell()] * TASKS, shots=SHOTS).results())
 
 
@@ -101,3 +116,7 @@ def _seconds(work: Callable[[], list[Any]]) -> float:
     assert len(results) == TASKS
     assert all(sum(result.measurement_counts.values()) == SHOTS for result in results)
     return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    print(client())
