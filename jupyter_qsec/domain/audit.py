@@ -120,7 +120,7 @@ def canonical_leaf(event: AuditEvent) -> bytes:
                 raise InvalidRequestError(f"Detail {name!r} of an audit event must be text, int or bool.")
         leaf["details"] = details
     text = json.dumps(leaf, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    # A lone surrogate becomes \udXXX, which is its JSON escape.
+    # A lone surrogate becomes \udNNN, which is its JSON escape.
     data = text.encode("utf-8", "backslashreplace")
     if len(data) > MAX_LEAF_BYTES:
         raise TooLargeError(f"An audit event of {len(data)} bytes is over the bound of {MAX_LEAF_BYTES}.")

@@ -226,7 +226,7 @@ class TestIsolation:
 
 
 def test_a_reason_names_no_path_and_has_one_line() -> None:
-    said = one_line("cannot open /root/.aws/credentials\n  in C:\\Users\\ada\\file.txt \x1b[31m now")
+    said = one_line("cannot open /home/ada/.aws/credentials\n  in C:\\Users\\ada\\file.txt \x1b[31m now")
     assert said == "cannot open [path] in [path] [31m now"
     assert len(one_line("x" * 5000)) == 400
 
