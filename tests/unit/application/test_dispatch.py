@@ -53,7 +53,7 @@ async def test_nothing_executes_while_its_start_cannot_be_recorded():
     world = await World(hold=0.001).started()
     task = await world.submit(await world.caller())
     world.store.fail_with = RecordingError("The disk is full.")
-    while not world.slept:  # it tried to record the start, and backs off
+    while not world.slept:  # noqa: ASYNC110 - the pauses of its back-off are a plain list
         await asyncio.sleep(0)
     await settled(world)
     assert world.executor.executed == []
