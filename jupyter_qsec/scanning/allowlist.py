@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jupyter_qsec.scanning.scanner import Hit
+from jupyter_qsec.scanning.hit import Hit
 
 _COMMENT = r"(?:#|//|/\*|'|--|<!--)"
 _THIS_LINE = re.compile(rf"{_COMMENT}[ \t#]{{0,16}}pragma: ?(?:allow|white)list[ -]secret")

@@ -6,10 +6,8 @@ import bisect
 import dataclasses
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jupyter_qsec.scanning.scanner import Hit
+from jupyter_qsec.scanning.hit import Hit
 
 _ESCAPE = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)")
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")

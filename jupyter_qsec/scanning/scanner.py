@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from jupyter_qsec.scanning import allowlist, pem
 from jupyter_qsec.scanning.finding import Match, marker
-from jupyter_qsec.scanning.holding import Partials
+from jupyter_qsec.scanning.hit import Hit
 from jupyter_qsec.scanning.joined import joined, without_escapes
 from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.partials import Partials
 from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
 from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat
 from jupyter_qsec.scanning.rules import RULES, Rule
@@ -41,20 +42,6 @@ class Work:
     plugin_calls: int = 0
     plugin_characters: int = 0
     grown_characters: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A match with what a stream needs to know about it."""
-
-    kind: str
-    start: int
-    end: int
-    priority: int
-    grows: str = ""
-    """Kind of text with which it may go on: a character class body, or `pem.KIND`."""
-    open: bool = False
-    """Whether the character after its end decides about it: it grows, or something must not follow."""
 
 
 class Scanner:

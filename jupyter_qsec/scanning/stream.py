@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.finding import Match, marker
+from jupyter_qsec.scanning.hit import Hit
 from jupyter_qsec.scanning.holding import hold_from
-from jupyter_qsec.scanning.scanner import Hit, Redaction, Scanner, bare
+from jupyter_qsec.scanning.scanner import Redaction, Scanner, bare
 
 MAX_HELD = 256
 """Characters."""
