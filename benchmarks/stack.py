@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from jupyter_qsec.kernels.environment import kernel_environment
 
 READY_SECONDS = 60.0
 
@@ -58,23 +59,7 @@ class Stack:
 
     def environment(self, token_file: Path) -> dict[str, str]:
         """The variables of `docs/interfaces.md`, for a process that works under the lease."""
-        return {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}/credentials",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token_file),
-            "AWS_ENDPOINT_URL_BRAKET": f"{self.url}/aws/braket",
-            "AWS_ENDPOINT_URL_S3": f"{self.url}/aws/s3",
-            "AWS_ENDPOINT_URL_STS": f"{self.url}/aws/sts",
-            "AWS_ENDPOINT_URL": f"{self.url}/aws/denied",
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
-            "JUPYTER_QSEC_GATEWAY": self.url,
-            "JUPYTER_QSEC_KERNEL": "1",
-        }
+        return kernel_environment({}, gateway_url=self.url, token_file=token_file)
 
 
 UNLIMITED = """

@@ -25,6 +25,7 @@ from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
 from jupyter_qsec.domain.task import QuantumTask
 from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
+from jupyter_qsec.kernels.environment import kernel_environment
 from tests.fakes.world import request_of
 
 T = TypeVar("T")
@@ -73,20 +74,7 @@ class ControlAccess:
 
     def environment(self, token_file: Path) -> dict[str, str]:
         """The environment of a kernel under this gateway (docs/interfaces.md)."""
-        return {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}/credentials",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token_file),
-            "AWS_ENDPOINT_URL_BRAKET": f"{self.url}/aws/braket",
-            "AWS_ENDPOINT_URL_S3": f"{self.url}/aws/s3",
-            "AWS_ENDPOINT_URL_STS": f"{self.url}/aws/sts",
-            "AWS_ENDPOINT_URL": f"{self.url}/aws/denied",
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1,localhost",
-        }
+        return kernel_environment({}, gateway_url=self.url, token_file=token_file)
 
 
 class LiveGateway(ControlAccess):
