@@ -117,7 +117,9 @@ async def test_configuration_reaches_the_parts(
 
 def test_when_the_extension_cannot_be_imported_kernels_do_not_run_unprotected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jupyter Server logs a failed extension and goes on: its kernels must then be ours or none."""
-    monkeypatch.delenv("JUPYTER_DEFAULT_PROVISIONER_NAME", raising=False)
+    # Set before it is deleted, so that what the code sets is taken back: the deletion of nothing is not remembered.
+    monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "none yet")
+    monkeypatch.delenv("JUPYTER_DEFAULT_PROVISIONER_NAME")
     monkeypatch.setitem(sys.modules, "jupyter_qsec.server.extension", None)
     with pytest.raises(ImportError):
         jupyter_qsec._jupyter_server_extension_points()
