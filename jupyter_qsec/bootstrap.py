@@ -15,6 +15,7 @@ from pathlib import Path
 from jupyter_qsec.adapters.catalogue import catalogue_of
 from jupyter_qsec.adapters.clock import SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
+from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
 from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
@@ -31,6 +32,7 @@ from jupyter_qsec.application.ports import (
     Devices,
     ExecutionLimits,
     Executor,
+    Identities,
     KeyStore,
     Policy,
     ResultStore,
@@ -68,6 +70,8 @@ class GatewayConfig:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     witness: Path | None = None
     """A file elsewhere, best on another disk or host, that gets each published checkpoint too."""
+    hub: HubAddress | None = None
+    """The JupyterHub whose people and services use this gateway."""
 
 
 @dataclass
@@ -97,6 +101,8 @@ class Gateway:
     submissions: Submissions
     tasks: Tasks
     objects: Objects
+    identities: Identities | None = None
+    """Who else than the operator and holders of leases may call; `None`: nobody."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     _checkpoint_size: int = 0
     _housekeeping: Sequence[asyncio.Task[None]] = ()
@@ -231,5 +237,6 @@ async def build(config: GatewayConfig) -> Gateway:
         ),
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
         objects=objects,
+        identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.membership import MemberRule, Membership
+from jupyter_qsec.domain.principal import Role
 from jupyter_qsec.domain.quota import QuotaLimits
 from jupyter_qsec.domain.tenant import Environment, Project, Purpose, Tenant
 
@@ -23,8 +25,11 @@ _Word = TypeVar("_Word", bound=StrEnum)
 class FileCatalogue:
     """Implements the `Catalogue` port with the tenants of one document."""
 
-    def __init__(self, tenants: Sequence[Tenant]) -> None:
-        """`InvalidRequestError` when ids or accounts repeat, or when there is no tenant."""
+    def __init__(
+        self, tenants: Sequence[Tenant], membership: Membership | None = None, claims: Mapping[str, str] | None = None
+    ) -> None:
+        """`InvalidRequestError` when ids or accounts repeat, when there is no tenant, or when a member's tenant or
+        project does not exist."""
         if not tenants:
             raise InvalidRequestError("There is no tenant.", remedy="Declare at least one [[tenant]].")
         for what, values in (("id", [t.id for t in tenants]), ("account", [t.account for t in tenants])):
@@ -32,6 +37,10 @@ class FileCatalogue:
             if repeated:
                 raise InvalidRequestError(f"Two tenants have the {what} {repeated[0]!r}.")
         self._tenants = {tenant.id: tenant for tenant in tenants}
+        self.membership = membership or Membership([])
+        self.membership.require_known(tenants)
+        self.claims: Mapping[str, str] = dict(claims or {})
+        """Names of claims, and where the identity source has them."""
 
     def tenants(self) -> Sequence[Tenant]:
         return tuple(self._tenants.values())
@@ -68,8 +77,12 @@ def parse(text: str, name: str) -> FileCatalogue:
     try:
         table = _Table(document, "")
         tenants = [_tenant(entry) for entry in table.tables("tenant")]
+        membership = Membership(
+            [_member(entry) for entry in table.tables("member")], unmapped=table.text("unmapped", "")
+        )
+        claims = table.texts("claims")
         table.end()
-        return FileCatalogue(tenants)
+        return FileCatalogue(tenants, membership, claims)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{name}: {error.message}", remedy=error.remedy) from error
 
@@ -93,6 +106,18 @@ def _tenant(table: _Table) -> Tenant:
     if len(set(ids)) != len(ids):
         raise InvalidRequestError(f"Two projects of tenant {tenant.id} have the same id.")
     return tenant
+
+
+def _member(table: _Table) -> MemberRule:
+    rule = MemberRule(
+        group=table.text("group", ""),
+        service=table.text("service", ""),
+        tenant=table.text("tenant"),
+        project=table.text("project", ""),
+        roles=table.words("roles", Role, frozenset({Role.DEVELOPER})),
+    )
+    table.end()
+    return rule
 
 
 def _project(table: _Table) -> Project:
@@ -137,6 +162,26 @@ class _Table:
             return words(value)
         except ValueError as error:
             raise InvalidRequestError(f"{self._where}{key} must be one of {', '.join(words)}.") from error
+
+    def words(self, key: str, words: type[_Word], default: frozenset[_Word]) -> frozenset[_Word]:
+        value = self._values.pop(key, None)
+        if value is None:
+            return default
+        known = {str(word): word for word in words}
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(word, str) and word in known for word in value)
+        ):
+            raise InvalidRequestError(f"{self._where}{key} must be a list of {', '.join(known)}.")
+        return frozenset(known[word] for word in value)
+
+    def texts(self, key: str) -> dict[str, str]:
+        """A table of texts."""
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise InvalidRequestError(f"{self._where}{key} must be a table of texts.")
+        return value
 
     def number(self, key: str, default: int) -> int:
         value = self.optional_number(key)

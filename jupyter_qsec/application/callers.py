@@ -32,10 +32,14 @@ class Caller:
 
 @dataclass(frozen=True)
 class Operator:
-    """A principal that was identified without a lease (the control token): acts on each tenant by its roles there."""
+    """A principal that was identified without a lease (the control token, a hub token): acts on each tenant by its
+    roles there."""
 
     principal: Principal
     source: str = ""
+    tenant: str = ""
+    """Where its leases go when nobody says; empty: the catalogue's first."""
+    project: str = ""
 
 
 def lease_principal(lease: Lease) -> Principal:
@@ -67,7 +71,7 @@ def operator_access(
     principal: Principal, action: Action, tenant: str, *, facts: Mapping[str, Fact] | None = None
 ) -> AccessRequest:
     """The policy question for an operator on one tenant."""
-    return AccessRequest(principal, action, tenant, "", tenant, dict(facts or {}))
+    return AccessRequest(principal.within(tenant), action, tenant, "", tenant, dict(facts or {}))
 
 
 def require(policy: Policy, request: AccessRequest) -> Permit:

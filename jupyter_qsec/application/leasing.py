@@ -87,7 +87,8 @@ class Leasing:
     async def issue(self, principal: Principal, request: LeaseRequest) -> IssuedLease:
         """A new lease and its bearer token. `InvalidRequestError`, `DeniedError`, `NotFoundError` (parent)."""
         tenant = self._catalogue.tenant(request.tenant) if request.tenant else self._catalogue.tenants()[0]
-        if tenant is None:
+        # To those who have no role in it a tenant looks as if it did not exist.
+        if tenant is None or not principal.within(tenant.id).roles:
             raise InvalidRequestError(f"There is no tenant {request.tenant[:60]!r}.")
         project = tenant.project(request.project) if request.project else tenant.projects[0]
         if project is None:

@@ -16,6 +16,7 @@ from jupyter_qsec.domain.access import AccessRequest, Decision
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.money import CostEstimate
+from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.quota import Charge, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from jupyter_qsec.domain.tenant import DeviceKind, Tenant
@@ -30,6 +31,27 @@ class Clock(Protocol):
 class Policy(Protocol):
     def decide(self, request: AccessRequest) -> Decision:
         """Decide by the loaded policies. Never raises: an error inside the engine is a `Deny`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody whom an identity source vouches for at this moment."""
+
+    principal: Principal
+    tenant: str
+    """Where its leases go when nobody says; may be empty."""
+    project: str
+    may_write: bool
+    """Whether the token may change anything; one that may not still reads."""
+
+
+class Identities(Protocol):
+    """An identity source outside, such as a JupyterHub."""
+
+    async def identify(self, token: str) -> Identity:
+        """Who holds this token now; an answer is at most two seconds old. `UnauthenticatedError` for an unknown token,
+        `DeniedError` for a known one that may do nothing here, `UnavailableError` when the source cannot be asked."""
         ...
 
 

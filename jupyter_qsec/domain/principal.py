@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -40,3 +40,12 @@ class Principal:
     roles: frozenset[Role] = frozenset()
     claims: Mapping[str, str] = field(default_factory=dict)
     """Facts that the identity source vouches for, such as `mfa=true`. A claim that is missing is never assumed."""
+    tenant_roles: Mapping[str, frozenset[Role]] = field(default_factory=dict)
+    """Roles that count in one tenant only, by its id; `*` stands for every tenant."""
+
+    def within(self, tenant: str) -> Principal:
+        """The principal with the roles that it has in a tenant."""
+        if not self.tenant_roles:
+            return self
+        here = self.tenant_roles.get(tenant, frozenset()) | self.tenant_roles.get("*", frozenset())
+        return replace(self, roles=self.roles | here, tenant_roles={})

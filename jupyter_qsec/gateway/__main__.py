@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keystore=options.keystore,
             parent_fd=options.parent_fd,
             workers=options.workers,
+            identity=options.identity,
         )
     )
 
@@ -41,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
     run.add_argument("--workers", type=_workers, default=0, help="simulator processes; 0 chooses by the machine")
+    run.add_argument(
+        "--identity",
+        choices=("local", "hub"),
+        default="local",
+        help="who may call: this account, or also people and services of the hub whose service this is",
+    )
     export = commands.add_parser("audit-export", help="write the audit log as JSON lines", allow_abbrev=False)
     export.add_argument("--home", required=True, help="the state directory")
     return parser

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tornado.web import HTTPError, RequestHandler
 
 from jupyter_qsec.application.callers import Caller, Operator
+from jupyter_qsec.application.tokens import lease_of_bearer
 from jupyter_qsec.domain.errors import (
+    DeniedError,
     InvalidRequestError,
     NotFoundError,
     QsecError,
@@ -55,6 +57,7 @@ STATUS: Mapping[str, int] = {
     "unavailable": 503,
     "internal": 500,
 }
+_READING = ("GET", "HEAD", "OPTIONS")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}\Z")
 
 
@@ -131,7 +134,7 @@ class ControlHandler(AttendedHandler):
         if endpoint is not None and endpoint.access is Access.OPEN:
             asker: Caller | Operator | None = None
         else:
-            asker = await self._authenticate(token)
+            asker = await self._authenticate(method, token)
         if not self._endpoints:
             raise NotFoundError("There is no such resource.")
         if endpoint is None:
@@ -151,13 +154,18 @@ class ControlHandler(AttendedHandler):
         token = rest.strip() if scheme.lower() == "bearer" else header
         return token if _TOKEN.match(token) else ""
 
-    async def _authenticate(self, token: str) -> Caller | Operator:
+    async def _authenticate(self, method: str, token: str) -> Caller | Operator:
         source = self.request.remote_ip or ""
         try:
             if token and hmac.compare_digest(token.encode(), self._control_token.encode()):
                 return Operator(self._gateway.operator, source)
             if not token:
                 raise UnauthenticatedError("This call needs a bearer token.")
+            if self._gateway.identities is not None and not lease_of_bearer(token):
+                identity = await self._gateway.identities.identify(token)
+                if method not in _READING and not identity.may_write:
+                    raise DeniedError("This token may only read.", reasons=("hub-scope",))
+                return Operator(identity.principal, source, identity.tenant, identity.project)
             lease = await self._gateway.leasing.lease_of_token(token)
             return await self._gateway.leasing.caller(
                 lease.id, user_agent=str(self.request.headers.get("User-Agent", "")), source=source

@@ -16,11 +16,12 @@ _MOST_TTL = 43_200
 
 
 async def issue(call: Call) -> Answer:
-    body = call.body
+    body, asker = call.body, call.operator
     ttl = body.number("ttl_seconds", _DEFAULT_TTL, least=10, most=_MOST_TTL)
+    tenant = body.text("tenant", "")
     request = LeaseRequest(
-        tenant=body.text("tenant", ""),
-        project=body.text("project", ""),
+        tenant=tenant or asker.tenant,
+        project=body.text("project", "") or (asker.project if tenant in ("", asker.tenant) else ""),
         label=body.text("label", ""),
         holder=body.text("holder", ""),
         parent=body.text("parent", ""),
@@ -29,7 +30,7 @@ async def issue(call: Call) -> Answer:
         confinement=body.text("confinement", ""),
     )
     body.end()
-    issued = await call.gateway.leasing.issue(call.operator.principal, request)
+    issued = await call.gateway.leasing.issue(asker.principal, request)
     return Answer({"lease": lease_shape(issued.lease, call.gateway.clock.now()), "token": issued.token}, 201)
 
 

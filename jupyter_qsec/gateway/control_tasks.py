@@ -131,7 +131,7 @@ def _require(call: Call, action: Action) -> None:
     if call.caller is not None:
         require(call.gateway.policy, access(call.caller, action))
         return
-    tenant = call.gateway.catalogue.tenants()[0].id
+    tenant = call.operator.tenant or call.gateway.catalogue.tenants()[0].id
     require(call.gateway.policy, operator_access(call.principal, action, tenant))
 
 

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -20,6 +21,7 @@ from typing import Literal
 
 from tornado.httpserver import HTTPServer
 
+from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private
 from jupyter_qsec.bootstrap import GatewayConfig, KeyStoreError, build
 from jupyter_qsec.domain.errors import (
@@ -61,6 +63,8 @@ class ServeOptions:
     parent_fd: int | None = None
     """A pipe whose other end the starter holds: the gateway ends when it closes."""
     workers: int = 0
+    identity: Literal["local", "hub"] = "local"
+    """`hub`: people and services of the JupyterHub that this process is a service of may call, too."""
 
 
 def serve(options: ServeOptions) -> int:
@@ -108,6 +112,25 @@ def _witness(environ: Mapping[str, str]) -> Path | None:
     return path
 
 
+def _hub(environ: MutableMapping[str, str]) -> HubAddress:
+    """The hub that started this process as its service. The token leaves the environment: children need it not."""
+    token = environ.pop("JUPYTERHUB_API_TOKEN", "")
+    authority, certificate, key = (
+        environ.get(f"JUPYTERHUB_SSL_{name}", "") for name in ("CLIENT_CA", "CERTFILE", "KEYFILE")
+    )
+    context = None
+    if authority:
+        try:
+            context = ssl.create_default_context(cafile=authority)
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise InvalidRequestError(
+                "The certificates that JUPYTERHUB_SSL_CLIENT_CA, _CERTFILE and _KEYFILE name cannot be used "
+                f"({error.strerror or type(error).__name__})."
+            ) from None
+    return HubAddress(environ.get("JUPYTERHUB_API_URL", ""), token, context)
+
+
 def _fail(code: int, error: QsecError) -> int:
     print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - a command's one line for its user
     return code
@@ -118,7 +141,11 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     port = int(listener.getsockname()[1])
     gateway = await build(
         GatewayConfig(
-            home=options.home, keystore=options.keystore, workers=options.workers, witness=_witness(os.environ)
+            home=options.home,
+            keystore=options.keystore,
+            workers=options.workers,
+            witness=_witness(os.environ),
+            hub=_hub(os.environ) if options.identity == "hub" else None,
         )
     )
     token = state.control_token()

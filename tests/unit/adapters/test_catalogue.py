@@ -60,12 +60,29 @@ def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
         (ONE + "limits = 3", r"limits must be a table"),
         (ONE + '[[tenant.project]]\nid = "first"', "same id"),
         (ONE.replace("[[tenant.project]]", "weight = 0\n[[tenant.project]]"), "1 or more"),
+        (ONE + '[[member]]\ngroup = "g"\ntenant = "lob"', "tenant 'lob', which does not exist"),
+        (ONE + '[[member]]\ntenant = "lab"', "either a group or a service"),
+        (ONE + '[[member]]\ngroup = "g"', r"member\[0\]\.tenant must be a text"),
+        (ONE + '[[member]]\ngroup = "g"\ntenant = "lab"\nroles = ["boss"]', r"roles must be a list of viewer"),
+        (ONE + '[[member]]\ngroup = "g"\ntenant = "lab"\nroles = [["x"]]', r"roles must be a list of viewer"),
+        (ONE + '[[member]]\ngroup = "g"\ntenant = "lab"\nrole = "viewer"', r"role is not a known field"),
+        ('unmapped = "nowhere"\n' + ONE, "unmapped names the tenant 'nowhere'"),
+        ("claims = { mfa = 3 }\n" + ONE, "claims must be a table of texts"),
     ],
 )
 def test_a_mistake_is_named(text, words):
     with pytest.raises(InvalidRequestError, match=words) as caught:
         parse(text, "my-tenants.toml")
     assert str(caught.value).startswith("my-tenants.toml")
+
+
+def test_members_and_claims_come_with_the_tenants():
+    catalogue = parse(
+        'unmapped = "lab"\nclaims = { mfa = "amr.mfa" }\n' + ONE + '[[member]]\ngroup = "g"\ntenant = "lab"\n', "t.toml"
+    )
+    assert catalogue.membership.of_person("ada", ["g"]).tenant == "lab"
+    assert catalogue.membership.of_person("bob", []).tenant == "lab"
+    assert catalogue.claims == {"mfa": "amr.mfa"}
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):

@@ -1,0 +1,1 @@
+"""Identity sources: who holds a token that was not issued here."""

@@ -1,0 +1,78 @@
+"""One real hub and one real gateway for the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.livegateway import GatewayProcess
+from tests.hub.realhub import RealHub
+
+TENANTS = """
+[[tenant]]
+id = "research"
+account = "000000000202"
+purpose = "research"
+environment = "dev"
+[[tenant.project]]
+id = "other"
+[[tenant.project]]
+id = "bell"
+
+[[tenant]]
+id = "classroom"
+account = "000000000303"
+purpose = "tutorial"
+environment = "sandbox"
+[[tenant.project]]
+id = "first-steps"
+
+[[member]]
+group = "physics"
+tenant = "research"
+project = "bell"
+
+[[member]]
+group = "class"
+tenant = "classroom"
+
+[[member]]
+group = "auditors"
+tenant = "*"
+roles = ["auditor"]
+
+[[member]]
+service = "ci"
+tenant = "research"
+roles = ["service", "developer"]
+"""
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHub]:
+    hub = RealHub(tmp_path_factory.mktemp("hub")).start()
+    yield hub
+    hub.close()
+
+
+def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS) -> GatewayProcess:
+    """A gateway as a service of the hub, not started yet."""
+    home.mkdir(mode=0o700)
+    (home / "tenants.toml").touch(mode=0o600)
+    (home / "tenants.toml").write_text(tenants)
+    environ = {
+        **os.environ,
+        "JUPYTERHUB_API_URL": hub.api_url,
+        "JUPYTERHUB_API_TOKEN": hub.tokens["QSEC"],
+    }
+    return GatewayProcess(home, ("--identity", "hub"), environ=environ)
+
+
+@pytest.fixture(scope="session")
+def hub_gateway(hub: RealHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    gateway = gateway_of(hub, tmp_path_factory.mktemp("hub-gateway") / "home").start()
+    yield gateway
+    gateway.close()

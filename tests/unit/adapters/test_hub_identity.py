@@ -1,0 +1,221 @@
+"""What the gateway makes of a hub's answers, good and bad; `tests/hub` asks a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
+
+from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS, HubAddress, HubIdentities
+from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
+from jupyter_qsec.domain.membership import MemberRule, Membership
+
+SERVICE_TOKEN = "the-gateways-own"
+ADA = {"name": "ada", "kind": "user", "scopes": ["custom:qsec:write!user=ada"], "groups": []}
+RULES = Membership([MemberRule(group="physics", tenant="research"), MemberRule(service="ci", tenant="research")])
+
+
+class ScriptedHub:
+    """Answers by path; counts what it is asked, and by whose token."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, Any]] = {
+            "/hub/api/user": (200, ADA),
+            "/hub/api/users/ada": (200, {"groups": ["physics"], "auth_state": None}),
+        }
+        self.asked: list[tuple[str, str]] = []
+        self.released = asyncio.Event()
+        self.released.set()
+        self._answering: list[asyncio.Future[None]] = []
+        self._server = HTTPServer(self._arrived)
+        self._server.listen(0, "127.0.0.1")
+        (listener,) = self._server._sockets.values()
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/hub/api"
+
+    def _arrived(self, request: HTTPServerRequest) -> None:
+        self._answering.append(asyncio.ensure_future(self._answer(request)))
+
+    async def _answer(self, request: HTTPServerRequest) -> None:
+        await self.released.wait()
+        self.asked.append((request.path or "", request.headers["Authorization"]))
+        status, body = self.answers.get(request.path or "", (404, {}))
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = HTTPHeaders({"Content-Length": str(len(content))})
+        if status == 302:
+            headers["Location"] = f"{self.url}/elsewhere"
+        assert request.connection is not None
+        request.connection.write_headers(ResponseStartLine("HTTP/1.1", status, "x"), headers, content)
+        request.connection.finish()
+
+    async def close(self) -> None:
+        self._server.stop()
+        await self._server.close_all_connections()
+
+
+class Ticks:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def _opened() -> ScriptedHub:
+    return ScriptedHub()
+
+
+@pytest.fixture
+def hub(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[ScriptedHub]:
+    hub = jp_asyncio_loop.run_until_complete(_opened())
+    yield hub
+    jp_asyncio_loop.run_until_complete(hub.close())
+
+
+def identities(hub: ScriptedHub, ticks: Ticks | None = None, **claims: str) -> HubIdentities:
+    return HubIdentities(HubAddress(hub.url, SERVICE_TOKEN), RULES, claims, monotonic=ticks or Ticks())
+
+
+async def test_the_askers_token_proves_who_asks_and_the_gateways_own_reads_the_groups(hub: ScriptedHub) -> None:
+    found = await identities(hub).identify("adas")
+    assert (found.principal.id, found.tenant, found.may_write) == ("hub:ada", "research", True)
+    assert hub.asked == [("/hub/api/user", "token adas"), ("/hub/api/users/ada", f"token {SERVICE_TOKEN}")]
+
+
+async def test_an_answer_is_kept_for_two_seconds_and_no_longer(hub: ScriptedHub) -> None:
+    ticks = Ticks()
+    asking = identities(hub, ticks)
+    await asking.identify("adas")
+    ticks.now += CACHE_SECONDS - 0.01
+    await asking.identify("adas")
+    assert len(hub.asked) == 2
+    ticks.now += 0.01
+    hub.answers["/hub/api/user"] = (403, {})
+    with pytest.raises(UnauthenticatedError):
+        await asking.identify("adas")
+
+
+async def test_no_setting_makes_it_longer(hub: ScriptedHub) -> None:
+    ticks = Ticks()
+    asking = HubIdentities(HubAddress(hub.url, SERVICE_TOKEN), RULES, {}, cache_seconds=300, monotonic=ticks)
+    await asking.identify("adas")
+    ticks.now += CACHE_SECONDS
+    await asking.identify("adas")
+    assert len(hub.asked) == 4
+
+
+async def test_askers_of_one_moment_share_one_question_and_one_who_gives_up_ends_it_for_nobody(
+    hub: ScriptedHub,
+) -> None:
+    asking = identities(hub)
+    hub.released.clear()
+    waiting = [asyncio.ensure_future(asking.identify("adas")) for _ in range(20)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    hub.released.set()
+    found = await asyncio.gather(*waiting[1:])
+    assert {identity.principal.id for identity in found} == {"hub:ada"}
+    assert len(hub.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "claims"),
+    [
+        ({"oidc": {"mfa": True}, "level": 3}, {"mfa": "true", "level": "3"}),
+        ({"oidc": {"mfa": False}}, {"mfa": "false"}),
+        ({"oidc": {"mfa": ["a"]}, "level": "x" * 257}, {}),
+        ({"oidc": "mfa"}, {}),
+        (None, {}),
+        ([1], {}),
+    ],
+)
+async def test_claims_are_what_auth_state_says_where_the_administrator_looks_and_nothing_else(
+    hub: ScriptedHub, state: Any, claims: dict[str, str]
+) -> None:
+    hub.answers["/hub/api/users/ada"] = (200, {"groups": ["physics"], "auth_state": state})
+    found = await identities(hub, mfa="oidc.mfa", level="level").identify("adas")
+    assert found.principal.claims == claims
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        None,
+        [],
+        ["self"],
+        ["custom:qsec:write!server=ada/"],
+        ["custom:qsec:write!user=bob"],
+        ["custom:qsec:writes"],
+        [["custom:qsec:write"]],
+        "custom:qsec:write",
+    ],
+)
+async def test_a_token_without_our_scope_may_nothing(hub: ScriptedHub, scopes: Any) -> None:
+    hub.answers["/hub/api/user"] = (200, {**ADA, "scopes": scopes})
+    with pytest.raises(DeniedError) as caught:
+        await identities(hub).identify("adas")
+    assert caught.value.reasons == ("hub-scope",)
+
+
+@pytest.mark.parametrize("scope", ["custom:qsec:read", "custom:qsec:read!user=ada"])
+async def test_the_reading_scope_does_not_write(hub: ScriptedHub, scope: str) -> None:
+    hub.answers["/hub/api/user"] = (200, {**ADA, "scopes": [scope]})
+    assert not (await identities(hub).identify("adas")).may_write
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, {}),
+        (302, {}),
+        (200, b"no json"),
+        (200, b"[" * 100_000),
+        (200, b'{"name": "' + b"x" * (2 << 20) + b'"}'),
+        (200, []),
+        (200, {**ADA, "name": ""}),
+        (200, {**ADA, "name": 3}),
+        (200, {**ADA, "kind": "group"}),
+    ],
+)
+async def test_an_answer_that_makes_no_sense_lets_nobody_in(hub: ScriptedHub, answer: tuple[int, Any]) -> None:
+    hub.answers["/hub/api/user"] = answer
+    with pytest.raises(UnavailableError) as caught:
+        await identities(hub).identify("adas")
+    assert "adas" not in str(caught.value)
+    assert ("/hub/api/elsewhere", "token adas") not in hub.asked  # a redirect would carry the token away
+
+
+@pytest.mark.parametrize("groups", [None, "physics", [["physics"]]])
+async def test_groups_that_are_not_told_are_not_taken_for_none(hub: ScriptedHub, groups: Any) -> None:
+    hub.answers["/hub/api/users/ada"] = (200, {"groups": groups})
+    with pytest.raises(UnavailableError, match="does not tell the gateway the groups"):
+        await identities(hub).identify("adas")
+
+
+async def test_a_name_cannot_lead_to_anothers_groups(hub: ScriptedHub) -> None:
+    hub.answers["/hub/api/user"] = (200, {**ADA, "name": "../users/ada?x=", "scopes": ["custom:qsec:write"]})
+    with pytest.raises(UnauthenticatedError):
+        await identities(hub).identify("adas")
+    assert hub.asked[-1][0] == "/hub/api/users/..%2Fusers%2Fada%3Fx%3D"
+
+
+async def test_a_hub_that_is_not_there_lets_nobody_in(hub: ScriptedHub) -> None:
+    await hub.close()
+    with pytest.raises(UnavailableError, match="cannot be reached"):
+        await identities(hub).identify("adas")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "hub", "ftp://127.0.0.1/", "http://10.0.0.1:8081/hub/api", "http://hub:8081/hub/api", "http:///x"]
+)
+def test_tokens_travel_in_the_clear_on_this_machine_only(url: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        HubAddress(url, SERVICE_TOKEN)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8081/hub/api", "http://[::1]:8081/", "https://hub.example/hub/api"])
+def test_an_address_shows_its_token_to_nobody(url: str) -> None:
+    assert SERVICE_TOKEN not in repr(HubAddress(url, SERVICE_TOKEN))
