@@ -1,5 +1,5 @@
 # Every command sets up what it needs in .venv first; nothing is installed outside this folder, except the browser of
-# the browser test on a Debian machine where make runs as root.
+# the browser test and the PostgreSQL of the store's tests on a Debian machine where make runs as root.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,6 +53,7 @@ lint: install
 
 unit: install
 	$(BIN)/jlpm test
+	@sh tests/postgres.sh
 	$(BIN)/pytest -n 2 tests/unit tests/contract
 
 check: lint unit
@@ -60,6 +61,7 @@ check: lint unit
 test: lint
 	$(BIN)/jlpm test
 	@sh tests/ui/browser.sh
+	@sh tests/postgres.sh
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 
 bench: install

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.table import Row
 from jupyter_qsec.adapters.clock import SystemClock
 from jupyter_qsec.adapters.keys import NoteSigner
-from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.quota import Charge, Metric
@@ -73,7 +73,7 @@ def _raw(path: Path) -> float:
 async def _submissions(folder: Path, other_work: Callable[[], None]) -> tuple[float, float, float]:
     """Submissions a second; p50 and p99 in milliseconds."""
     store = SqlStore(
-        folder / "state.db",
+        SqliteDatabase(folder / "state.db"),
         signer=NoteSigner(bytes(32)),
         clock=SystemClock(),
         checkpoint_dir=folder / "checkpoints",

@@ -22,7 +22,7 @@ from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
-from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
 from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
 from jupyter_qsec.application.leasing import Leasing
 from jupyter_qsec.application.objects import Objects
@@ -184,7 +184,7 @@ async def build(config: GatewayConfig) -> Gateway:
     for name in ("results", "checkpoints"):
         ensure_private_directory(home / name)
     store = SqlStore(
-        home / "state.db",
+        SqliteDatabase(home / "state.db"),
         signer=signer,
         clock=clock,
         checkpoint_dir=home / "checkpoints",

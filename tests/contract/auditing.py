@@ -10,12 +10,11 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from jupyter_qsec.adapters.keys import NoteSigner
-from jupyter_qsec.adapters.store import SqlStore
 from jupyter_qsec.cli.audit import audit
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.gateway import auditexport
+from tests.contract.conftest import sqlite_store
 from tests.contract.sqlitefiles import rewrite, sql
-from tests.fakes.clock import FakeClock
 
 SIGNER = NoteSigner(b"command line key" * 2, instance="cli")
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +37,7 @@ def events(start: int, end: int) -> list[AuditEvent]:
 
 
 async def fill(home: Path) -> None:
-    store = SqlStore(home / "state.db", signer=SIGNER, clock=FakeClock(), checkpoint_dir=home / "checkpoints")
+    store = sqlite_store(home, SIGNER)
     await store.open()
     done = 0
     for size in (*CHECKPOINTS, RECORDS):

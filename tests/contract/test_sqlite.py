@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from jupyter_qsec.adapters.store import SqlStore, auditlog, database, tables
+from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore, auditlog, database, tables
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -38,7 +38,7 @@ class TestFiles:
         previous = os.umask(0)
         try:
             store = SqlStore(
-                home / "state.db",
+                SqliteDatabase(home / "state.db"),
                 signer=SIGNER,
                 clock=FakeClock(),
                 checkpoint_dir=home / "checkpoints",
@@ -77,7 +77,7 @@ class TestFiles:
             await sqlite_store(home).open()
 
     async def test_commits_wait_for_the_disk(self, home: Path) -> None:
-        engine = database.make_engine(home / "state.db", {})
+        engine = SqliteDatabase(home / "state.db").engine()
         with engine.connect() as connection:
             found = [
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -90,7 +90,7 @@ class TestFiles:
 class TestSchema:
     async def test_the_migrations_build_the_tables_that_the_code_uses(self, home: Path) -> None:
         await filled(home)
-        engine = database.make_engine(home / "state.db", {})
+        engine = SqliteDatabase(home / "state.db").engine()
         with engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
         engine.dispose()
@@ -172,11 +172,10 @@ class TestClosing:
 
     async def test_a_locked_database_is_unavailable_and_nothing_is_written(self, home: Path) -> None:
         store = SqlStore(
-            home / "state.db",
+            SqliteDatabase(home / "state.db", {"busy_timeout": 50}),
             signer=SIGNER,
             clock=FakeClock(),
             checkpoint_dir=home / "checkpoints",
-            pragmas={"busy_timeout": 50},
         )
         await store.open()
         with closing(sqlite3.connect(home / "state.db", isolation_level=None)) as other:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.errors import (
     RecordingError,
@@ -29,11 +29,10 @@ class TestFullDisk:
     async def test_nothing_is_half_done_and_the_store_goes_on_when_there_is_room(self, home: Path) -> None:
         disk: dict[str, int | str] = {}
         store = SqlStore(
-            home / "state.db",
+            SqliteDatabase(home / "state.db", disk),
             signer=SIGNER,
             clock=FakeClock(),
             checkpoint_dir=home / "checkpoints",
-            pragmas=disk,
         )
         await store.open()
         await store.submit(task("before"), PAYLOAD, [charge(1)], [event("task.submitted")])
@@ -41,7 +40,10 @@ class TestFullDisk:
             disk["max_page_count"] = connection.execute("PRAGMA page_count").fetchone()[0] + 4
         await store.close()
         store = SqlStore(
-            home / "state.db", signer=SIGNER, clock=FakeClock(), checkpoint_dir=home / "checkpoints", pragmas=disk
+            SqliteDatabase(home / "state.db", disk),
+            signer=SIGNER,
+            clock=FakeClock(),
+            checkpoint_dir=home / "checkpoints",
         )
         await store.open()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_qsec.adapters.keys import NoteSigner
-from jupyter_qsec.adapters.store import SqlStore
+from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
 from jupyter_qsec.domain.errors import (
     StateDirectoryError,
 )
@@ -82,7 +82,7 @@ class TestRollback:
     ) -> None:
         def with_witness() -> SqlStore:
             return SqlStore(
-                home / "state.db",
+                SqliteDatabase(home / "state.db"),
                 signer=SIGNER,
                 clock=FakeClock(),
                 checkpoint_dir=home / "checkpoints",
@@ -104,7 +104,7 @@ class TestRollback:
     async def test_another_key_than_the_published_one(self, home: Path) -> None:
         await filled(home)
         other = SqlStore(
-            home / "state.db",
+            SqliteDatabase(home / "state.db"),
             signer=NoteSigner(b"other key" + bytes(23)),
             clock=FakeClock(),
             checkpoint_dir=home / "checkpoints",

@@ -1,79 +1,121 @@
-"""Opens the database file, sets SQLite up for durability, and migrates the schema."""
+"""What the store needs of a database, whichever it is: engines, transactions, what an error means, the schema."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool
 
-from jupyter_qsec.adapters.privatefiles import open_private
 from jupyter_qsec.domain.errors import StateDirectoryError
 
-SCHEMA_VERSION = "0001"
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+    from jupyter_qsec.adapters.store.session import Session
+
+SCHEMA_VERSION = "0002"
 """Newest migration; a database at this version is opened without loading the migration tool."""
 
-_PRAGMAS: Mapping[str, int | str] = {
-    "busy_timeout": 10_000,  # ms
-    "foreign_keys": 1,
-    "trusted_schema": 0,
-    "journal_mode": "WAL",
-    "synchronous": "FULL",  # a commit returns when it is on the disk
-    "fullfsync": 1,  # macOS: reach the platter, not the drive's cache
-    "checkpoint_fullfsync": 1,
-    "cache_size": -16_384,  # KiB
-}
+
+class Trouble(Enum):
+    """What an error of the driver means."""
+
+    CONFLICT = auto()
+    """A uniqueness or a reference would be broken: concerns one operation."""
+    VALUE = auto()
+    """A value that the database cannot hold: concerns one operation."""
+    PASSING = auto()
+    """The connection was lost, or the transaction was sacrificed for another: the same may succeed in a moment."""
+    OTHER = auto()
 
 
-def prepare_file(path: Path) -> None:
-    """Create the file with mode 0600, or check that the existing one is ours and closed to others; SQLite gives its
-    side files the same mode. `StateDirectoryError` otherwise."""
-    try:
-        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
-    except FileNotFoundError as error:
-        raise StateDirectoryError(f"The directory of {path} does not exist.") from error
+class Database(ABC):
+    """One database. Its engines commit nothing by themselves."""
+
+    dialect: Dialect
+    """Compiles the statements that run on `cursor`."""
+    marks_groups: bool
+    """Whether a commit may succeed unheard, so that each group leaves its number behind."""
+
+    errors: tuple[type[Exception], ...]
+    """What its driver and SQLAlchemy raise."""
+
+    @abstractmethod
+    def engine(self, *, pooled: bool = True) -> Engine:
+        """Unpooled, each connection is a new one: what the writer wants after a failure."""
+
+    @abstractmethod
+    def cursor(self, pooled: Any) -> Any:
+        """A cursor on a connection of one of the engines."""
+
+    @abstractmethod
+    def begin_writing(self, session: Session) -> None:
+        """Begin a transaction that no other writer's overlaps."""
+
+    @abstractmethod
+    def begin_reading(self, session: Session) -> None:
+        """Begin a transaction in which all that is read is of one moment."""
+
+    @abstractmethod
+    def begin_migrating(self, connection: Connection) -> None:
+        """Begin a transaction that no other migration's overlaps."""
+
+    @abstractmethod
+    def trouble(self, error: BaseException) -> Trouble: ...
+
+    def prepare(self) -> None:
+        """What has to be so before the first connection."""
+        return
+
+    def reason(self, error: BaseException) -> str:
+        """The error in words that carry no secret."""
+        return str(_driver_error(error) or type(error).__name__)
 
 
-def make_engine(path: Path, pragmas: Mapping[str, int | str], *, pooled: bool = True) -> Engine:
-    """An engine whose connections commit nothing by themselves; `pragmas` are set after ours, on each connection.
-
-    Unpooled, each connection is a new one: what the writer wants after a failure.
-    """
-    url = URL.create("sqlite", database=str(path))
-    pool = QueuePool if pooled else NullPool
-    engine = create_engine(url, poolclass=pool, connect_args={"cached_statements": 256, "check_same_thread": False})
-
-    def on_connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for name, value in {**_PRAGMAS, **pragmas}.items():
-            connection.execute(f"PRAGMA {name}={value}")
-
-    event.listen(engine, "connect", on_connect)
-    return engine
+def _driver_error(error: BaseException) -> BaseException | None:
+    """The driver's own error below SQLAlchemy's, if there is one."""
+    return getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else error
 
 
-def migrate(engine: Engine) -> None:
+def driver_error(error: BaseException) -> BaseException:
+    return _driver_error(error) or error
+
+
+def migrate(database: Database, engine: Engine) -> None:
     """Bring the schema to `SCHEMA_VERSION`, in one transaction and safe when processes start together."""
     try:
         with engine.connect() as connection:
             if _version(connection) == SCHEMA_VERSION:
                 return
         with engine.connect() as connection, connection.begin():
-            # SQLite has one lock; the driver is in autocommit mode, so that SQLAlchemy's begin() sent nothing.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # The driver is in autocommit mode, so that SQLAlchemy's begin() sent nothing.
+            database.begin_migrating(connection)
             version = _version(connection)
             if version != SCHEMA_VERSION:
                 _upgrade(connection, version)
     except SQLAlchemyError as error:
+        if database.trouble(error) is Trouble.PASSING:
+            raise
         raise StateDirectoryError(
-            f"The state database cannot be opened ({_reason(error)}).",
+            f"The state database cannot be opened ({database.reason(error)}).",
             remedy="Restore it from a backup, or move it away to start with an empty one.",
         ) from error
+
+
+def migrations(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations of this package, on an open connection."""
+    # Alembic takes a while to load and most starts need no migration.
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
 
 
 def _version(connection: Connection) -> str:
@@ -84,14 +126,10 @@ def _version(connection: Connection) -> str:
 
 
 def _upgrade(connection: Connection, version: str) -> None:
-    # Alembic takes a while to load and most starts need no migration.
     from alembic import command
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
+    config = migrations(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if version and version not in known:
         raise StateDirectoryError(
@@ -99,7 +137,3 @@ def _upgrade(connection: Connection, version: str) -> None:
             remedy="Install the version of jupyter_qsec that wrote it, or a newer one.",
         )
     command.upgrade(config, "head")
-
-
-def _reason(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or type(error).__name__)

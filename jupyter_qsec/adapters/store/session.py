@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Table
 
 from jupyter_qsec.adapters.store.statements import Statement, Statements, Values
 
@@ -17,10 +16,9 @@ _CHUNKS = (16, 4, 1)
 class Session:
     """One driver connection in the hands of one thread."""
 
-    def __init__(self, connection: Any, statements: Statements) -> None:
-        """`connection` is a DBAPI connection in autocommit mode: transactions are begun and ended by `run`."""
-        self._connection = connection
-        self._cursor = connection.cursor()
+    def __init__(self, cursor: Any, statements: Statements) -> None:
+        """`cursor` is on a connection in autocommit mode: transactions are begun and ended by `run`."""
+        self._cursor = cursor
         self.statements = statements
 
     def run(self, sql: str) -> None:
@@ -51,18 +49,3 @@ class Session:
         self._cursor.execute(statement.sql, statement.parameters(values))
         names = [column[0] for column in self._cursor.description]
         return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
-
-
-@contextmanager
-def read_session(engine: Engine, statements: Statements) -> Iterator[Session]:
-    """A session in one read transaction: all it reads is of one moment."""
-    pooled = engine.raw_connection()
-    try:
-        session = Session(pooled, statements)
-        session.run("BEGIN")
-        try:
-            yield session
-        finally:
-            session.run("ROLLBACK")
-    finally:
-        pooled.close()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Executable, Table, bindparam, insert, select, update
+from sqlalchemy import Executable, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -224,6 +224,24 @@ class Statements:
             .returning(table.c.id)
         )
         return self._compile(statement)
+
+    @cached_property
+    def mark_group(self) -> Statement:
+        """Notes which group a writer commits."""
+        table = tables.write_groups
+        fresh = self._insert(table).values(writer=bindparam("writer"), number=bindparam("number"))
+        marked = fresh.on_conflict_do_update(index_elements=["writer"], set_={"number": fresh.excluded.number})
+        return self._compile(marked)
+
+    @cached_property
+    def marked_group(self) -> Statement:
+        table = tables.write_groups
+        return self._compile(select(table.c.number).where(table.c.writer == bindparam("writer")))
+
+    @cached_property
+    def forget_writer(self) -> Statement:
+        table = tables.write_groups
+        return self._compile(delete(table).where(table.c.writer == bindparam("writer")))
 
     @cached_property
     def records(self) -> Statement:

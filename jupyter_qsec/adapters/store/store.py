@@ -1,20 +1,23 @@
-"""The store: leases, tasks, quota, findings and the audit log in one SQLite database."""
+"""The store: leases, tasks, quota, findings and the audit log in one database."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, and_, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from jupyter_qsec.adapters.store import auditlog, database, operations, rows, tables
+from jupyter_qsec.adapters.store import auditlog, operations, rows, tables
 from jupyter_qsec.adapters.store.checkpoints import PublishedCheckpoints
-from jupyter_qsec.adapters.store.session import Session, read_session
+from jupyter_qsec.adapters.store.database import Database, Trouble, migrate
+from jupyter_qsec.adapters.store.patience import PATIENCE_SECONDS, Outage
+from jupyter_qsec.adapters.store.reading import read_session
+from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.statements import Statements
 from jupyter_qsec.adapters.store.writer import Writer
 from jupyter_qsec.application.ports import (
@@ -44,25 +47,24 @@ class SqlStore:
 
     def __init__(
         self,
-        path: Path,
+        database: Database,
         *,
         signer: CheckpointSigner,
         clock: Clock,
         checkpoint_dir: Path,
         witness: Path | None = None,
-        pragmas: Mapping[str, int | str] | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """`path` is the database file, made with mode 0600 in a directory that exists. `checkpoint_dir` gets the
-        published checkpoints and the public key, `witness` is a further file for them, best on another machine's disk.
-        `pragmas` are set on each connection after the store's own."""
-        self._path = path
-        self._clock = clock
-        own = {} if pragmas is None else pragmas
-        self._engine = database.make_engine(path, own)
-        self._statements = Statements(self._engine.dialect)
+        """`checkpoint_dir` gets the published checkpoints and the public key, `witness` is a further file for them,
+        best on another machine's disk. `patience` is how many seconds a database that went away is waited for."""
+        self._database = database
+        self._patience = patience
+        self._closing = threading.Event()
+        self._engine = database.engine()
+        self._statements = Statements(database.dialect)
         self._checkpoints = PublishedCheckpoints(checkpoint_dir, signer, witness)
-        writing = database.make_engine(path, own, pooled=False)
-        self._writer = Writer(writing, self._statements, lambda: rows.micros(clock.now()))
+        outage = Outage(self._closing, patience)
+        self._writer = Writer(database, self._statements, lambda: rows.micros(clock.now()), outage)
         self._readers = ThreadPoolExecutor(max_workers=3, thread_name_prefix="qsec-store-reader")
 
     async def open(self) -> None:
@@ -73,30 +75,44 @@ class SqlStore:
 
     def _open(self) -> None:
         try:
-            self._check()
+            self._patiently(self._check)
+        except self._database.errors as error:
+            self._engine.dispose()
+            raise StateDirectoryError(f"The state database cannot be read ({self._database.reason(error)}).") from error
         except BaseException:
             self._engine.dispose()  # a store that did not open keeps no file open
             raise
         self._writer.start()
 
     def _check(self) -> None:
-        database.prepare_file(self._path)
-        database.migrate(self._engine)
+        self._database.prepare()
+        migrate(self._database, self._engine)
         self._checkpoints.open()
-        try:
-            with read_session(self._engine, self._statements) as session:
-                head = auditlog.read_head(session)
-                auditlog.check_head(session, head)
-                for checkpoint in self._checkpoints.newest():
-                    _require_extends(session, head, checkpoint)
-        except (sqlite3.Error, SQLAlchemyError) as error:
-            raise StateDirectoryError(f"The state database cannot be read ({error}).") from error
+        with self._reading() as session:
+            head = auditlog.read_head(session)
+            auditlog.check_head(session, head)
+            for checkpoint in self._checkpoints.newest():
+                _require_extends(session, head, checkpoint)
+
+    def _patiently(self, work: Callable[[], Answer]) -> Answer:
+        """Do `work` again while the database is away."""
+        outage = Outage(self._closing, self._patience)
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if self._database.trouble(error) is not Trouble.PASSING or not outage.wait():
+                    raise
+
+    def _reading(self) -> AbstractContextManager[Session]:
+        return read_session(self._database, self._engine, self._statements)
 
     async def close(self) -> None:
         """Commit what waits and close the database."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self._closing.set()
         self._writer.stop()
         self._readers.shutdown()
         self._engine.dispose()
@@ -232,18 +248,20 @@ class SqlStore:
 
     async def _read(self, question: Callable[[Session], Answer]) -> Answer:
         def ask() -> Answer:
-            with read_session(self._engine, self._statements) as session:
+            with self._reading() as session:
                 return question(session)
 
         return await self._in_reader(ask)
 
     async def _in_reader(self, ask: Callable[[], Answer]) -> Answer:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
-        except (sqlite3.Error, SQLAlchemyError) as error:
-            raise UnavailableError(f"The state database cannot be read now ({error}).") from error
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._patiently, ask)
         except RuntimeError as error:  # the pool was shut down
             raise UnavailableError("The store is closed.") from error
+        except self._database.errors as error:
+            raise UnavailableError(
+                f"The state database cannot be read now ({self._database.reason(error)})."
+            ) from error
 
 
 def _bounded(limit: int) -> int:

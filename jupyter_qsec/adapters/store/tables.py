@@ -164,5 +164,13 @@ audit_head = Table(
     CheckConstraint("id = 1", name="audit_head_one_row"),
 )
 
+write_groups = Table(
+    # The number of the group that each writer committed last.
+    "write_groups",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
 NODE_STEP = 8
 """Every inner node whose height is a multiple of this is stored: one row for 255 records, 255 reads for a proof."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine
-
 from jupyter_qsec.adapters.store import auditlog
+from jupyter_qsec.adapters.store.database import Database, Trouble
 from jupyter_qsec.adapters.store.operations import Operation, Submit, submit_together
+from jupyter_qsec.adapters.store.patience import Outage
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.statements import Statements
 from jupyter_qsec.domain.errors import (
@@ -42,13 +43,28 @@ _Result = tuple[Any, QsecError | None]
 _Outcome = tuple[_Waiting, Any, BaseException | None]
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """How far a group came."""
+
+    begun: bool = False
+    committing: bool = False
+    """COMMIT was sent and not answered: whether it happened has to be looked up."""
+    outcomes: list[_Outcome] = field(default_factory=list)
+
+
 class Writer:
     """Group commit. Start once, stop once."""
 
-    def __init__(self, engine: Engine, statements: Statements, now_micros: Callable[[], int]) -> None:
-        self._engine = engine
+    def __init__(
+        self, database: Database, statements: Statements, now_micros: Callable[[], int], outage: Outage
+    ) -> None:
+        self._database = database
+        self._engine = database.engine(pooled=False)
         self._statements = statements
         self._now_micros = now_micros
+        self._outage = outage
+        self._mark: dict[str, Any] = {"writer": secrets.token_hex(16), "number": 0}
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._open = False
         self._gate = threading.Lock()  # nothing may be queued behind the end mark
@@ -88,6 +104,7 @@ class Writer:
             batch, ended = self._take()
             if batch:
                 _answer(self._commit_group(batch))
+        self._forget_mark()
         self._drop_connection()
 
     def _take(self) -> tuple[list[_Waiting], bool]:
@@ -105,34 +122,54 @@ class Writer:
         return batch, True
 
     def _commit_group(self, batch: list[_Waiting]) -> list[_Outcome]:
-        try:
-            session = self._begin()
-        except Exception as error:  # noqa: BLE001  # whatever it is, each caller must hear of it and the thread go on
-            self._drop_connection()
-            _log.error("the state database cannot be written: %s", error)
-            failure: QsecError = UnavailableError(
-                f"The state database cannot be written now ({error}).", remedy="Nothing was changed; try again."
+        self._mark["number"] += 1
+        attempt = _Attempt()
+        while True:
+            try:
+                self._transact(batch, attempt)
+                self._outage.over()
+                return attempt.outcomes
+            except Exception as error:  # noqa: BLE001  # whatever it is, each caller must hear of it and the thread go on
+                self._drop_connection()
+                passing = self._database.trouble(error) is Trouble.PASSING
+                if not passing or not self._outage.wait():
+                    failure = self._failure(attempt, passing, self._database.reason(error), len(batch))
+                    return [(waiting, None, failure) for waiting in batch]
+
+    def _failure(self, attempt: _Attempt, passing: bool, reason: str, count: int) -> QsecError:
+        """A group that fails for any reason fails closed for all that is in it."""
+        _log.error("a group of %d writes could not be recorded: %s", count, reason)
+        if attempt.committing and self._database.marks_groups:
+            return RecordingError(
+                f"The state database went away while it recorded this ({reason}): whether it did is not known.",
+                remedy="Look, when the database is back, before you repeat it.",
             )
-            return [(waiting, None, failure) for waiting in batch]
-        try:
-            return self._transact(session, batch)
-        except Exception as error:  # noqa: BLE001  # a commit that fails for any reason fails closed for the whole group
-            self._drop_connection()
-            _log.error("a group of %d writes could not be recorded: %s", len(batch), error)
-            failure = RecordingError(
-                f"The state database could not record this ({error}).",
+        if attempt.begun and not passing:
+            return RecordingError(
+                f"The state database could not record this ({reason}).",
                 remedy="Free disk space or repair the disk; see the gateway's log.",
             )
-            return [(waiting, None, failure) for waiting in batch]
+        return UnavailableError(
+            f"The state database cannot be written now ({reason}).", remedy="Nothing was changed; try again."
+        )
 
     def _begin(self) -> Session:
         if self._session is None:
             self._pooled = self._engine.raw_connection()
-            self._session = Session(self._pooled, self._statements)
-        self._session.run("BEGIN IMMEDIATE" if self._engine.dialect.name == "sqlite" else "BEGIN")
+            self._session = Session(self._database.cursor(self._pooled), self._statements)
+        self._database.begin_writing(self._session)
         return self._session
 
-    def _transact(self, session: Session, batch: list[_Waiting]) -> list[_Outcome]:
+    def _transact(self, batch: list[_Waiting], attempt: _Attempt) -> None:
+        """Commit the group, or find that an earlier attempt did. Under the writers' lock both are certain: an earlier
+        attempt that the server still works on has ended by then."""
+        attempt.begun = False
+        session = self._begin()
+        attempt.begun = True
+        if attempt.committing and self._is_marked(session):
+            session.run("ROLLBACK")
+            return
+        attempt.committing = False
         results = self._together(session, batch)
         if results is None:
             results = [self._apply(session, waiting.operation) for waiting in batch]
@@ -142,8 +179,23 @@ class Writer:
                 leaves.extend(waiting.operation.leaves)
         if leaves:
             auditlog.append(session, leaves, self._now_micros())
+        if self._database.marks_groups:
+            session.execute(session.statements.mark_group, self._mark)
+        attempt.outcomes = [(waiting, *outcome) for waiting, outcome in zip(batch, results, strict=True)]
+        attempt.committing = True
         session.run("COMMIT")
-        return [(waiting, *outcome) for waiting, outcome in zip(batch, results, strict=True)]
+
+    def _is_marked(self, session: Session) -> bool:
+        found = session.execute(session.statements.marked_group, self._mark)
+        return bool(found) and found[0][0] == self._mark["number"]
+
+    def _forget_mark(self) -> None:
+        """Leave nothing behind; what a killed writer left is a row that nobody reads."""
+        if self._session is not None and self._database.marks_groups and self._mark["number"]:
+            try:
+                self._session.execute(self._statements.forget_writer, self._mark)
+            except Exception as error:  # noqa: BLE001  # it is of no consequence
+                _log.debug("the mark of a writer stays: %s", self._database.reason(error))
 
     def _together(self, session: Session, batch: list[_Waiting]) -> list[_Result] | None:
         """Apply the whole group within one savepoint, submissions in common statements. `None`, with nothing changed,
@@ -163,35 +215,35 @@ class Writer:
                 ]
                 session.run("RELEASE SAVEPOINT together")
                 return [(result, None) for result in results]
-        except self._refusals() as error:
-            _log.debug("a group of %d writes is applied one by one: %s", len(batch), error)
+        except Exception as error:
+            if self._refusal(error) is None:
+                raise
+            _log.debug("a group of %d writes is applied one by one: %s", len(batch), self._database.reason(error))
         session.run("ROLLBACK TO SAVEPOINT together")
         session.run("RELEASE SAVEPOINT together")
         return None
 
-    def _refusals(self) -> tuple[type[Exception], ...]:
-        """What concerns one operation and not the database."""
-        return (QsecError, *self._conflicts(), *self._bad_values())
-
-    def _conflicts(self) -> tuple[type[Exception], ...]:
-        dbapi: Any = self._engine.dialect.loaded_dbapi
-        return (dbapi.IntegrityError,)
-
-    def _bad_values(self) -> tuple[type[Exception], ...]:
-        dbapi: Any = self._engine.dialect.loaded_dbapi
-        return (dbapi.DataError, OverflowError, UnicodeError)
+    def _refusal(self, error: Exception) -> QsecError | None:
+        """What concerns one operation and not the database, as its caller gets it."""
+        if isinstance(error, QsecError):
+            return error
+        trouble = self._database.trouble(error)
+        if trouble is Trouble.CONFLICT:
+            return ConflictError("An object with this identity exists already.")
+        if trouble is Trouble.VALUE:
+            return InvalidRequestError("A value cannot be stored (out of range, or not valid text).")
+        return None
 
     def _apply(self, session: Session, operation: Operation) -> _Result:
         """Apply one operation in its savepoint; what is wrong with it alone is its own error."""
         session.run("SAVEPOINT operation")
+        result, failure = None, None
         try:
-            result, failure = operation.apply(session), None
-        except QsecError as error:
-            result, failure = None, error
-        except self._conflicts():
-            result, failure = None, ConflictError("An object with this identity exists already.")
-        except self._bad_values():
-            result, failure = None, InvalidRequestError("A value cannot be stored (out of range, or not valid text).")
+            result = operation.apply(session)
+        except Exception as error:
+            failure = self._refusal(error)
+            if failure is None:
+                raise
         if failure is not None:
             session.run("ROLLBACK TO SAVEPOINT operation")
         session.run("RELEASE SAVEPOINT operation")

@@ -9,15 +9,14 @@ from pathlib import Path
 import click
 import pytest
 
-from jupyter_qsec.adapters.store import SqlStore
 from jupyter_qsec.cli import main
 from jupyter_qsec.cli.audit import audit
 from jupyter_qsec.domain import merkle
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.gateway import auditexport
 from tests.contract.auditing import NOON, SIGNER, export_of, run
+from tests.contract.conftest import sqlite_store
 from tests.contract.sqlitefiles import sql
-from tests.fakes.clock import FakeClock
 
 
 class TestList:
@@ -67,9 +66,7 @@ class TestList:
             assert all(char.isprintable() or char == "\n" for char in shown)
 
     async def hostile(self, audit_home: Path) -> None:
-        store = SqlStore(
-            audit_home / "state.db", signer=SIGNER, clock=FakeClock(), checkpoint_dir=audit_home / "checkpoints"
-        )
+        store = sqlite_store(audit_home, SIGNER)
         await store.open()
         subject = "hostile\x1b[2J\r\n\u202e\x9b31m\ud800"
         await store.record([AuditEvent(kind="request.rejected", at=NOON, subject=subject)])

@@ -133,3 +133,19 @@ def _audit() -> None:
     empty_root = hashlib.sha256().digest()
     start = {"id": 1, "size": 0, "root": empty_root, "nodes": b"", "chain": bytes(32), "appended_at": 0}
     op.bulk_insert(head, [start])
+
+
+def downgrade() -> None:
+    """Back to an empty database; what refers to another table goes before it."""
+    for name in (
+        "audit_head",
+        "audit_nodes",
+        "audit_records",
+        "findings",
+        "quota_counters",
+        "reservations",
+        "payloads",
+        "tasks",
+        "leases",
+    ):
+        op.drop_table(name)
