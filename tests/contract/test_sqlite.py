@@ -10,11 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore, auditlog, database, tables
+from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore, auditlog
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -85,26 +82,6 @@ class TestFiles:
             ]
         engine.dispose()
         assert found == ["wal", 2, 1]
-
-
-class TestSchema:
-    async def test_the_migrations_build_the_tables_that_the_code_uses(self, home: Path) -> None:
-        await filled(home)
-        engine = SqliteDatabase(home / "state.db").engine()
-        with engine.connect() as connection:
-            assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
-        engine.dispose()
-
-    def test_the_version_that_is_opened_without_migrating_is_the_newest(self) -> None:
-        scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
-        assert scripts.get_current_head() == database.SCHEMA_VERSION
-
-    async def test_a_database_of_a_later_version_is_left_alone(self, home: Path) -> None:
-        await filled(home)
-        with sql(home) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        with pytest.raises(StateDirectoryError, match="9999"):
-            await sqlite_store(home).open()
 
 
 class TestNodes:
