@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from jupyter_qsec.domain.quota import Metric
 from jupyter_qsec.domain.task import TaskPayload, TaskState
 from tests.contract.builders import DAY, PAYLOAD, TENANT, charge, event, lease, task
 from tests.contract.conftest import SIGNER, sqlite_store
+from tests.contract.processes import Writers
 from tests.contract.sqlitefiles import require_sound, sql
 from tests.fakes.clock import FakeClock
 
@@ -78,42 +76,10 @@ class TestFullDisk:
         await store.close()
 
 
-class Writers:
-    """Real processes on one database; all are ended, whatever happens."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self.processes: list[subprocess.Popen[str]] = []
-
-    def start(self, name: str, count: int) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.contract.writer_process", str(self._home), name, str(count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        self.processes.append(process)
-        return process
-
-    def go(self) -> None:
-        """Let all begin at the same moment."""
-        for process in self.processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in self.processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-
-
 @pytest.fixture
 def writers(home: Path) -> Iterator[Writers]:
-    made = Writers(home)
-    yield made
-    for process in made.processes:
-        process.kill()
-        process.communicate()
+    with Writers(home) as made:
+        yield made
 
 
 class TestProcesses:
@@ -136,17 +102,7 @@ class TestProcesses:
     async def test_kill_9_loses_no_acknowledged_task(self, home: Path, writers: Writers) -> None:
         acknowledged: list[str] = []
         for number in range(3):
-            process = writers.start(f"killed{number}", 0)
-            assert process.stdout is not None
-            assert process.stdin is not None
-            assert process.stdout.readline() == "ready\n"
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            mine = [process.stdout.readline().strip() for _ in range(40 + 37 * number)]
-            process.send_signal(signal.SIGKILL)
-            rest, _ = process.communicate(timeout=60)
-            complete, _, _ = rest.rpartition("\n")
-            acknowledged += mine + complete.split()
+            acknowledged += writers.run_and_kill(f"killed{number}", 40 + 37 * number)
         store = sqlite_store(home)
         await store.open()
         for identity in acknowledged:

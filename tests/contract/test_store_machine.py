@@ -29,7 +29,8 @@ from jupyter_qsec.domain.errors import ConflictError
 from jupyter_qsec.domain.quota import Charge, Metric
 from jupyter_qsec.domain.task import TRANSITIONS, QuantumTask, TaskState
 from tests.contract.builders import DAY, NOON, PAYLOAD, charge, event, task
-from tests.contract.conftest import SIGNER, sqlite_store
+from tests.contract.conftest import SIGNER, postgres_store, sqlite_store
+from tests.contract.postgres import PostgresServer
 from tests.fakes.store import FakeStore
 
 LIMITS = {("tenant:sandbox", Metric.TASKS): 4, ("tenant:sandbox", Metric.SHOTS): 30, ("os:ada", Metric.SHOTS): 20}
@@ -161,12 +162,15 @@ class SqliteMachine(StoreMachine):
 
     def make(self) -> Store:
         self.directory = tempfile.TemporaryDirectory()
+        return self.reopened()
+
+    def reopened(self) -> Store:
         return sqlite_store(Path(self.directory.name))
 
     @rule()
     def restart(self) -> None:
         self.run(self.store.close())
-        self.store = sqlite_store(Path(self.directory.name))
+        self.store = self.reopened()
         self.run(self.store.open())
 
     def teardown(self) -> None:
@@ -175,12 +179,37 @@ class SqliteMachine(StoreMachine):
             self.directory.cleanup()
 
 
+class PostgresMachine(SqliteMachine):
+    """The same on PostgreSQL."""
+
+    server: PostgresServer
+
+    def make(self) -> Store:
+        self.name = self.server.new_database()
+        return super().make()
+
+    def reopened(self) -> Store:
+        return postgres_store(self.server.url(self.name), Path(self.directory.name))
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "name"):
+            self.server.drop_database(self.name)
+
+
 def test_the_memory_store_keeps_its_books() -> None:
     run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
 
 
+SLOW = settings(max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def test_the_sqlite_store_keeps_its_books() -> None:
-    slow = settings(
-        max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    run_state_machine_as_test(SqliteMachine, settings=slow)
+    run_state_machine_as_test(SqliteMachine, settings=SLOW)
+
+
+def test_the_postgresql_store_keeps_its_books(postgres_server: PostgresServer) -> None:
+    class Machine(PostgresMachine):
+        server = postgres_server
+
+    run_state_machine_as_test(Machine, settings=SLOW)

@@ -1,6 +1,6 @@
-"""A process that submits tasks to a real database: `HOME NAME COUNT` prints each acknowledged task id on a line.
+"""A process that submits tasks to a real database: `HOME NAME COUNT URL` prints each acknowledged task id on a line.
 
-COUNT 0 goes on until it is killed.
+COUNT 0 goes on until it is killed. An empty URL means the SQLite file in HOME.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.quota import Metric
 from tests.contract.builders import PAYLOAD, charge, event, task
-from tests.contract.conftest import sqlite_store
+from tests.contract.conftest import postgres_store, sqlite_store
 
 
 def say(line: str) -> None:
@@ -21,8 +21,8 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def main(home: Path, name: str, count: int) -> None:
-    store = sqlite_store(home)
+async def main(home: Path, name: str, count: int, url: str) -> None:
+    store = postgres_store(url, home) if url else sqlite_store(home)
     await store.open()
     say("ready")
     sys.stdin.readline()
@@ -45,4 +45,4 @@ async def main(home: Path, name: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))
