@@ -22,7 +22,7 @@ from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
-from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
+from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
 from jupyter_qsec.application.leasing import Leasing
 from jupyter_qsec.application.objects import Objects
@@ -72,6 +72,8 @@ class GatewayConfig:
     """A file elsewhere, best on another disk or host, that gets each published checkpoint too."""
     hub: HubAddress | None = None
     """The JupyterHub whose people and services use this gateway."""
+    database: str = field(default="", repr=False)
+    """URL of a PostgreSQL database, which may hold a password; empty: SQLite in the state directory."""
 
 
 @dataclass
@@ -171,6 +173,10 @@ def _keys(config: GatewayConfig) -> tuple[KeyStore, NoteSigner, bytes]:
         raise KeyStoreError(error.message, remedy=error.remedy) from error
 
 
+def _database(config: GatewayConfig) -> Database:
+    return PostgresDatabase(config.database) if config.database else SqliteDatabase(config.home / "state.db")
+
+
 async def build(config: GatewayConfig) -> Gateway:
     """All parts of a gateway, wired but not started.
 
@@ -184,7 +190,7 @@ async def build(config: GatewayConfig) -> Gateway:
     for name in ("results", "checkpoints"):
         ensure_private_directory(home / name)
     store = SqlStore(
-        SqliteDatabase(home / "state.db"),
+        _database(config),
         signer=signer,
         clock=clock,
         checkpoint_dir=home / "checkpoints",

@@ -19,6 +19,7 @@ _DROPPED_NAMES = frozenset(
         "DBUS_SESSION_BUS_ADDRESS",  # the way to the session's keyring
         "GNOME_KEYRING_CONTROL",
         "GNOME_KEYRING_PID",
+        "JUPYTER_QSEC_DATABASE_URL",
         "KUBECONFIG",
         "QISKIT_IBM_CHANNEL",
         "QISKIT_IBM_INSTANCE",

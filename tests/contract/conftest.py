@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import pytest
 
 from jupyter_qsec.adapters.keys import NoteSigner
 from jupyter_qsec.adapters.store import PostgresDatabase, SqliteDatabase, SqlStore
-from jupyter_qsec.adapters.store.database import migrate
 from jupyter_qsec.application.ports import Store
-from tests.contract.postgres import TEMPLATE, PostgresServer, binaries
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 
@@ -36,42 +33,6 @@ def home(tmp_path: Path) -> Path:
 def postgres_store(url: str, directory: Path, signer: NoteSigner = SIGNER) -> SqlStore:
     database = PostgresDatabase(url)
     return SqlStore(database, signer=signer, clock=FakeClock(), checkpoint_dir=directory / "checkpoints")
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One server for all tests of a process, with a template that is migrated already."""
-    programs = binaries()
-    if programs is None:
-        if os.environ.get("QSEC_SKIP_POSTGRES") == "1":
-            pytest.skip("no PostgreSQL found, and QSEC_SKIP_POSTGRES=1")
-        pytest.fail("These tests need PostgreSQL (Debian: postgresql). Install it, or set QSEC_SKIP_POSTGRES=1.", False)
-    server = PostgresServer(programs)
-    try:
-        server.start()
-        server.run(f"CREATE DATABASE {TEMPLATE}")
-        database = PostgresDatabase(server.url(TEMPLATE))
-        engine = database.engine()
-        migrate(database, engine)
-        engine.dispose()
-        yield server
-    finally:
-        server.delete()
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A fresh, migrated database."""
-    name = postgres_server.new_database()
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
-
-
-@pytest.fixture
-def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    name = postgres_server.new_database("template0")
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

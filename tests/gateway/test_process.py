@@ -358,3 +358,31 @@ def test_a_witness_that_cannot_be_written_stops_the_start(gateway_process, named
     code, line = failed(gateway)
     assert code == 2
     assert "absolute path" in line
+
+
+def test_state_lies_in_the_database_that_the_environment_names(gateway_process, tmp_path, postgres_url):
+    environ = {**os.environ, "JUPYTER_QSEC_DATABASE_URL": postgres_url}
+    gateway = gateway_process(environ=environ)
+    assert gateway.post("/api/v1/audit/checkpoint").status_code == 200
+    assert not (gateway.home / "state.db").exists()
+
+
+@pytest.mark.parametrize("way", ["url", "file"])
+def test_a_database_that_cannot_be_used_stops_the_start_and_no_password_is_told(gateway_process, tmp_path, way):
+    password = "correct-horse-battery"
+    (tmp_path / "password").write_text(f"{password}\n")
+    environ = {
+        **os.environ,
+        "JUPYTER_QSEC_DATABASE_URL": f"postgresql://ada:{password}@db.example/qsec?sslmode=disable",
+    }
+    if way == "file":
+        environ["JUPYTER_QSEC_DATABASE_URL"] = "postgresql://ada@db.example/qsec?sslmode=disable"
+        environ["JUPYTER_QSEC_DATABASE_PASSWORD_FILE"] = str(tmp_path / "password")
+    code, line = failed(gateway_process(environ=environ, wait=False))
+    assert code == 2
+    assert "does not prove who the database server is" in line
+    assert password not in line
+    assert (
+        not (tmp_path / "home" / "logs" / "gateway.log").exists()
+        or password not in (tmp_path / "home" / "logs" / "gateway.log").read_text()
+    )

@@ -1,8 +1,8 @@
 """State, quota counters and the audit log behind one transaction."""
 
 from jupyter_qsec.adapters.store.database import Database
-from jupyter_qsec.adapters.store.postgres import PostgresDatabase
+from jupyter_qsec.adapters.store.postgres import PostgresDatabase, with_password
 from jupyter_qsec.adapters.store.sqlitefile import SqliteDatabase
 from jupyter_qsec.adapters.store.store import SqlStore
 
-__all__ = ["Database", "PostgresDatabase", "SqlStore", "SqliteDatabase"]
+__all__ = ["Database", "PostgresDatabase", "SqlStore", "SqliteDatabase", "with_password"]

@@ -104,6 +104,11 @@ class PostgresDatabase(Database):
         return text.replace(self._password, "***") if self._password else text
 
 
+def with_password(url: str, password: str) -> str:
+    """The URL with a password that was kept elsewhere. `InvalidRequestError` for what is no URL of PostgreSQL."""
+    return _parsed(url).set(password=password).render_as_string(hide_password=False)
+
+
 class _PreparedCursor:
     """Runs each statement as a prepared one, in one round trip: pg8000's own cursor takes three, scans the text for
     parameters each time, and finds out that a text cannot be encoded when half of it is sent."""

@@ -49,6 +49,7 @@ def environment(**variables: str) -> dict[str, str]:
         "GITHUBTOKEN",
         "my_password",
         "PGPASSWORD",
+        "JUPYTER_QSEC_DATABASE_URL",
         "OPENAI_API_KEY",
         "DBUS_SESSION_BUS_ADDRESS",
     ],
