@@ -15,11 +15,12 @@ from pathlib import Path
 from benchmarks.table import Row
 from jupyter_qsec.adapters.clock import SystemClock
 from jupyter_qsec.adapters.keys import NoteSigner
-from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
+from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.quota import Charge, Metric
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from tests.contract.postgres import PostgresServer, binaries
 
 SUBMISSIONS, CONCURRENCY, COMMITS = 4_000, 64, 1_000
 PAYLOAD = TaskPayload(action="x" * 600)
@@ -34,8 +35,9 @@ def rows() -> list[Row]:
         for part in ("idle", "busy"):
             (folder / part).mkdir(mode=0o700)
         raw = _raw(folder / "raw.db")
-        idle = asyncio.run(_submissions(folder / "idle", lambda: None))
-        busy = asyncio.run(_submissions(folder / "busy", _spin))
+        idle = asyncio.run(_submissions(SqliteDatabase(folder / "idle" / "state.db"), folder / "idle", lambda: None))
+        busy = asyncio.run(_submissions(SqliteDatabase(folder / "busy" / "state.db"), folder / "busy", _spin))
+        server = _on_postgres(folder)
         again = _raw(folder / "again.db")
     peer = (raw + again) / 2
     label = f"single-row commits {peer:,.0f} /s"
@@ -55,7 +57,26 @@ def rows() -> list[Row]:
         Row(
             "store: submission p99 beside a busy event loop", busy[2], "ms", f"p50 {busy[1]:.1f} ms", busy[2] / busy[1]
         ),
+        *[
+            Row("store: submissions on PostgreSQL", rate, "/s", f"SQLite {idle[0]:,.0f} /s", rate / idle[0])
+            for rate in server
+        ],
     ]
+
+
+def _on_postgres(folder: Path) -> list[float]:
+    """Submissions a second on a server of one's own that waits for the disk; none where there is no PostgreSQL."""
+    programs = binaries()
+    if programs is None:
+        return []
+    own = folder / "server"
+    own.mkdir(mode=0o700)
+    server = PostgresServer(programs, {"fsync": "on"})
+    try:
+        server.start()
+        return [asyncio.run(_submissions(PostgresDatabase(server.url("postgres")), own, lambda: None))[0]]
+    finally:
+        server.delete()
 
 
 def _raw(path: Path) -> float:
@@ -70,10 +91,10 @@ def _raw(path: Path) -> float:
         return COMMITS / (time.perf_counter() - started)
 
 
-async def _submissions(folder: Path, other_work: Callable[[], None]) -> tuple[float, float, float]:
+async def _submissions(database: Database, folder: Path, other_work: Callable[[], None]) -> tuple[float, float, float]:
     """Submissions a second; p50 and p99 in milliseconds."""
     store = SqlStore(
-        SqliteDatabase(folder / "state.db"),
+        database,
         signer=NoteSigner(bytes(32)),
         clock=SystemClock(),
         checkpoint_dir=folder / "checkpoints",

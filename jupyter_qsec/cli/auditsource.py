@@ -56,7 +56,7 @@ def open_export(home: Path | None, file: Path | None) -> Iterator[Export]:
         source: AbstractContextManager[Export] = export_from_file(file)
     else:
         state = home_of(home)
-        if not state.state_db.exists():
+        if not state.has_state:
             raise CannotRunError(f"There is no audit log in {state.path}: no gateway has run there.")
         source = export_from_home(state.path)
     try:
@@ -149,7 +149,7 @@ def verify_log(
         if not notes:
             raise CannotRunError(f"{witness} holds no checkpoint.")
         published += notes
-    if state is not None and file is None and not state.state_db.exists() and published:
+    if state is not None and file is None and not state.has_state and published:
         size = max(entry.checkpoint.size for entry in published)
         report.problems.append(Problem(f"The log is gone: a published checkpoint signed {size} records.", 0))
         return report

@@ -20,7 +20,7 @@ def audit_log(home: QsecHome) -> Iterator[Check]:
         home.check()
     except QsecError:
         return
-    if not home.state_db.exists() and not (home.checkpoints / "log").exists():
+    if not home.has_state and not (home.checkpoints / "log").exists():
         return
     try:
         report = verify_log(home.path)

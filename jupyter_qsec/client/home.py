@@ -83,6 +83,11 @@ class QsecHome:
         return self.path / "state.db"
 
     @property
+    def has_state(self) -> bool:
+        """Whether there is a state database: the file, or the server that the environment names."""
+        return bool(os.environ.get("JUPYTER_QSEC_DATABASE_URL")) or self.state_db.exists()
+
+    @property
     def results(self) -> Path:
         return self.path / "results"
 

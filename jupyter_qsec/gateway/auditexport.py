@@ -1,6 +1,7 @@
 """`python -m jupyter_qsec.gateway audit-export`: the audit log as JSON lines, for a verifier that needs no database.
 
-It reads with SQLite alone and checks nothing, so that it also works on a log that the gateway refuses to open. Lines:
+It reads with the database's driver alone and checks nothing, so that it also works on a log that the gateway refuses to
+open. Lines:
 
 1. `{"kind":"jupyter-qsec-audit-export","version":1,"origin":…,"public_key":…}`; the key is that of
    `checkpoints/log.pub`, empty when there is none.
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from jupyter_qsec.domain.errors import QsecError
+
 EXIT_OK, EXIT_STATE = 0, 3
 _MAX_KEY_BYTES = 4096
 
@@ -39,15 +42,18 @@ def run(home: Path, out: TextIO | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, QsecError) as error:
         with contextlib.suppress(OSError):
             out.flush()
-        print(f"The audit log in {home} cannot be read: {error}.", file=sys.stderr)  # noqa: T201  # a command's output
+        print(f"The audit log in {home} cannot be read: {str(error).rstrip('.')}.", file=sys.stderr)  # noqa: T201  # a command's output
         return EXIT_STATE
     return EXIT_OK
 
 
 def _export(home: Path) -> Iterator[dict[str, Any]]:
+    if os.environ.get("JUPYTER_QSEC_DATABASE_URL"):
+        yield from _export_from_server(home)
+        return
     database = home / "state.db"
     if not database.is_file():
         raise FileNotFoundError(f"there is no {database.name}")
@@ -59,7 +65,23 @@ def _export(home: Path) -> Iterator[dict[str, Any]]:
         for row in connection.execute("SELECT idx, leaf, leaf_hash, chain FROM audit_records ORDER BY idx"):
             yield _record(*row)
         head = connection.execute("SELECT size, root, chain FROM audit_head WHERE id = 1").fetchone()
-        yield {"head": None if head is None else {"size": head[0], "root": _hex(head[1]), "chain": _hex(head[2])}}
+        yield _head(head)
+
+
+def _export_from_server(home: Path) -> Iterator[dict[str, Any]]:
+    # These take a while to load, and SQLite needs none of them.
+    from jupyter_qsec.adapters.store import PostgresDatabase, stored_log
+    from jupyter_qsec.gateway.databaseurl import database_url
+
+    with stored_log(PostgresDatabase(database_url(os.environ))) as log:
+        yield _header(home / "checkpoints" / "log.pub")
+        for row in log.records():
+            yield _record(*row)
+        yield _head(log.head())
+
+
+def _head(head: Any) -> dict[str, Any]:
+    return {"head": None if head is None else {"size": head[0], "root": _hex(head[1]), "chain": _hex(head[2])}}
 
 
 def _header(public_key: Path) -> dict[str, Any]:

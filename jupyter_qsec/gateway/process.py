@@ -23,7 +23,6 @@ from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private
-from jupyter_qsec.adapters.store import with_password
 from jupyter_qsec.bootstrap import GatewayConfig, KeyStoreError, build
 from jupyter_qsec.domain.errors import (
     InvalidRequestError,
@@ -36,6 +35,7 @@ from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.control_shapes import moment
+from jupyter_qsec.gateway.databaseurl import database_url
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
@@ -132,20 +132,6 @@ def _hub(environ: MutableMapping[str, str]) -> HubAddress:
     return HubAddress(environ.get("JUPYTERHUB_API_URL", ""), token, context)
 
 
-def _database(environ: MutableMapping[str, str]) -> str:
-    """The URL that JUPYTER_QSEC_DATABASE_URL holds, taken out of the environment: it may carry a password. A command
-    line would show it to every account of the machine."""
-    url = environ.pop("JUPYTER_QSEC_DATABASE_URL", "")
-    file = environ.pop("JUPYTER_QSEC_DATABASE_PASSWORD_FILE", "")
-    if not url or not file:
-        return url
-    try:
-        password = Path(file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeError):
-        raise InvalidRequestError("The file that JUPYTER_QSEC_DATABASE_PASSWORD_FILE names cannot be read.") from None
-    return with_password(url, password)
-
-
 def _fail(code: int, error: QsecError) -> int:
     print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - a command's one line for its user
     return code
@@ -161,7 +147,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
             workers=options.workers,
             witness=_witness(os.environ),
             hub=_hub(os.environ) if options.identity == "hub" else None,
-            database=_database(os.environ),
+            database=database_url(os.environ),
         )
     )
     token = state.control_token()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pg8000.native
@@ -53,7 +54,9 @@ def _account() -> str | None:
 class PostgresServer:
     """Start it, stop it as an administrator or as a power cut would, start it again."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are set after our own."""
+        self._settings = {**_SETTINGS, **(settings or {})}
         self._programs = programs
         self._account = _account()
         self._folder = Path(tempfile.mkdtemp(prefix="qsec-pg-"))
@@ -77,7 +80,7 @@ class PostgresServer:
         return {"PATH": os.environ["PATH"], "LC_ALL": "C"}
 
     def start(self) -> None:
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         settings += ["-c", f"unix_socket_directories={self._folder}", "-p", str(PORT)]
         process = subprocess.Popen(
             [self._programs / "postgres", "-D", self._folder / "data", *settings],

@@ -22,6 +22,7 @@ from jupyter_qsec.domain.errors import (
     UnavailableError,
 )
 from jupyter_qsec.domain.quota import Metric
+from tests.contract.auditing import run, verify
 from tests.contract.builders import DAY, PAYLOAD, TENANT, charge, event, lease, task
 from tests.contract.conftest import SIGNER, postgres_store
 from tests.contract.postgres import PostgresServer
@@ -265,3 +266,23 @@ class TestDamage:
         assert [type(outcome) for outcome in outcomes] == [Submitted, refused, refused, refused, Submitted]
         assert await store.audit_size() == 2
         await store.close()
+
+
+class TestExport:
+    async def test_the_log_is_exported_and_verified_as_that_of_a_file(
+        self, postgres_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = postgres_store(postgres_url, home)
+        await store.open()
+        for start in range(0, 1_500, 300):  # more than a page
+            await store.record([event(f"k{number}") for number in range(start, start + 300)])
+        await store.checkpoint()
+        await store.close()
+        monkeypatch.setenv("JUPYTER_QSEC_DATABASE_URL", postgres_url)
+        code, report = verify(home)
+        assert (code, report["size"]) == (0, 1_500)
+        edit(postgres_url, "UPDATE audit_records SET leaf = 'forged' WHERE idx = 1200")
+        code, report = verify(home)
+        assert code == 1
+        edit(postgres_url, "DROP TABLE audit_records")
+        assert run("verify", "--home", home).exit_code != 0

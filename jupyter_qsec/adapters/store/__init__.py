@@ -1,8 +1,9 @@
 """State, quota counters and the audit log behind one transaction."""
 
 from jupyter_qsec.adapters.store.database import Database
+from jupyter_qsec.adapters.store.logreading import stored_log
 from jupyter_qsec.adapters.store.postgres import PostgresDatabase, with_password
 from jupyter_qsec.adapters.store.sqlitefile import SqliteDatabase
 from jupyter_qsec.adapters.store.store import SqlStore
 
-__all__ = ["Database", "PostgresDatabase", "SqlStore", "SqliteDatabase", "with_password"]
+__all__ = ["Database", "PostgresDatabase", "SqlStore", "SqliteDatabase", "stored_log", "with_password"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Executable, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Integer, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -250,6 +250,17 @@ class Statements:
             select(table.c.idx, table.c.leaf, table.c.leaf_hash)
             .where(table.c.idx >= bindparam("start"), table.c.idx < bindparam("end"))
             .order_by(table.c.idx)
+        )
+
+    @cached_property
+    def log_page(self) -> Statement:
+        """The next `count` records behind the index `after`, as they are stored."""
+        table = tables.audit_records
+        return self._compile(
+            select(table.c.idx, table.c.leaf, table.c.leaf_hash, table.c.chain)
+            .where(table.c.idx > bindparam("after"))
+            .order_by(table.c.idx)
+            .limit(bindparam("count", type_=Integer))
         )
 
     @cached_property
