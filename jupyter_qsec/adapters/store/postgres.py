@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MIGRATION_LOCK = 0x7173_6563  # "qsec"
 _SOCKET_SECONDS = 10
+_PORT = 5432
 _SERVER_SETTINGS = {
     "synchronous_commit": "on",  # a commit returns when it is on the disk, whatever the server's default
     "idle_in_transaction_session_timeout": "15s",  # what a vanished gateway holds is given back
@@ -63,10 +65,25 @@ class PostgresDatabase(Database):
         return create_engine(
             self._url,
             poolclass=QueuePool if pooled else NullPool,
-            connect_args=self._arguments,
+            creator=self._connect,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
         )
+
+    def _connect(self) -> Any:
+        """A driver connection over a socket that is opened here: pg8000 leaves its own one open when a server that is
+        starting or stopping turns it away."""
+        from pg8000 import dbapi
+
+        named = dict(self.dialect.create_connect_args(self._url)[1])
+        path = self._arguments.get("unix_sock")
+        opened = _unix_socket(path) if path else _tcp_socket(named["host"], named.get("port") or _PORT)
+        arguments = {name: value for name, value in self._arguments.items() if name != "unix_sock"}
+        try:
+            return dbapi.connect(**named, **arguments, sock=opened)
+        except BaseException:
+            opened.close()
+            raise
 
     def cursor(self, pooled: Any) -> Any:
         return _PreparedCursor(pooled.driver_connection, pooled.info)
@@ -107,6 +124,23 @@ class PostgresDatabase(Database):
 def with_password(url: str, password: str) -> str:
     """The URL with a password that was kept elsewhere. `InvalidRequestError` for what is no URL of PostgreSQL."""
     return _parsed(url).set(password=password).render_as_string(hide_password=False)
+
+
+def _unix_socket(path: str) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(_SOCKET_SECONDS)
+        opened.connect(path)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _tcp_socket(host: str, port: int) -> socket.socket:
+    opened = socket.create_connection((host, port), _SOCKET_SECONDS)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return opened
 
 
 class _PreparedCursor:
@@ -180,12 +214,12 @@ def _parsed(url: str) -> URL:
 def _connection(parsed: URL) -> tuple[URL, dict[str, Any]]:
     """The URL without options, and what the driver needs besides."""
     options = {name: value if isinstance(value, str) else value[-1] for name, value in parsed.query.items()}
-    arguments: dict[str, Any] = {"timeout": _SOCKET_SECONDS, "startup_params": _SERVER_SETTINGS}
+    arguments: dict[str, Any] = {"startup_params": _SERVER_SETTINGS}
     url = parsed.set(drivername="postgresql+pg8000", query={})
     host = parsed.host or options.get("host", "localhost")
     mode = options.get("sslmode", "")
     if host.startswith("/"):
-        arguments |= {"unix_sock": f"{host}/.s.PGSQL.{parsed.port or 5432}", "ssl_context": False}
+        arguments |= {"unix_sock": f"{host}/.s.PGSQL.{parsed.port or _PORT}", "ssl_context": False}
         return url.set(host=None, port=None), arguments
     if mode not in ("", "verify-full") and not (mode == "disable" and _is_loopback(host)):
         raise InvalidRequestError(
