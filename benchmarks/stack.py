@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.kernels.environment import kernel_environment
 
 READY_SECONDS = 60.0
@@ -59,7 +60,7 @@ class Stack:
 
     def environment(self, token_file: Path) -> dict[str, str]:
         """The variables of `docs/interfaces.md`, for a process that works under the lease."""
-        return kernel_environment({}, gateway_url=self.url, token_file=token_file)
+        return kernel_environment({}, endpoints=Endpoints.on_loopback(self.url), token_file=token_file)
 
 
 UNLIMITED = """

@@ -62,6 +62,8 @@ class GatewayConfig:
 
     home: Path
     """The state directory: exists, mode 0700, checked."""
+    settings: Path | None = None
+    """Where `tenants.toml` and `policies/` lie, only read; `None`: in the state directory."""
     keystore: KeyStoreChoice = "auto"
     workers: int = 0
     """Simulator processes; 0: as many as there are CPUs, 4 at most."""
@@ -184,8 +186,9 @@ async def build(config: GatewayConfig) -> Gateway:
     `KeyStoreError` with the key store."""
     home = config.home
     clock = SystemClock()
-    catalogue = catalogue_of(home)
-    policy = CedarPolicy(policies_in(home / "policies"))
+    settings = config.settings or home
+    catalogue = catalogue_of(settings)
+    policy = CedarPolicy(policies_in(settings / "policies"))
     keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
         ensure_private_directory(home / name)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 
 from jupyter_qsec.application.callers import Caller, Operator, access, operator_access
 from jupyter_qsec.application.dispatch import Dispatcher
@@ -59,8 +60,11 @@ class Tasks:
             self._require(access(caller, Action.TASK_READ))
             found = await self._store.tasks(replace(query, tenant=caller.tenant.id))
         else:
-            found = await self._store.tasks(query)
-            found = self._visible(caller, found)
+            # Asked tenant by tenant, so that what one may not see takes no place in the page.
+            tenants = (query.tenant,) if query.tenant else caller.principal.tenants
+            pages = [await self._store.tasks(replace(query, tenant=tenant)) for tenant in tenants]
+            merged = sorted(chain(*pages), key=lambda task: (task.created_at, task.id), reverse=True)
+            found = self._visible(caller, merged[: query.limit])
         return [self._newest(task) for task in found]
 
     async def cancel(self, caller: Asker, arn_or_id: str) -> QuantumTask:

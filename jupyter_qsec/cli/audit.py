@@ -29,7 +29,7 @@ from jupyter_qsec.cli.auditsource import (
 from jupyter_qsec.cli.auditverify import PublishedNote, Report, counted, read_checkpoints
 from jupyter_qsec.cli.output import emit_json, format_option, plain
 from jupyter_qsec.client import wire
-from jupyter_qsec.client.api import ControlClient
+from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain import merkle
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError
@@ -206,7 +206,7 @@ def _make_proof(index: int, home: Path | None, file: Path | None, key: str | Non
 def _ask_for_checkpoint(index: int, state: QsecHome) -> None:
     """Have the running gateway sign the present head: it alone has the key."""
     try:
-        with ControlClient.for_home(state) as client:
+        with connect(state) as client:
             client.send(wire.post("/api/v1/audit/checkpoint"))
     except QsecError as error:
         raise CannotRunError(f"No checkpoint vouches for record {index} yet, and none can be made: {error}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_config_path
 
 from jupyter_qsec.cli.checks_machine import Check
+from jupyter_qsec.client.endpoints import Endpoints
 
 _GROUP = "jupyter_client.kernel_provisioners"
 _NAME = "qsec-provisioner"
@@ -84,6 +85,14 @@ def provisioner() -> Check:
     return Check(name, "ok", f"{_NAME} is installed and can be imported")
 
 
+def _exists(program: str) -> bool:
+    """Whether Jupyter could start this; a bare `python` it takes for the one that it runs on itself."""
+    major, minor = sys.version_info[:2]
+    if program in ("python", f"python{major}", f"python{major}.{minor}"):
+        return True
+    return shutil.which(program) is not None or Path(program).is_file()
+
+
 def kernelspecs() -> Iterator[Check]:
     from jupyter_client.kernelspec import KernelSpecManager
 
@@ -97,11 +106,7 @@ def kernelspecs() -> Iterator[Check]:
             "Run: jupyter kernelspec list",
         )
         return
-    broken = [
-        name
-        for name, entry in found.items()
-        if not (argv := entry["spec"].get("argv") or [""]) or not (shutil.which(argv[0]) or Path(argv[0]).is_file())
-    ]
+    broken = [name for name, entry in found.items() if not _exists((entry["spec"].get("argv") or [""])[0])]
     pinned = [
         name
         for name, entry in found.items()
@@ -133,7 +138,9 @@ def confinement() -> Check:
         needed = [str(Path.home()), sys.prefix, sys.base_prefix, sys.executable]
         spec = confining.plan("auto", folder, environ=os.environ, needed=needed)
         launch = confining.confine_command([sys.executable, "-c", "pass"], spec)
-        environment = kernel_environment(os.environ, gateway_url="http://127.0.0.1:9", token_file=folder.token_file)
+        environment = kernel_environment(
+            os.environ, endpoints=Endpoints.on_loopback("http://127.0.0.1:9"), token_file=folder.token_file
+        )
         process = subprocess.Popen(
             launch.argv,
             pass_fds=launch.pass_fds,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_qsec._version import __version__
-from jupyter_qsec.client.api import ControlClient
+from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.responder import responders_reason
 from jupyter_qsec.domain.errors import QsecError
@@ -161,7 +161,7 @@ def gateway(home: QsecHome) -> Iterator[Check]:
         yield keyring_backend(home)
         return
     try:
-        with ControlClient.for_home(home, timeout=5) as client:
+        with connect(home, timeout=5) as client:
             if not client.healthy():
                 yield Check("gateway", "wrong", "it can neither record nor decide", f"See its log in {home.logs}.")
             status = client.status()

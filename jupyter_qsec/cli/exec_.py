@@ -66,11 +66,11 @@ def exec_(command: tuple[str, ...], tenant: str, project: str, ttl: timedelta, m
 
 
 def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, max_ttl: timedelta, label: str) -> int:
-    from jupyter_qsec.client.api import ControlClient
+    from jupyter_qsec.client.gateways import client_of, gateway_of
     from jupyter_qsec.client.hardening import forbid_dumps
     from jupyter_qsec.client.home import QsecHome
     from jupyter_qsec.client.leases import LeaseKeeper
-    from jupyter_qsec.client.supervision import GatewayState, GatewaySupervisor, full_stop
+    from jupyter_qsec.client.supervision import GatewayState, full_stop
     from jupyter_qsec.client.wire import LeaseAsk
     from jupyter_qsec.kernels.environment import kernel_environment
 
@@ -91,19 +91,18 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
     )
     log = logging.getLogger(__name__)
     log.setLevel(logging.ERROR)  # why it does not start is told once, below
-    supervisor = GatewaySupervisor(home, log=log)
-    supervisor.start()
+    gateway = gateway_of(home, log=log)
+    gateway.start()
     try:
-        condition = supervisor.wait_until((GatewayState.RUNNING, GatewayState.FAILED), _START_SECONDS)
+        condition = gateway.wait_until((GatewayState.RUNNING, GatewayState.FAILED), _START_SECONDS)
         if condition.state is not GatewayState.RUNNING:
             raise UnavailableError(
                 full_stop(f"The gateway does not start: {condition.reason or 'it did not become ready in time'}"),
                 remedy="" if _DOCTOR in condition.reason else _DOCTOR,
             )
         log.setLevel(logging.WARNING)
-        url = supervisor.gateway_url
         with (
-            ControlClient(url, home.control_token(), guard=supervisor.require_ours) as client,
+            client_of(gateway) as client,
             tempfile.TemporaryDirectory(prefix="jupyter-qsec-") as folder,  # mkdtemp makes it 0700
         ):
             keeper = LeaseKeeper(client)
@@ -113,13 +112,13 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
                     if isinstance(held.error, InvalidRequestError):
                         require_tenant(client, tenant, project)  # says which there are
                     raise held.error
-                environment = kernel_environment(os.environ, gateway_url=url, token_file=held.token_file)
+                environment = kernel_environment(os.environ, endpoints=gateway.endpoints, token_file=held.token_file)
                 environment["JUPYTER_DEFAULT_PROVISIONER_NAME"] = "qsec-provisioner"
                 return run_command(command, environment)
             finally:
                 keeper.close("the command ended")
     finally:
-        supervisor.stop()
+        gateway.stop()
 
 
 def run_command(command: Sequence[str], environment: dict[str, str]) -> int:

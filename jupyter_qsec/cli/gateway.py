@@ -54,7 +54,7 @@ def status(output: str) -> None:
     Example:
       jupyter qsec gateway status
     """
-    from jupyter_qsec.client.api import ControlClient
+    from jupyter_qsec.client.gateways import connect
     from jupyter_qsec.client.home import QsecHome
 
     home = QsecHome.default()
@@ -65,7 +65,7 @@ def status(output: str) -> None:
         if info is None:
             problem = "no gateway runs on this state directory"
         else:
-            with ControlClient.for_home(home, timeout=5) as client:
+            with connect(home, timeout=5) as client:
                 told = client.status()
                 problem = "" if client.healthy() else "it can neither record nor decide"
     except QsecError as error:

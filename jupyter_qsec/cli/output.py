@@ -115,10 +115,10 @@ def in_units(duration: timedelta) -> str:
 
 def gateway_client() -> ControlClient:
     """A client of the gateway that runs on this state directory; `UnavailableError` when none does."""
-    from jupyter_qsec.client.api import ControlClient  # here: httpx costs a tenth of a second that `scan` does not need
+    from jupyter_qsec.client.gateways import connect  # here: httpx costs a tenth of a second that `scan` does not need
     from jupyter_qsec.client.home import QsecHome
 
-    return ControlClient.for_home(QsecHome.default())
+    return connect(QsecHome.default())
 
 
 def by_prefix(wanted: str, identifiers: Iterable[str], noun: str) -> str:

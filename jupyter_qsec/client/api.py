@@ -6,6 +6,7 @@ asked. Neither tokens nor headers ever appear in an exception.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, cast
@@ -13,7 +14,6 @@ from typing import Self, cast
 import httpx
 
 from jupyter_qsec.client import wire
-from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.wire import (
     FindingRecord,
     Issued,
@@ -112,16 +112,14 @@ class ControlClient:
         *,
         timeout: float = _TIMEOUT,
         guard: Callable[[], object] | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
-        """`guard` is called before each request and may raise, so that no token is sent to the wrong program."""
+        """`guard` is called before each request and may raise, so that no token is sent to the wrong program. `trust`
+        says whose certificates an https gateway may have; `None`: the system's authorities."""
         self._guard = guard
-        self._http = httpx.Client(base_url=base_url, headers=_headers(token), timeout=timeout, trust_env=False)
-
-    @classmethod
-    def for_home(cls, home: QsecHome, *, timeout: float = _TIMEOUT) -> ControlClient:
-        """A client of the gateway that runs on this directory; `UnavailableError` when none does."""
-        base_url, token = home.connect_checked()
-        return cls(base_url, token, timeout=timeout, guard=home.connect_checked)
+        self._http = httpx.Client(
+            base_url=base_url, headers=_headers(token), timeout=timeout, trust_env=False, verify=trust or True
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -229,11 +227,18 @@ class AsyncControlClient:
         *,
         timeout: float = _TIMEOUT,
         guard: Callable[[], object] | None = None,
+        trust: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        """As `ControlClient`."""
         self._guard = guard
         self._http = httpx.AsyncClient(
-            base_url=base_url, headers=_headers(token), timeout=timeout, trust_env=False, transport=transport
+            base_url=base_url,
+            headers=_headers(token),
+            timeout=timeout,
+            trust_env=False,
+            verify=trust or True,
+            transport=transport,
         )
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.client.home import HOST, QsecHome, free_port, lock
 from jupyter_qsec.client.process import PERMANENT_EXIT_CODES, GatewayProcess, gateway_command
 from jupyter_qsec.client.responder import Responder, responders_reason
@@ -130,6 +131,18 @@ class GatewaySupervisor:
             # The directory cannot even hold a port: one of our own, so that kernels get the reason as an answer.
             self._port = port = self._port or free_port()
         return f"http://{HOST}:{port}"
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """For leased processes of this machine."""
+        return Endpoints.on_loopback(self.gateway_url)
+
+    def control_token(self) -> str:
+        """What the gateway wants from us. `StateDirectoryError` when it cannot be had."""
+        return self.home.control_token()
+
+    def trust(self) -> None:
+        """Nobody's certificates: the gateway is asked over plain http on loopback."""
 
     @property
     def pid(self) -> int | None:

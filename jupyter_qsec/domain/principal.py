@@ -43,6 +43,12 @@ class Principal:
     tenant_roles: Mapping[str, frozenset[Role]] = field(default_factory=dict)
     """Roles that count in one tenant only, by its id; `*` stands for every tenant."""
 
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The tenants in which it has a role; the empty text stands for all of them."""
+        everywhere = not self.tenant_roles or "*" in self.tenant_roles
+        return ("",) if everywhere else tuple(sorted(self.tenant_roles))
+
     def within(self, tenant: str) -> Principal:
         """The principal with the roles that it has in a tenant."""
         if not self.tenant_roles:

@@ -1,4 +1,5 @@
-"""`python -m jupyter_qsec.gateway`: `serve` runs a gateway, `audit-export` writes the audit log as JSON lines."""
+"""`python -m jupyter_qsec.gateway`: `serve` runs a gateway, `certificates` makes what it needs for TLS, `audit-export`
+writes the audit log as JSON lines."""
 
 from __future__ import annotations
 
@@ -7,22 +8,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jupyter_qsec.domain.errors import QsecError
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code; argparse itself ends with 2 on wrong use."""
     options = _parser().parse_args(arguments)
+    if options.command == "certificates":
+        return _certificates(Path(options.folder).expanduser().absolute(), options.names)
     home = Path(options.home).expanduser().absolute()
     if options.command == "audit-export":
         from jupyter_qsec.gateway import auditexport  # here: an export needs neither simulator nor web server
 
         return auditexport.run(home)
+    from jupyter_qsec.gateway.listening import Place
     from jupyter_qsec.gateway.process import ServeOptions, serve
 
     return serve(
         ServeOptions(
             home=home,
-            listen_fd=options.fd,
-            port=options.port,
+            place=Place(options.fd, options.port, options.bind, options.url, options.certificate, options.key),
+            settings=options.config,
             keystore=options.keystore,
             parent_fd=options.parent_fd,
             workers=options.workers,
@@ -34,11 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jupyter_qsec.gateway", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("serve", help="run a gateway on loopback", allow_abbrev=False)
+    run = commands.add_parser("serve", help="run a gateway", allow_abbrev=False)
     run.add_argument("--home", required=True, help="the state directory")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--fd", type=_descriptor, help="an inherited socket that listens on 127.0.0.1")
     where.add_argument("--port", type=_port, help="the port to bind; by default the last one, or a free one")
+    run.add_argument("--bind", default="127.0.0.1", help="the address to bind; beyond loopback with a certificate only")
+    run.add_argument("--url", default="", help="how clients elsewhere name it, such as https://qsec.example.org:8443")
+    run.add_argument("--certificate", type=_path, help="PEM file with certificate and chain: every connection is TLS")
+    run.add_argument("--key", type=_path, help="the certificate's key, closed to others")
+    run.add_argument("--config", type=_path, help="where tenants.toml and policies/ lie (default: --home)")
     run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
     run.add_argument("--workers", type=_workers, default=0, help="simulator processes; 0 chooses by the machine")
@@ -48,9 +59,28 @@ def _parser() -> argparse.ArgumentParser:
         default="local",
         help="who may call: this account, or also people and services of the hub whose service this is",
     )
+    make = commands.add_parser("certificates", help="make an authority, and a certificate by it", allow_abbrev=False)
+    make.add_argument("folder", help="where they go; an authority that lies there is used again")
+    make.add_argument("names", nargs="+", help="host names and addresses that clients name the gateway by")
     export = commands.add_parser("audit-export", help="write the audit log as JSON lines", allow_abbrev=False)
     export.add_argument("--home", required=True, help="the state directory")
     return parser
+
+
+def _certificates(folder: Path, names: Sequence[str]) -> int:
+    from jupyter_qsec.gateway.certificates import AUTHORITY, CERTIFICATE, KEY, make_certificates
+
+    try:
+        make_certificates(folder, names)
+    except QsecError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - a command's one line for its user
+        return 2
+    print(f"{folder / CERTIFICATE} and {folder / KEY} are the gateway's, {folder / AUTHORITY} is for its clients.")  # noqa: T201 - as above
+    return 0
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
 
 
 def _descriptor(text: str) -> int:

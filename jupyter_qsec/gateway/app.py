@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import ssl
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -29,31 +30,29 @@ MAX_SMALL_BODY_BYTES = 2 << 20
 """For every route but the front doors."""
 BODY_SECONDS = 120.0
 IDLE_SECONDS = 300.0
-_LOCAL_NAMES = ("127.0.0.1", "localhost")
 _NO_BROWSERS = ("/aws/", "/credentials")
 
 _access_log = logging.getLogger("jupyter_qsec.gateway.access")
 _log = logging.getLogger(__name__)
 
 
-def make_app(
-    gateway: Gateway, control_routes: Sequence[Any], *, host_names: Sequence[str] = _LOCAL_NAMES
-) -> GatewayApplication:
-    """All routes of a gateway. `host_names` are those that clients may address it by, without port."""
+def make_app(gateway: Gateway, control_routes: Sequence[Any], authorities: Collection[str]) -> GatewayApplication:
+    """All routes of a gateway. `authorities` are the hosts with ports that clients may address it by."""
     services = (BraketService(gateway), S3Service(gateway), StsService())
     doors = [
         (service.prefix + r"(?:/.*)?\Z", FrontDoorHandler, {"door": FrontDoor(gateway, service)})
         for service in services
     ]
     denied = (DENIED_PREFIX + r"(?:/.*)?\Z", DeniedHandler, {"door": DeniedDoor(gateway)})
-    return GatewayApplication(gateway, [*doors, denied, *control_routes], host_names)
+    return GatewayApplication(gateway, [*doors, denied, *control_routes], authorities)
 
 
-def make_server(app: GatewayApplication) -> HTTPServer:
+def make_server(app: GatewayApplication, tls: ssl.SSLContext | None = None) -> HTTPServer:
     """A server with bounds on headers, bodies and time. tornado sets TCP_NODELAY when it finishes an answer."""
     logging.getLogger("tornado.general").addFilter(_discreet)
     server = BoundedServer(
         app,
+        ssl_options=tls,
         no_keep_alive=False,
         xheaders=False,
         max_header_size=MAX_HEADER_BYTES,
@@ -74,10 +73,10 @@ def _discreet(record: logging.LogRecord) -> bool:
 class GatewayApplication(Application):
     """Refuses foreign hosts and browsers before any handler is chosen."""
 
-    def __init__(self, gateway: Gateway, routes: Sequence[Any], host_names: Sequence[str]) -> None:
+    def __init__(self, gateway: Gateway, routes: Sequence[Any], authorities: Collection[str]) -> None:
         super().__init__(list(routes), default_handler_class=NotFoundHandler, log_function=_log_access)
         self._gateway = gateway
-        self._host_names = tuple(host_names)
+        self._authorities = frozenset(authorities)
         self.connections = Connections(most_connections())
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
@@ -91,17 +90,11 @@ class GatewayApplication(Application):
         return super().find_handler(request, **kwargs)
 
     def _refusal(self, request: HTTPServerRequest) -> tuple[str, str] | None:
-        allowed = {f"{name}:{_local_port(request)}" for name in self._host_names}
-        if request.host.lower() not in allowed:
+        if request.host.lower() not in self._authorities:
             return "host-refused", "The Host header does not name this gateway."
         if "Origin" in request.headers and (request.path or "").startswith(_NO_BROWSERS):
             return "origin-refused", "Requests from web pages are not accepted here."
         return None
-
-
-def _local_port(request: HTTPServerRequest) -> int:
-    stream = request.connection.stream  # type: ignore[union-attr]  # tornado's HTTP/1 connection has one
-    return int(stream.socket.getsockname()[1])
 
 
 class _Handler(AttendedHandler):

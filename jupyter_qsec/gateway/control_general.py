@@ -53,11 +53,13 @@ async def credentials(call: Call) -> Answer:
 
 
 async def status(call: Call) -> Answer:
-    """What runs here. A lease sees its own tenant only: neither names nor counts of others."""
+    """What runs here: of tenants in which one has no role, neither names nor counts. A lease sees its own alone."""
     call.query.end()
     gateway = call.gateway
-    tenants = [call.caller.tenant] if call.caller else gateway.catalogue.tenants()
-    live = [task for task in gateway.tasks.live() if call.caller is None or task.tenant == call.caller.tenant.id]
+    present = [call.caller.tenant] if call.caller else gateway.catalogue.tenants()
+    tenants = [tenant for tenant in present if call.principal.within(tenant.id).roles]
+    seen = {tenant.id for tenant in tenants}
+    live = [task for task in gateway.tasks.live() if task.tenant in seen]
     running = sum(task.state in (TaskState.RUNNING, TaskState.CANCELLING) for task in live)
     return Answer(
         {

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import json
 import logging
 import os
 import signal
-import socket
 import ssl
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Literal
@@ -36,30 +34,24 @@ from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.control_shapes import moment
 from jupyter_qsec.gateway.databaseurl import database_url
+from jupyter_qsec.gateway.listening import Place, PortTakenError, listen
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_USE, EXIT_STATE, EXIT_PORT, EXIT_KEYS = 0, 2, 3, 4, 5
-LOOPBACK = "127.0.0.1"
 _LOG_BYTES = 5 << 20
 _LOG_FILES = 3
-_BACKLOG = 512
 _GRACE_SECONDS = 3.0
-
-
-class PortTakenError(QsecError):
-    """Another program listens on the port."""
-
-    code = "port-taken"
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     home: Path
-    listen_fd: int | None = None
-    """An inherited listening socket; otherwise `port`, the saved port, or any free one is bound."""
-    port: int | None = None
+    place: Place = field(default_factory=Place)
+    """Without socket and port, the saved port is bound when there is one."""
+    settings: Path | None = None
+    """A directory with `tenants.toml` and `policies/`, when they are not in `home`."""
     keystore: Literal["auto", "keyring", "file"] = "auto"
     parent_fd: int | None = None
     """A pipe whose other end the starter holds: the gateway ends when it closes."""
@@ -113,6 +105,23 @@ def _witness(environ: Mapping[str, str]) -> Path | None:
     return path
 
 
+def _settings(folder: Path | None) -> Path | None:
+    """`InvalidRequestError` for a directory whose rules others could change, or that is missing: the shipped rules in
+    its place would let in whom nobody meant."""
+    if folder is None:
+        return None
+    try:
+        found = [folder, *(path for path in (folder / "tenants.toml", folder / "policies") if path.exists())]
+        loose = [path for path in found if path.stat().st_mode & 0o002]
+    except OSError as error:
+        raise InvalidRequestError(f"--config {folder} cannot be read: {error.strerror}.") from None
+    if len(found) == 1:
+        raise InvalidRequestError(f"--config {folder} holds neither tenants.toml nor policies/.")
+    if loose:
+        raise InvalidRequestError(f"Everybody may change {loose[0]}.", remedy=f"Run: chmod o-w {loose[0]}")
+    return folder
+
+
 def _hub(environ: MutableMapping[str, str]) -> HubAddress:
     """The hub that started this process as its service. The token leaves the environment: children need it not."""
     token = environ.pop("JUPYTERHUB_API_TOKEN", "")
@@ -138,11 +147,15 @@ def _fail(code: int, error: QsecError) -> int:
 
 
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
-    listener = _listener(options, state)
-    port = int(listener.getsockname()[1])
+    place = options.place.with_hub_certificate(os.environ) if options.identity == "hub" else options.place
+    if place.fd is None and place.port is None:
+        place = replace(place, port=state.saved_port())
+    listening = listen(place)
+    port = listening.port
     gateway = await build(
         GatewayConfig(
             home=options.home,
+            settings=_settings(options.settings),
             keystore=options.keystore,
             workers=options.workers,
             witness=_witness(os.environ),
@@ -154,14 +167,15 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     ended = _end_signals(options.parent_fd)
     await gateway.start()
     try:
-        server = make_server(make_app(gateway, control.routes(gateway, token)))
-        server.add_sockets([listener])
+        app = make_app(gateway, control.routes(gateway, token), listening.authorities)
+        server = make_server(app, listening.tls)
+        server.add_sockets([listening.socket])
         state.save_port(port)
         state.announce(port, gateway.instance, moment(gateway.started_at) or "")
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it, which would hold up every caller
         print(json.dumps({"event": "ready", "port": port}), flush=True)  # noqa: T201 - the starter waits for this line
-        _log.info("serving on %s:%d", LOOPBACK, port)
+        _log.info("serving on %s, port %d", place.bind, port)
         await ended.wait()
         _log.info("ending")
         await _stop(server)
@@ -174,42 +188,6 @@ async def _stop(server: HTTPServer) -> None:
     server.stop()
     with suppress(TimeoutError):
         await asyncio.wait_for(server.close_all_connections(), _GRACE_SECONDS)
-
-
-def _listener(options: ServeOptions, state: StateDirectory) -> socket.socket:
-    """The listening socket, on loopback and nowhere else."""
-    if options.listen_fd is not None:
-        return _inherited(options.listen_fd)
-    saved = state.saved_port()
-    port = options.port if options.port is not None else saved or 0
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((LOOPBACK, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise PortTakenError(
-                f"Port {port} is taken by another program.", remedy="End that program, or choose another with --port."
-            ) from None
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _inherited(descriptor: int) -> socket.socket:
-    try:
-        listener = socket.socket(fileno=descriptor)
-    except OSError as error:
-        raise InvalidRequestError(f"--fd {descriptor} is not a socket.") from error
-    name = listener.getsockname()
-    local = listener.family == socket.AF_INET and name[0] == LOOPBACK
-    if not local or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        listener.detach()  # it is the starter's: leave it open
-        raise InvalidRequestError(f"--fd {descriptor} is not a socket that listens on {LOOPBACK}.")
-    listener.setblocking(False)
-    return listener
 
 
 def _end_signals(parent_fd: int | None) -> asyncio.Event:

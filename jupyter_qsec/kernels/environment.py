@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+from jupyter_qsec.client.endpoints import Endpoints
 
 _MIN_SECRET = 8
 _DEFAULT_REGION = "us-east-1"
@@ -65,19 +68,18 @@ def scrubbed(base: Mapping[str, str], *, keep: Collection[str] = ()) -> dict[str
 
 
 def kernel_environment(
-    base: Mapping[str, str], *, gateway_url: str, token_file: str | os.PathLike[str], keep: Collection[str] = ()
+    base: Mapping[str, str], *, endpoints: Endpoints, token_file: str | os.PathLike[str], keep: Collection[str] = ()
 ) -> dict[str, str]:
-    """The environment for a process that holds the lease whose token is in `token_file`.
-
-    `gateway_url` is `http://127.0.0.1:PORT` without a trailing slash. The endpoints always win over `keep`.
-    """
+    """The environment for a process that holds the lease whose token is in `token_file`. The endpoints always win over
+    `keep`."""
+    gateway_url = endpoints.gateway_url
     region = base.get("AWS_REGION") or base.get("AWS_DEFAULT_REGION") or _DEFAULT_REGION
     environment = scrubbed(base, keep=keep)
     for name in [name for name in environment if name.startswith(("AWS_ENDPOINT_URL", "AWS_CONTAINER_"))]:
         del environment[name]  # an endpoint for a service that we do not name would leave the gateway out
     environment.update(
         {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{gateway_url}/credentials",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": endpoints.credentials_url,
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": os.fspath(token_file),
             "AWS_ENDPOINT_URL": f"{gateway_url}/aws/denied",
             "AWS_ENDPOINT_URL_BRAKET": f"{gateway_url}/aws/braket",
@@ -92,14 +94,16 @@ def kernel_environment(
             "JUPYTER_QSEC_KERNEL": "1",
         }
     )
-    no_proxy = _no_proxy(base)
+    if endpoints.ca_file:
+        environment["AWS_CA_BUNDLE"] = endpoints.ca_file
+    no_proxy = _no_proxy(base, urlsplit(gateway_url).hostname or "")
     environment["NO_PROXY"] = environment["no_proxy"] = no_proxy
     return environment
 
 
-def _no_proxy(base: Mapping[str, str]) -> str:
-    """The user's exceptions plus loopback: libraries read either spelling, so both get the union."""
+def _no_proxy(base: Mapping[str, str], gateway: str) -> str:
+    """The user's exceptions plus loopback and the gateway: libraries read either spelling, so both get the union."""
     hosts: list[str] = []
     for name in ("NO_PROXY", "no_proxy"):
         hosts += [host.strip() for host in base.get(name, "").split(",")]
-    return ",".join(dict.fromkeys(host for host in (*hosts, "127.0.0.1", "localhost") if host))
+    return ",".join(dict.fromkeys(host for host in (*hosts, "127.0.0.1", "localhost", gateway) if host))

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 
 from jupyter_qsec.client.api import ControlClient, LeaseAsk, LeaseRecord
+from jupyter_qsec.client.endpoints import Endpoints
+from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.client.wire import Issued
@@ -30,29 +32,31 @@ class HomeLeases:
 
     def _api(self) -> ControlClient:
         if self._client is None:
-            self._client = ControlClient.for_home(self._home)
+            self._client = connect(self._home)
         return self._client
 
 
 _lock = threading.Lock()
 # One per process, because Jupyter creates provisioners itself and gives them no way to be handed anything.
 _keeper: LeaseKeeper | None = None
-_address: Callable[[], str] | None = None
+_endpoints: Callable[[], Endpoints] | None = None
 
 
-def use_keeper(keeper: LeaseKeeper | None, address: Callable[[], str] | None = None) -> None:
+def use_keeper(keeper: LeaseKeeper | None, endpoints: Callable[[], Endpoints] | None = None) -> None:
     """Kernels started from now on take their leases from this keeper; `None` returns to one made on demand.
 
-    `address` gives the URL at which a supervisor answers, if only to say why no gateway runs.
+    `endpoints` says where they are answered, if only to say why no gateway runs.
     """
-    global _keeper, _address
+    global _keeper, _endpoints
     with _lock:
-        _keeper, _address = keeper, address
+        _keeper, _endpoints = keeper, endpoints
 
 
-def answering_address() -> str | None:
-    """Where a supervisor of this process answers; `None` when it has none."""
-    return None if _address is None else _address()
+def endpoints() -> Endpoints:
+    """What kernels are told. `QsecError` when it cannot be known."""
+    if _endpoints is not None:
+        return _endpoints()
+    return Endpoints.on_loopback(QsecHome.default().gateway_url)
 
 
 def keeper() -> LeaseKeeper:

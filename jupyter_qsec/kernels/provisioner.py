@@ -95,7 +95,7 @@ class QsecProvisioner(LocalProvisioner):
         session = self._opened()
         final = kernel_environment(
             env,
-            gateway_url=session.gateway_url,
+            endpoints=session.endpoints,
             token_file=session.folder.token_file,
             keep=self.keep_environment,
         )

@@ -18,17 +18,18 @@ from queue import SimpleQueue
 from typing import Any
 
 from jupyter_qsec.client.api import LeaseAsk
+from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, write_token
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
-from jupyter_qsec.kernels.leases import answering_address, keeper
+from jupyter_qsec.kernels.leases import endpoints, keeper
 from jupyter_qsec.kernels.observer import KernelFinding
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig
 from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
 
 # Where endpoints point when there is no state directory: the discard port, which nothing serves.
-_NOWHERE = "http://127.0.0.1:9"
+_NOWHERE = Endpoints.on_loopback("http://127.0.0.1:9")
 # Leases are asked for over HTTP; a gateway that hangs must not hang the server's event loop.
 _workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="qsec-kernel-lease")
 
@@ -51,12 +52,12 @@ class KernelSession:
 
     # -- lease
     @property
-    def gateway_url(self) -> str:
+    def endpoints(self) -> Endpoints:
         try:
-            return self._home.gateway_url
+            return endpoints()
         except QsecError as error:
             self.problem = str(error)
-            return answering_address() or _NOWHERE
+            return _NOWHERE
 
     @property
     def fingerprint_key(self) -> bytes:

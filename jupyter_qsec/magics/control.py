@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -23,8 +24,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-# No proxies: the gateway is on this machine.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+def _opener() -> urllib.request.OpenerDirector:
+    """Straight to the gateway, past all proxies. Like the AWS SDKs it trusts those that AWS_CA_BUNDLE names."""
+    trust = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust), _NoRedirect
+    )
 
 
 class Control:
@@ -33,6 +38,7 @@ class Control:
     def __init__(self, base: str, token_file: Path) -> None:
         self._base = base.rstrip("/")
         self._token_file = token_file
+        self._opener = _opener()
 
     @classmethod
     def of_this_kernel(cls) -> Control:
@@ -71,14 +77,14 @@ class Control:
             token = self._token_file.read_text(encoding="ascii").strip()
         except (OSError, ValueError):
             raise QsubmitError(NO_LEASE, code="no-lease") from None
-        request = urllib.request.Request(  # noqa: S310  # the base is our own loopback address, from our own provisioner
+        request = urllib.request.Request(  # noqa: S310  # the base is our own gateway's, from our own provisioner
             f"{self._base}/api/v1{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         try:
-            with _opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return self._document(answer.read(_MAX_ANSWER))
         except urllib.error.HTTPError as refusal:
             with refusal:

@@ -147,7 +147,7 @@ def assemble(serverapp: Any, home: QsecHome, defaults: Defaults, options: Sequen
     registry = listener.registry = KernelRegistry(listener.started, listener.found)
     sessions = SessionWatch(defaults.limits, kernels, registry, notices, reporter.report, log)
     state = ExtensionState(gateway, registry, kernels, sessions, findings, defaults.on_save)
-    use_keeper(gateway.keeper, lambda: gateway.supervisor.gateway_url)
+    use_keeper(gateway.keeper, lambda: gateway.endpoints)
     observer.register(registry)
     return ExtensionParts(state, reporter, notices, log)
 

@@ -1,4 +1,4 @@
-"""The gateway as the server extension uses it: supervised, with clients that always match the present gateway."""
+"""The gateway as the server extension uses it, with clients that always match the present one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from jupyter_qsec.client.api import AsyncControlClient, ControlClient
+from jupyter_qsec.client.endpoints import Endpoints
+from jupyter_qsec.client.gateways import async_client_of, client_of, gateway_of
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
-from jupyter_qsec.client.supervision import GatewayCondition, GatewayState, GatewaySupervisor
+from jupyter_qsec.client.supervision import GatewayCondition, GatewayState
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
 from jupyter_qsec.server.notices import Log, Notices
 
@@ -32,7 +34,7 @@ class LeaseDefaults:
 
 
 class GatewayService:
-    """Supervisor, lease keeper and clients of one server."""
+    """Gateway, lease keeper and clients of one server."""
 
     def __init__(
         self,
@@ -43,11 +45,11 @@ class GatewayService:
         options: Sequence[str] = (),
         defaults: LeaseDefaults | None = None,
     ) -> None:
-        """`options` are passed to the gateway's command line."""
+        """`options` are for the command line of a gateway that is started here."""
         self.home = home
         self._notices = notices
         self._log = log
-        self.supervisor = GatewaySupervisor(home, options=options, on_change=self._condition_changed, log=log)
+        self.gateway = gateway_of(home, options=options, on_change=self._condition_changed, log=log)
         self.keeper = LeaseKeeper(_Leases(self.client, defaults or LeaseDefaults()), on_change=self._lease_changed)
         self._lock = threading.Lock()
         self._client: tuple[str, ControlClient] | None = None
@@ -57,16 +59,21 @@ class GatewayService:
 
     @property
     def condition(self) -> GatewayCondition:
-        return self.supervisor.condition
+        return self.gateway.condition
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """What kernels are told."""
+        return self.gateway.endpoints
 
     def start(self) -> None:
-        """Returns at once; the gateway starts beside the server."""
-        self.supervisor.start()
+        """Returns at once; the gateway starts, or is looked for, beside the server."""
+        self.gateway.start()
 
     def stop(self) -> None:
         """Give up all leases, then end the gateway if it is ours. Blocks for seconds at most."""
         self.keeper.close("the server ended")
-        self.supervisor.stop()
+        self.gateway.stop()
         if self._client is not None:
             self._client[1].close()
 
@@ -79,21 +86,20 @@ class GatewayService:
     def client(self) -> ControlClient:
         """For threads. Raises `StateDirectoryError` when there is no token to be had."""
         with self._lock:
-            url = self.supervisor.gateway_url
+            url = self.endpoints.gateway_url
             if self._client is None or self._client[0] != url:
-                self._client = (url, ControlClient(url, self.home.control_token(), guard=self.supervisor.require_ours))
+                self._client = (url, client_of(self.gateway))
             return self._client[1]
 
     def api(self) -> AsyncControlClient:
         """For the event loop; as `client`."""
-        url = self.supervisor.gateway_url
+        url = self.endpoints.gateway_url
         if self._async_client is None or self._async_client[0] != url:
-            token = self.home.control_token()
-            self._async_client = (url, AsyncControlClient(url, token, guard=self.supervisor.require_ours, timeout=5))
+            self._async_client = (url, async_client_of(self.gateway, timeout=5))
         return self._async_client[1]
 
     def _condition_changed(self, condition: GatewayCondition) -> None:
-        """On the supervisor's thread."""
+        """On the gateway's thread."""
         if condition.state is GatewayState.FAILED:
             self._log.error("the qsec gateway is not running: %s", condition.reason)
         else:

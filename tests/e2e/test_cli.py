@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_qsec.client.api import ControlClient
+from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.wire import LeaseAsk
 from tests.fakes.waiting import wait_for
@@ -102,7 +102,7 @@ def test_a_task_that_has_ended_cannot_be_cancelled(cli: Run, task_id: str) -> No
 
 
 def test_leases_are_listed_and_revoked(cli: Run, gateway: QsecHome, task_id: str) -> None:
-    with ControlClient.for_home(gateway) as client:
+    with connect(gateway) as client:
         lease = client.issue_lease(LeaseAsk(tenant="research", label="by hand")).lease
         assert "by hand" in cli("leases", "list", "--tenant", "research").stdout
         done = as_json(cli("leases", "revoke", lease["id"][:10], "--reason", "test", "--format", "json"))

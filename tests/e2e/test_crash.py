@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jupyter_qsec.client.api import ControlClient
+from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from tests.e2e.realserver import RealServer
 from tests.fakes.waiting import wait_for
@@ -63,7 +64,7 @@ def test_a_task_outlives_the_gateway_that_ran_it(real_server: RealServer) -> Non
     real_server.wait_for_gateway()
     home = QsecHome(real_server.qsec_home)
     kernel = real_server.client(real_server.start_session())
-    with ControlClient.for_home(home, timeout=30) as client:
+    with connect(home, timeout=30) as client:
         before = {metric: usage(client, "sandbox", metric) for metric in ("tasks", "shots")}
         submitted = real_server.run(kernel, SUBMIT)
         arn = submitted.text.strip()
@@ -84,7 +85,7 @@ def test_a_task_outlives_the_gateway_that_ran_it(real_server: RealServer) -> Non
 
     second = wait_for(home.running_gateway, "the second gateway", 30)
     assert second.pid != first.pid and second.port == first.port
-    with ControlClient.for_home(home, timeout=30) as client:
+    with connect(home, timeout=30) as client:
         task = client.task(arn.rpartition("/")[2])
         assert (task["state"], task["shots"]) == ("COMPLETED", 200)
         assert len(client.tasks()) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_qsec.client.api import ControlClient
+from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from tests.e2e.realserver import RealServer
 from tests.fakes.waiting import wait_for
@@ -111,7 +111,7 @@ def test_the_lease_of_a_killed_exec_dies_by_itself_and_a_second_exec_shares_the_
         )
         assert holder.stdout is not None and holder.stdout.readline() == "up\n"
         assert home.running_gateway() == running, "no second gateway"
-        with ControlClient.for_home(home) as client:
+        with connect(home) as client:
             (lease,) = client.leases(state="active")
             assert lease["label"] == "doomed"
 

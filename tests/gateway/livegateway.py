@@ -19,12 +19,13 @@ from typing import Any, TypeVar
 
 import httpx
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
+from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.domain.task import QuantumTask
 from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
+from jupyter_qsec.gateway.listening import Place, listen
 from jupyter_qsec.kernels.environment import kernel_environment
 from tests.fakes.world import request_of
 
@@ -74,7 +75,7 @@ class ControlAccess:
 
     def environment(self, token_file: Path) -> dict[str, str]:
         """The environment of a kernel under this gateway (docs/interfaces.md)."""
-        return kernel_environment({}, gateway_url=self.url, token_file=token_file)
+        return kernel_environment({}, endpoints=Endpoints.on_loopback(self.url), token_file=token_file)
 
 
 class LiveGateway(ControlAccess):
@@ -106,10 +107,11 @@ class LiveGateway(ControlAccess):
     async def _start(self) -> None:
         self.gateway = await build(self._config)
         await self.gateway.start()
-        self._server = make_server(make_app(self.gateway, control.routes(self.gateway, self.control_token)))
-        sockets = bind_sockets(0, "127.0.0.1")
-        self.port = sockets[0].getsockname()[1]
-        self._server.add_sockets(sockets)
+        listening = listen(Place())
+        self.port = listening.port
+        routes = control.routes(self.gateway, self.control_token)
+        self._server = make_server(make_app(self.gateway, routes, listening.authorities))
+        self._server.add_sockets([listening.socket])
 
     async def _stop(self) -> None:
         if self._server is not None:

@@ -42,11 +42,11 @@ async def test_a_killed_gateway_comes_back_and_leases_survive(jp_fetch: Any, jp_
     service = jp_serverapp.web_app.settings["jupyter_qsec_state"].gateway
     (before,) = (await get(jp_fetch, "kernels"))["kernels"]
     for _ in range(2):
-        pid = service.supervisor.pid
+        pid = service.gateway.pid
         os.kill(pid, signal.SIGKILL)
         # Asked at once: the answer waits in the socket's queue for the next gateway.
         assert await get(jp_fetch, "tasks", request_timeout=30) == {"tasks": []}
-        assert service.supervisor.pid != pid
+        assert service.gateway.pid != pid
     (after,) = (await get(jp_fetch, "kernels"))["kernels"]
     assert after["lease"]["id"] == before["lease"]["id"] and after["lease"]["state"] == "active"
 

@@ -232,6 +232,20 @@ def test_kernelspecs_that_cannot_start_are_named(tmp_path: Path, monkeypatch: py
     assert "a provisioner of their own: gone" in second.text
 
 
+def test_a_kernel_that_names_python_alone_starts_without_one_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kernels" / "plain"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(
+        json.dumps({"argv": ["python3"], "display_name": "Plain", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    [found] = checks_jupyter.kernelspecs()
+    assert found.status == "ok", found
+
+
 def test_confinement_is_probed_for_real() -> None:
     found = checks_jupyter.confinement()
     assert found.name == "confinement"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.kernels.environment import is_credential_name, kernel_environment, scrubbed
 
 URL = "http://127.0.0.1:4321"
@@ -16,7 +17,7 @@ SECRET = "pLaNtEdRoOt/K7MDENG+bPxRfiCYqsecPLANTED0"
 
 
 def environment(**variables: str) -> dict[str, str]:
-    return kernel_environment(variables, gateway_url=URL, token_file="/private/token")
+    return kernel_environment(variables, endpoints=Endpoints.on_loopback(URL), token_file="/private/token")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_secret_does_not_come_back_under_another_name() -> None:
         "X": Template("${AWS_SECRET_ACCESS_KEY}").substitute(AWS_SECRET_ACCESS_KEY=SECRET),
     }
     base["URL"] = f"https://user:{SECRET}@example.org/"
-    cleaned = kernel_environment(base, gateway_url=URL, token_file="/private/token")
+    cleaned = kernel_environment(base, endpoints=Endpoints.on_loopback(URL), token_file="/private/token")
     assert "X" not in cleaned
     assert "URL" not in cleaned
 
@@ -120,14 +121,14 @@ def test_a_secret_that_equals_a_part_of_the_path_does_not_remove_the_path() -> N
 
 def test_what_is_kept_is_kept_by_name_and_value() -> None:
     base = {"MY_TOKEN": SECRET, "AWS_SECRET_ACCESS_KEY": SECRET}
-    cleaned = kernel_environment(base, gateway_url=URL, token_file="/t", keep=("MY_TOKEN",))
+    cleaned = kernel_environment(base, endpoints=Endpoints.on_loopback(URL), token_file="/t", keep=("MY_TOKEN",))
     assert cleaned["MY_TOKEN"] == SECRET
     assert "AWS_SECRET_ACCESS_KEY" not in cleaned
 
 
 def test_keeping_cannot_redirect_an_endpoint() -> None:
     base = {"AWS_ENDPOINT_URL_S3": "https://elsewhere", "AWS_ENDPOINT_URL_LAMBDA": "https://elsewhere"}
-    cleaned = kernel_environment(base, gateway_url=URL, token_file="/t", keep=tuple(base))
+    cleaned = kernel_environment(base, endpoints=Endpoints.on_loopback(URL), token_file="/t", keep=tuple(base))
     assert "https://elsewhere" not in cleaned.values()
 
 
@@ -164,7 +165,7 @@ def test_proxy_exceptions_are_extended_in_both_spellings() -> None:
 
 def test_doing_it_twice_changes_nothing() -> None:
     once = environment(PATH="/bin", AWS_SESSION_TOKEN=SECRET, X=SECRET)
-    assert kernel_environment(once, gateway_url=URL, token_file="/private/token") == once
+    assert kernel_environment(once, endpoints=Endpoints.on_loopback(URL), token_file="/private/token") == once
 
 
 @given(
