@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ SERVICES = ("QSEC", "CI", "STRAY", "DRIVER")
 class RealHub:
     """One hub process; `close` ends it and its proxy."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str = "hubconfig.py", environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._config = Path(__file__).with_name(config)
         ports = free_ports(3)
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
@@ -37,13 +39,14 @@ class RealHub:
             "HUB_API_PORT": str(ports[1]),
             "HUB_PROXY_PORT": str(ports[2]),
             "HUB_PROXY": f"{node()}\n{PROXY}",
+            **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RealHub:
         with (self.folder / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterhub", "-f", str(Path(__file__).with_name("hubconfig.py"))],
+                [sys.executable, "-m", "jupyterhub", "-f", str(self._config)],
                 cwd=self.folder,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,

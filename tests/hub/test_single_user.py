@@ -1,0 +1,217 @@
+"""The hub of `examples/hub` as people use it: their servers, their kernels, their terminals, one gateway for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from tests.e2e.realserver import RealServer
+from tests.fakes.waiting import wait_for
+from tests.hub.realhub import ROOT, RealHub, free_ports
+
+pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.kernel]
+
+BELL = """
+from braket.aws import AwsDevice
+from braket.circuits import Circuit
+device = AwsDevice("arn:aws:braket:::device/quantum-simulator/amazon/sv1")
+task = device.run(Circuit().h(0).cnot(0, 1), shots=20)
+print(sum(task.result().measurement_counts.values()), task.id)
+"""
+LOOK = "import os, json; print(json.dumps(dict(os.environ)))"
+
+
+@dataclass
+class Person:
+    """Somebody with a running server."""
+
+    name: str
+    token: str
+    home: Path
+    http: httpx.Client
+
+    def qsec(self, path: str) -> Any:
+        answer = self.http.get(f"jupyter-qsec/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def kernel(self) -> tuple[str, BlockingKernelClient]:
+        answer = self.http.post(
+            "api/sessions",
+            json={"path": "w.ipynb", "name": "w", "type": "notebook", "kernel": {"name": "python3"}},
+        )
+        assert answer.status_code == 201, answer.text
+        kernel_id = answer.json()["kernel"]["id"]
+        runtime = self.home / ".local" / "share" / "jupyter" / "runtime"
+        client = BlockingKernelClient(connection_file=str(runtime / f"kernel-{kernel_id}.json"))
+        client.load_connection_file()
+        client.start_channels(hb=False)
+        client.wait_for_ready(timeout=60)
+        return kernel_id, client
+
+
+class ExampleHub:
+    """The hub, and its people as they log in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        public, gateway = free_ports(2)
+        self.url = f"http://127.0.0.1:{public}"
+        self.gateway_url = f"http://127.0.0.1:{gateway}"
+        self.hub = RealHub(
+            folder,
+            "exampleconfig.py",
+            {
+                "HUB_EXAMPLE": str(ROOT / "examples" / "hub" / "jupyterhub_config.py"),
+                "QSEC_HUB_DATA": str(self.data),
+                "QSEC_HUB_URL": self.url,
+                "QSEC_GATEWAY_URL": self.gateway_url,
+            },
+        )
+        self.people: dict[str, Person] = {}
+
+    def person(self, name: str) -> Person:
+        if name not in self.people:
+            self.hub.drive("POST", f"/users/{name}/server")
+            wait_for(lambda: self.hub.drive("GET", f"/users/{name}")["servers"].get("", {}).get("ready"), name, 60)
+            token = self.hub.user_token(name)[0]
+            http = httpx.Client(
+                base_url=f"{self.url}/user/{name}/",
+                headers={"Authorization": f"token {token}"},
+                timeout=60,
+                trust_env=False,
+            )
+            person = Person(name, token, self.data / "homes" / name, http)
+            wait_for(lambda: person.qsec("status")["gateway"]["state"] == "running", f"{name}'s gateway", 30)
+            self.people[name] = person
+        return self.people[name]
+
+    def gateway_healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.gateway_url}/health", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def close(self) -> None:
+        for person in self.people.values():
+            person.http.close()
+        self.hub.close()
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleHub]:
+    example = ExampleHub(tmp_path_factory.mktemp("example"))
+    example.hub.start()
+    wait_for(example.gateway_healthy, "the gateway", 30)
+    yield example
+    example.close()
+
+
+@pytest.fixture(scope="module")
+def worked(example: ExampleHub) -> tuple[Person, str, str, dict[str, str]]:
+    """Ada, her kernel, the task that it ran, and what it sees in its environment."""
+    ada = example.person("ada")
+    kernel_id, client = ada.kernel()
+    try:
+        done = RealServer.run(client, BELL)
+        assert done.status == "ok", done.text
+        shots, arn = done.text.split()
+        assert shots == "20"
+        return ada, kernel_id, arn, json.loads(RealServer.run(client, LOOK).text)
+    finally:
+        client.stop_channels()
+
+
+def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any) -> None:
+    ada, kernel_id, arn, _ = worked
+    [task] = [task for task in ada.qsec("tasks")["tasks"] if task["arn"] == arn]
+    assert (task["principal"], task["tenant"], task["project"]) == ("hub:ada", "research", "bell-tests")
+    assert task["state"] == "COMPLETED"
+    [kernel] = [kernel for kernel in ada.qsec("kernels")["kernels"] if kernel["kernel_id"] == kernel_id]
+    assert kernel["lease"]["state"] == "active"
+    assert kernel["lease"]["principal"] == "hub:ada"
+
+
+def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: ExampleHub) -> None:
+    *_, environment = worked
+    assert environment["AWS_ENDPOINT_URL_BRAKET"] == f"{example.gateway_url}/aws/braket"
+    fetched_from = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    assert fetched_from.startswith("http://127.0.0.1:")
+    assert not fetched_from.startswith(example.gateway_url), "credentials come from the own server"
+    assert "JUPYTERHUB_API_TOKEN" not in environment
+    seen = json.dumps(environment)
+    assert not any(token in seen for token in example.hub.tokens.values())
+
+
+def test_another_groups_person_sees_nothing_of_it(worked: Any, example: ExampleHub) -> None:
+    _, _, arn, _ = worked
+    bob = example.person("bob")
+    assert [tenant["id"] for tenant in bob.qsec("status")["tenants"]] == ["classroom"]
+    assert bob.qsec("tasks")["tasks"] == []
+    theirs, none = (
+        httpx.get(
+            f"{example.gateway_url}/api/v1/tasks/{task_id}",
+            headers={"Authorization": f"Bearer {bob.token}"},
+            trust_env=False,
+        )
+        for task_id in (arn.rpartition("/")[2], "00000000-0000-4000-8000-000000000000")
+    )
+    assert theirs.status_code == none.status_code == 404
+
+
+def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, tmp_path: Path) -> None:
+    ada, _, arn, _ = worked
+
+    def qsec(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "JUPYTER_QSEC_GATEWAY_URL": example.gateway_url,
+            "JUPYTERHUB_API_TOKEN": ada.token,
+        }
+        command = [str(Path(sys.executable).with_name("jupyter-qsec")), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    listed = qsec("tasks", "list", "--format", "json")
+    assert arn in {task["arn"] for task in json.loads(listed.stdout)["tasks"]}, listed.stderr
+    (tmp_path / "job.py").write_text(BELL)
+    done = qsec("exec", "--", sys.executable, str(tmp_path / "job.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("20 arn:aws:braket:us-east-1:000000000202:quantum-task/")
+    assert not any(tmp_path.rglob("control.token")), "no gateway of one's own was set up"
+
+
+def test_a_revoked_lease_ends_the_kernels_work_and_a_new_one_brings_it_back(worked: Any) -> None:
+    ada, *_ = worked
+    kernel_id, client = ada.kernel()
+    try:
+        assert RealServer.run(client, BELL).status == "ok"
+        ada.http.post(f"jupyter-qsec/kernels/{kernel_id}/lease", json={"action": "revoke"}).raise_for_status()
+        refused = RealServer.run(client, BELL)
+        assert refused.status == "error"
+        assert "was revoked" in refused.text
+        ada.http.post(f"jupyter-qsec/kernels/{kernel_id}/lease", json={"action": "new"}).raise_for_status()
+        assert RealServer.run(client, BELL).status == "ok"
+    finally:
+        client.stop_channels()
+
+
+def test_when_the_hub_ends_nothing_is_left(tmp_path: Path) -> None:
+    example = ExampleHub(tmp_path)
+    example.hub.start()
+    wait_for(example.gateway_healthy, "the gateway", 30)
+    home = example.data / "qsec"
+    assert (home / "gateway.json").exists()
+    example.close()
+    wait_for(lambda: not example.gateway_healthy(), "the gateway's end", 10)
+    assert not (home / "gateway.json").exists(), "it ended in order"
