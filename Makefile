@@ -19,7 +19,7 @@ help:
 	@echo 'make check    lint, types and unit tests: under two minutes'
 	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
 	@echo 'make bench    measure, and print a table of ratios'
-	@echo 'make lock     resolve requirements.lock anew'
+	@echo 'make lock     resolve requirements.lock and binder/requirements.txt anew'
 	@echo 'make clean    remove what the other commands made'
 
 $(BIN)/python:
@@ -74,10 +74,16 @@ test: lint
 bench: install
 	$(BIN)/python -m benchmarks.run
 
+# Binder's lock is the same choice of versions for less: an image needs no tools for tests, and the jupyterhub that it came
+# with is the one that fits its hub.
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links
+
 lock: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --no-annotate --constraint requirements.lock --extra lab --extra gateway --extra examples \
+	  --extra build --output-file binder/requirements.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) node_modules labextension/lib jupyter_qsec/labextension test-results
