@@ -63,7 +63,7 @@ class BinderImage:
         found = metadata.distribution(wanted.name)
         assert found.version in wanted.specifier, f"{wanted} is locked, {found.version} is installed: make install"
         for entry in found.files or ():
-            source = Path(os.path.normpath(found.locate_file(entry)))  # type: ignore[arg-type]  # a path, but not typed so
+            source = Path(os.path.normpath(str(found.locate_file(entry))))
             target = self.environment / source.relative_to(sys.prefix)
             if entry.suffix == ".pyc" and not source.exists():
                 continue

@@ -1,9 +1,9 @@
 """Binder: the steps of repo2docker in a clean place, then the first notebook through the server that they give.
 
-Fetching and unpacking the dependencies takes minutes, so that here they come from the environment that runs the tests: what
-`binder/requirements.txt` names, in its versions, and nothing else. The sidebar's packages come from this clone's cache.
-All else is real: a clone, a fresh virtual environment, an empty home, `postBuild` and `start`. `make binder` runs the same
-with pip and everything fetched.
+Fetching and unpacking the dependencies takes minutes, so that here they come from the environment that runs the tests:
+what `binder/requirements.txt` names, in its versions, and nothing else. The sidebar's packages come from this clone's
+cache. All else is real: a clone, a fresh virtual environment, an empty home, `postBuild` and `start`. With `make binder`
+pip fetches everything.
 """
 
 from __future__ import annotations
