@@ -9,7 +9,6 @@ from jupyter_qsec._version import __version__
 from jupyter_qsec.application.callers import operator_access
 from jupyter_qsec.domain.access import Action, Deny
 from jupyter_qsec.domain.errors import QsecError, UnavailableError
-from jupyter_qsec.domain.task import TaskState
 from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint
 from jupyter_qsec.gateway.control_shapes import moment, principal_shape, tenant_shape
 
@@ -57,8 +56,7 @@ async def status(call: Call) -> Answer:
     call.query.end()
     gateway = call.gateway
     tenants = [call.caller.tenant] if call.caller else gateway.catalogue.tenants()
-    live = [task for task in gateway.tasks.live() if call.caller is None or task.tenant == call.caller.tenant.id]
-    running = sum(task.state in (TaskState.RUNNING, TaskState.CANCELLING) for task in live)
+    running, waiting = await gateway.tasks.counts(call.caller.tenant.id if call.caller else "")
     return Answer(
         {
             "version": __version__,
@@ -67,7 +65,7 @@ async def status(call: Call) -> Answer:
             "keystore": gateway.keystore,
             "principal": principal_shape(call.principal),
             "tenants": [tenant_shape(tenant) for tenant in tenants],
-            "tasks": {"running": running, "waiting": len(live) - running},
+            "tasks": {"running": running, "waiting": waiting},
         }
     )
 
