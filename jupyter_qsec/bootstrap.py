@@ -60,6 +60,8 @@ _FLUSH_SECONDS = 15.0
 class KeyStoreError(StateDirectoryError):
     """The key store cannot be used."""
 
+    code = "key-store"
+
 
 @dataclass(frozen=True)
 class GatewayConfig:

@@ -16,19 +16,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from jupyter_qsec.gateway import auditexport  # here: an export needs neither simulator nor web server
 
         return auditexport.run(home)
-    from jupyter_qsec.gateway.process import ServeOptions, serve
+    from jupyter_qsec.gateway.launching import ServeOptions
 
-    return serve(
-        ServeOptions(
-            home=home,
-            listen_fd=options.fd,
-            port=options.port,
-            keystore=options.keystore,
-            parent_fd=options.parent_fd,
-            workers=options.workers,
-            identity=options.identity,
-        )
+    chosen = ServeOptions(
+        home=home,
+        listen_fd=options.fd,
+        port=options.port,
+        keystore=options.keystore,
+        parent_fd=options.parent_fd,
+        with_parent=options.with_parent,
+        workers=options.workers,
+        identity=options.identity,
+        seat=options.seat,
     )
+    if options.processes > 1:
+        from jupyter_qsec.gateway.supervisor import supervise  # here: a supervisor needs nothing of what it supervises
+
+        return supervise(chosen, options.processes)
+    from jupyter_qsec.gateway.process import serve
+
+    return serve(chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,7 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--port", type=_port, help="the port to bind; by default the last one, or a free one")
     run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
-    run.add_argument("--workers", type=_workers, default=0, help="simulator processes; 0 chooses by the machine")
+    run.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
+    run.add_argument("--processes", type=_processes, default=1, help="gateway processes; several need PostgreSQL")
+    run.add_argument("--seat", type=_processes, help=argparse.SUPPRESS)  # given by the supervisor
+    run.add_argument("--workers", type=_workers, default=0, help="simulator processes of each; 0: by the machine")
     run.add_argument(
         "--identity",
         choices=("local", "hub"),
@@ -63,6 +73,10 @@ def _port(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _number(text, 0, 64)
+
+
+def _processes(text: str) -> int:
+    return _number(text, 1, 64)
 
 
 def _number(text: str, least: int, most: int) -> int:

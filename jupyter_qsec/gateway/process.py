@@ -1,103 +1,58 @@
-"""The gateway as a process: sockets, signals, log, start and end. Exit codes are those of `docs/interfaces.md`."""
+"""One process of the gateway: socket, log, start and end. Alone, or one of several under a supervisor."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import json
 import logging
 import os
-import signal
 import socket
 import ssl
-import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Literal
 
 from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
-from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private
-from jupyter_qsec.bootstrap import GatewayConfig, KeyStoreError, build
-from jupyter_qsec.domain.errors import (
-    InvalidRequestError,
-    QsecError,
-    RecordingError,
-    StateDirectoryError,
-    UnavailableError,
-)
-from jupyter_qsec.gateway import control
+from jupyter_qsec.bootstrap import GatewayConfig, build
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.gateway import control, listening
 from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
+from jupyter_qsec.gateway.connections import Connections
 from jupyter_qsec.gateway.control_shapes import moment
 from jupyter_qsec.gateway.databaseurl import database_url
+from jupyter_qsec.gateway.ending import Ending
+from jupyter_qsec.gateway.exits import EXIT_OK, exit_code
+from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, log_to
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
 
-EXIT_OK, EXIT_USE, EXIT_STATE, EXIT_PORT, EXIT_KEYS = 0, 2, 3, 4, 5
-LOOPBACK = "127.0.0.1"
-_LOG_BYTES = 5 << 20
-_LOG_FILES = 3
-_BACKLOG = 512
 _GRACE_SECONDS = 3.0
-
-
-class PortTakenError(QsecError):
-    """Another program listens on the port."""
-
-    code = "port-taken"
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    home: Path
-    listen_fd: int | None = None
-    """An inherited listening socket; otherwise `port`, the saved port, or any free one is bound."""
-    port: int | None = None
-    keystore: Literal["auto", "keyring", "file"] = "auto"
-    parent_fd: int | None = None
-    """A pipe whose other end the starter holds: the gateway ends when it closes."""
-    workers: int = 0
-    identity: Literal["local", "hub"] = "local"
-    """`hub`: people and services of the JupyterHub that this process is a service of may call, too."""
+"""How long answers may take to go out when the process ends."""
+_UNHURRIED_SECONDS = 10.0
+"""How long clients with an open connection have for one more request, with whose answer they learn to open another."""
 
 
 def serve(options: ServeOptions) -> int:
     """Run a gateway until it is asked to end; returns the exit code. Errors are one line on standard error."""
     keep_confidential()
-    _forget_ambient_credentials()
+    forget_ambient_credentials()
     os.umask(0o077)
+    return exit_code(lambda: _locked(options))
+
+
+def _locked(options: ServeOptions) -> int:
+    state = StateDirectory(options.home, locked=options.seat is None)
     try:
-        state = StateDirectory(options.home)
-        try:
-            _log_to(options.home)
-            asyncio.run(_serve(options, state))
-        finally:
-            state.close()
-    except PortTakenError as error:
-        return _fail(EXIT_PORT, error)
-    except KeyStoreError as error:
-        return _fail(EXIT_KEYS, error)
-    except (StateDirectoryError, RecordingError, UnavailableError) as error:
-        return _fail(EXIT_STATE, error)
-    except QsecError as error:
-        return _fail(EXIT_USE, error)
-    except OSError as error:
-        return _fail(EXIT_STATE, StateDirectoryError(f"The gateway cannot use its state directory: {error.strerror}."))
+        log_to(options.home, "gateway" if options.seat is None else f"gateway-{options.seat}")
+        asyncio.run(_serve(options, state))
+    finally:
+        state.close()
     return EXIT_OK
-
-
-def _forget_ambient_credentials() -> None:
-    """This gateway executes by itself: cloud credentials that it happened to be started with are none of its business,
-    and what is not there cannot leak into a child process or a traceback."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
 
 
 def _witness(environ: Mapping[str, str]) -> Path | None:
@@ -132,11 +87,6 @@ def _hub(environ: MutableMapping[str, str]) -> HubAddress:
     return HubAddress(environ.get("JUPYTERHUB_API_URL", ""), token, context)
 
 
-def _fail(code: int, error: QsecError) -> int:
-    print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - a command's one line for its user
-    return code
-
-
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     listener = _listener(options, state)
     port = int(listener.getsockname()[1])
@@ -151,106 +101,39 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
         )
     )
     token = state.control_token()
-    ended = _end_signals(options.parent_fd)
+    ending = Ending(options.parent_fd, with_parent=options.with_parent)
     await gateway.start()
     try:
-        server = make_server(make_app(gateway, control.routes(gateway, token)))
+        app = make_app(gateway, control.routes(gateway, token))
+        server = make_server(app)
         server.add_sockets([listener])
-        state.save_port(port)
-        state.announce(port, gateway.instance, moment(gateway.started_at) or "")
+        if options.seat is None:
+            state.save_port(port)
+            state.announce(port, gateway.instance, moment(gateway.started_at) or "")
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it, which would hold up every caller
         print(json.dumps({"event": "ready", "port": port}), flush=True)  # noqa: T201 - the starter waits for this line
-        _log.info("serving on %s:%d", LOOPBACK, port)
-        await ended.wait()
+        _log.info("serving on %s:%d", listening.LOOPBACK, port)
+        await ending.asked.wait()
         _log.info("ending")
-        await _stop(server)
+        await _stop(server, app.connections, unhurried=ending.unhurried)
     finally:
         await gateway.close()
 
 
-async def _stop(server: HTTPServer) -> None:
-    """Take no new connections, let answers go out."""
+async def _stop(server: HTTPServer, connections: Connections, *, unhurried: bool) -> None:
+    """Take no new connections, let answers go out. Each answer from now on says that its connection ends."""
     server.stop()
+    server.conn_params.no_keep_alive = True
+    if unhurried:
+        await connections.emptied(_UNHURRIED_SECONDS)
+    connections.close_quiet()
+    await connections.emptied(_GRACE_SECONDS)
     with suppress(TimeoutError):
         await asyncio.wait_for(server.close_all_connections(), _GRACE_SECONDS)
 
 
 def _listener(options: ServeOptions, state: StateDirectory) -> socket.socket:
-    """The listening socket, on loopback and nowhere else."""
     if options.listen_fd is not None:
-        return _inherited(options.listen_fd)
-    saved = state.saved_port()
-    port = options.port if options.port is not None else saved or 0
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((LOOPBACK, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise PortTakenError(
-                f"Port {port} is taken by another program.", remedy="End that program, or choose another with --port."
-            ) from None
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _inherited(descriptor: int) -> socket.socket:
-    try:
-        listener = socket.socket(fileno=descriptor)
-    except OSError as error:
-        raise InvalidRequestError(f"--fd {descriptor} is not a socket.") from error
-    name = listener.getsockname()
-    local = listener.family == socket.AF_INET and name[0] == LOOPBACK
-    if not local or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        listener.detach()  # it is the starter's: leave it open
-        raise InvalidRequestError(f"--fd {descriptor} is not a socket that listens on {LOOPBACK}.")
-    listener.setblocking(False)
-    return listener
-
-
-def _end_signals(parent_fd: int | None) -> asyncio.Event:
-    """An event that SIGTERM, SIGINT and the end of the parent's pipe set."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    if parent_fd is not None:
-        try:
-            os.set_blocking(parent_fd, False)
-        except OSError as error:
-            raise InvalidRequestError(f"--parent-fd {parent_fd} is not an open pipe.") from error
-
-        def readable() -> None:
-            with suppress(BlockingIOError):
-                if not os.read(parent_fd, 4096):
-                    loop.remove_reader(parent_fd)
-                    ended.set()
-
-        loop.add_reader(parent_fd, readable)
-    return ended
-
-
-class _PrivateRotatingFileHandler(RotatingFileHandler):
-    """A rotating log whose every file has mode 0600, whatever the umask."""
-
-    def _open(self):  # type: ignore[no-untyped-def]  # the base class's type is private to the standard library's stubs
-        descriptor = open_private(Path(self.baseFilename), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        return os.fdopen(descriptor, self.mode, encoding="utf-8")
-
-
-def _log_to(home: Path) -> None:
-    """Log to `logs/gateway.log`, errors to standard error too. HTTP access is not logged: URLs may carry names."""
-    ensure_private_directory(home / "logs")
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    file = _PrivateRotatingFileHandler(home / "logs" / "gateway.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
-    file.setFormatter(formatter)
-    errors = logging.StreamHandler()
-    errors.setLevel(logging.ERROR)
-    errors.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[file, errors], force=True)
-    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+        return listening.inherited(options.listen_fd)
+    return listening.bound(options.port if options.port is not None else state.saved_port() or 0)
