@@ -15,10 +15,17 @@ import httpx
 from tests.fakes.world import openqasm
 from tests.gateway.livegateway import GatewayProcess
 
-SLOW = openqasm(
-    "OPENQASM 3.0;\nqubit[19] q;\n" + "".join(f"h q[{n}];\n" for n in range(19)) * 6 + "bit[19] b;\nb = measure q;\n"
-)
-"""A program that runs for a good part of a second."""
+
+def layers(qubits: int, count: int) -> str:
+    """The action of a program with so many layers of gates."""
+    gates = "".join(f"h q[{number}];\n" for number in range(qubits)) * count
+    return openqasm(f"OPENQASM 3.0;\nqubit[{qubits}] q;\n{gates}bit[{qubits}] b;\nb = measure q;\n")
+
+
+SLOW = layers(20, 8)
+"""Runs for about a second."""
+ENDLESS = layers(23, 40)
+"""Runs for longer than any test waits."""
 
 
 def wait_for(what: Callable[[], Any], why: str, seconds: float = 30) -> Any:
