@@ -161,8 +161,9 @@ class SharedDispatcher:
             _log.error("this worker cannot begin again yet (%s)", failure.code)
 
     async def _until_work(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._work.wait(), self._look_seconds)
+        with suppress(TimeoutError):  # not `wait_for`: before 3.12 it swallows a cancellation that comes with the event
+            async with asyncio.timeout(self._look_seconds):
+                await self._work.wait()
 
     async def _until_beat(self) -> None:
         await self._sleep(self._beat_seconds)

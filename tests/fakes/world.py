@@ -60,8 +60,9 @@ class World:
     key: bytes = b"k" * 32
     page_key: bytes = b"p" * 32
     hold: float = 0.0
-    shared: bool = False
+    shared: bool = field(default_factory=lambda: World.shared_by_default)
     """Whether it is one of several workers on the store."""
+    shared_by_default: ClassVar[bool] = False
     alive: ClassVar[list[World]] = []
     """Worlds that were made and not killed, for the fixture that clears up."""
 
