@@ -126,6 +126,14 @@ class TestHolding:
         assert await kinds(store) == ["task.started", "task.completed"]
         assert (await store.claims.glance("w1")).claims == {}
 
+    async def test_a_write_that_names_no_claim_would_be_believed_of_anybody(self, store: Any) -> None:
+        """Why whoever runs a task names its claim: the revision alone does not tell who writes."""
+        await waiting(store, "t1")
+        (running,) = await store.claims.claim("w1", 1, share(), begin)
+        await store.claims.take_over("w2", "w1", 0)
+        await store.put_task(running.moved(TaskState.COMPLETED), [])
+        assert (await store.task("t1")).state is TaskState.COMPLETED
+
     async def test_another_process_may_ask_for_the_end_and_the_holder_sees_it(self, store: Any) -> None:
         await waiting(store, "t1")
         (running,) = await store.claims.claim("w1", 1, share(), begin)
