@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import os
 import pwd
@@ -23,8 +24,9 @@ from jupyter_qsec.adapters.privatefiles import ensure_private_directory
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
+from jupyter_qsec.application.claims import Signatures
 from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
-from jupyter_qsec.application.leasing import Leasing
+from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.ports import (
     Catalogue,
@@ -38,7 +40,10 @@ from jupyter_qsec.application.ports import (
     ResultStore,
     Store,
 )
+from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder, ReportLimit
+from jupyter_qsec.application.running import Runner
+from jupyter_qsec.application.sharing import SharedDispatcher
 from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
@@ -54,6 +59,8 @@ _FLUSH_SECONDS = 15.0
 
 class KeyStoreError(StateDirectoryError):
     """The key store cannot be used."""
+
+    code = "key-store"
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,15 @@ class Gateway:
     recorder: Recorder
     reports: ReportLimit
     leasing: Leasing
-    dispatcher: Dispatcher
+    dispatcher: Dispatch
     submissions: Submissions
     tasks: Tasks
     objects: Objects
     identities: Identities | None = None
     """Who else than the operator and holders of leases may call; `None`: nobody."""
+    signatures: Signatures | None = None
+    """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
+    page_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     _checkpoint_size: int = 0
     _housekeeping: Sequence[asyncio.Task[None]] = ()
@@ -185,6 +195,7 @@ async def build(config: GatewayConfig) -> Gateway:
     `InvalidRequestError` names a wrong file and line, `StateDirectoryError` what is wrong with the state directory,
     `KeyStoreError` with the key store."""
     home = config.home
+    shared = bool(config.database)  # others may use it, on this machine or elsewhere
     clock = SystemClock()
     settings = config.settings or home
     catalogue = catalogue_of(settings)
@@ -198,23 +209,36 @@ async def build(config: GatewayConfig) -> Gateway:
         clock=clock,
         checkpoint_dir=home / "checkpoints",
         witness=config.witness,
+        shared=shared,
     )
     results = FileResultStore(home / "results")
     devices = EmbeddedDevices(config.limits)
     workers = config.workers or min(4, os.cpu_count() or 1)
     executor = SimulatorExecutor(workers, config.limits)
     recorder = Recorder(store, clock)
-    book = TaskBook(store)
-    dispatcher = Dispatcher(
-        store=store,
-        book=book,
-        executor=executor,
-        results=results,
-        devices=devices,
-        catalogue=catalogue,
-        clock=clock,
-        hold=config.hold,
-    )
+    book = TaskBook(store, shared=shared)
+    runner = Runner(store=store, book=book, executor=executor, results=results, devices=devices, clock=clock)
+    dispatcher: Dispatch
+    if shared:
+        dispatcher = SharedDispatcher(
+            claims=store.claims,
+            book=book,
+            runner=runner,
+            executor=executor,
+            catalogue=catalogue,
+            clock=clock,
+            hold=config.hold,
+        )
+    else:
+        dispatcher = Dispatcher(
+            store=store,
+            book=book,
+            runner=runner,
+            executor=executor,
+            catalogue=catalogue,
+            clock=clock,
+            hold=config.hold,
+        )
     objects = Objects(results, store, policy, clock)
     return Gateway(
         home=home,
@@ -232,7 +256,7 @@ async def build(config: GatewayConfig) -> Gateway:
         executor=executor,
         recorder=recorder,
         reports=ReportLimit(clock),
-        leasing=Leasing(store, catalogue, policy, clock, lease_key),
+        leasing=Leasing(store, catalogue, policy, clock, lease_key, fresh_seconds=FRESH_SECONDS if shared else None),
         dispatcher=dispatcher,
         submissions=Submissions(
             store=store,
@@ -248,4 +272,6 @@ async def build(config: GatewayConfig) -> Gateway:
         objects=objects,
         identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
+        signatures=store.signatures if shared else None,
+        page_key=hmac.digest(lease_key, b"jupyter_qsec page tokens", "sha256"),
     )

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +60,10 @@ class FileResultStore:
         """Store durably before returning. `RecordingError` when it cannot be stored; then nothing has changed."""
         return await asyncio.to_thread(self._put, tenant, bucket, key, content, content_type)
 
+    async def put_new(self, tenant: str, bucket: str, key: str, content: bytes, content_type: str) -> bool:
+        """As `put`, unless there is an object of that key: false then. Of several processes that try, one succeeds."""
+        return await asyncio.to_thread(self._put_new, tenant, bucket, key, content, content_type)
+
     async def get(self, tenant: str, bucket: str, key: str) -> tuple[StoredObject, bytes] | None:
         """`RecordingError` when the file is damaged."""
         return await asyncio.to_thread(self._get, tenant, bucket, key)
@@ -84,21 +88,39 @@ class FileResultStore:
 
     def _put(self, tenant: str, bucket: str, key: str, content: bytes, content_type: str) -> StoredObject:
         target = self._file(tenant, bucket, key)
-        etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        stored = StoredObject(key, len(content), etag, datetime.now(UTC).replace(microsecond=0), content_type)
-        temporary = target.parent / (_TEMPORARY + secrets.token_hex(8))
-        try:
-            _make_directory(target.parent, self._root)
-            _write_durably(temporary, _header(stored), content)
-            temporary.replace(target)
+        stored = _described(key, content, content_type)
+        with self._draft(target, stored, content) as draft:
+            draft.replace(target)
             sync_directory(target.parent)
+        return stored
+
+    def _put_new(self, tenant: str, bucket: str, key: str, content: bytes, content_type: str) -> bool:
+        target = self._file(tenant, bucket, key)
+        with self._draft(target, _described(key, content, content_type), content) as draft:
+            try:
+                os.link(draft, target)
+            except FileExistsError:
+                return False
+            draft.unlink()
+            sync_directory(target.parent)
+        return True
+
+    @contextlib.contextmanager
+    def _draft(self, target: Path, stored: StoredObject, content: bytes) -> Iterator[Path]:
+        """The object in a complete file beside its place. `RecordingError` when it does not come there."""
+        draft = target.parent / (_TEMPORARY + secrets.token_hex(8))
+        try:
+            try:
+                _make_directory(target.parent, self._root)
+                _write_durably(draft, _header(stored), content)
+                yield draft
+            finally:
+                with contextlib.suppress(OSError):
+                    draft.unlink(missing_ok=True)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise RecordingError(
                 f"The object could not be stored ({error.strerror}).", remedy="Free some disk space and try again."
             ) from error
-        return stored
 
     def _get(self, tenant: str, bucket: str, key: str) -> tuple[StoredObject, bytes] | None:
         opened = _open(self._file(tenant, bucket, key))
@@ -163,6 +185,11 @@ class FileResultStore:
             self._index.clear()
         self._index[path] = _Indexed(status.st_ino, status.st_mtime_ns, stored)
         return stored
+
+
+def _described(key: str, content: bytes, content_type: str) -> StoredObject:
+    etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return StoredObject(key, len(content), etag, datetime.now(UTC).replace(microsecond=0), content_type)
 
 
 def _header(stored: StoredObject) -> bytes:

@@ -12,8 +12,11 @@ import hashlib
 import hmac
 import uuid
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 
 from jupyter_qsec.application import tokens
 from jupyter_qsec.application.callers import Caller, lease_principal, operator_access, require
@@ -22,6 +25,7 @@ from jupyter_qsec.application.tokens import AwsCredentials, SigningCredential
 from jupyter_qsec.domain.access import AccessRequest, Action, Permit
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import (
+    ConflictError,
     InvalidRequestError,
     LeaseExpiredError,
     LeaseRevokedError,
@@ -38,6 +42,9 @@ MAX_TTL = timedelta(hours=12)
 MIN_TTL = timedelta(seconds=10)
 RECORD_RENEWALS_EVERY = timedelta(hours=1)
 _MAX_DEPTH = 8
+_ATTEMPTS = 3
+FRESH_SECONDS = 1.0
+"""For several processes on one store: a revocation at one of them is felt at all within two seconds."""
 _CACHED = 10_000
 _CHILDREN = 100_000
 
@@ -71,13 +78,28 @@ class IssuedLease:
 class Leasing:
     """The life of leases. Every issue and revocation is recorded; of renewals, the first in each hour of a lease."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, policy: Policy, clock: Clock, key: bytes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        policy: Policy,
+        clock: Clock,
+        key: bytes,
+        *,
+        fresh_seconds: float | None = None,
+        timer: Callable[[], float] = monotonic,
+    ) -> None:
+        """`fresh_seconds`: other processes change leases as well, so what was read so long ago is read again, and when
+        it cannot be, nobody is let in. `None`: this process alone changes them."""
         self._store = store
         self._catalogue = catalogue
         self._policy = policy
         self._clock = clock
         self._credentials = tokens.CredentialForge(key)
+        self._fresh_seconds = fresh_seconds
+        self._timer = timer
         self._cache: OrderedDict[str, Lease] = OrderedDict()
+        self._read_at: dict[str, float] = {}
         self._ended: set[str] = set()
         """Being revoked, or revoked without a record yet: unusable from the first moment on."""
         self._renewal_recorded: dict[str, datetime] = {}
@@ -130,22 +152,37 @@ class Leasing:
         if confinement is not None and len(confinement) > MAX_TEXT:
             raise InvalidRequestError(f"confinement is longer than {MAX_TEXT} characters.")
         async with self._changing:
-            lease = await self._find(lease_id)
-            permit = self._authorize(actor, Action.LEASE_RENEW, lease)
-            await self._require_active(lease)
-            now = self._clock.now()
-            renewed = lease.renewed(now)
-            if confinement is not None:
-                renewed = tokens.with_confinement(renewed, confinement)
-            recorded = self._renewal_recorded.get(lease.id)
-            due = recorded is None or abs(now - recorded) >= RECORD_RENEWALS_EVERY
-            changed = confinement is not None and confinement != lease.confinement
-            events = [_event("lease.renewed", renewed, actor, now, permit)] if due or changed else []
-            await self._store.put_lease(renewed, events)
-            self._remember(renewed)
-            if due:
-                self._renewal_recorded[lease.id] = now
-            return renewed
+            return await self._again_when_changed(lease_id, lambda: self._renew(actor, lease_id, confinement))
+
+    async def _renew(self, actor: Principal, lease_id: str, confinement: str | None) -> Lease:
+        lease = await self._find(lease_id)
+        permit = self._authorize(actor, Action.LEASE_RENEW, lease)
+        await self._require_active(lease)
+        now = self._clock.now()
+        renewed = lease.renewed(now)
+        if confinement is not None:
+            renewed = tokens.with_confinement(renewed, confinement)
+        recorded = self._renewal_recorded.get(lease.id)
+        due = recorded is None or abs(now - recorded) >= RECORD_RENEWALS_EVERY
+        changed = confinement is not None and confinement != lease.confinement
+        events = [_event("lease.renewed", renewed, actor, now, permit)] if due or changed else []
+        await self._store.put_lease(renewed, events)
+        self._remember(renewed)
+        if due:
+            self._renewal_recorded[lease.id] = now
+        return renewed
+
+    async def _again_when_changed(self, lease_id: str, change: Callable[[], Awaitable[Lease]]) -> Lease:
+        """Do it again when another process changed the lease meanwhile."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await change()
+            except ConflictError:
+                known, fresh = self._cache.get(lease_id), await self._store.lease(lease_id)
+                if fresh is None or (known is not None and known.revision >= fresh.revision):
+                    raise  # nobody changed it: the conflict is another one
+                self._remember(fresh)
+        return await change()
 
     async def revoke(self, actor: Principal, lease_id: str, because: str) -> Lease:
         """End a lease and all that hang on it, at once. `ConflictError` when it is revoked already."""
@@ -156,9 +193,10 @@ class Leasing:
         # Unusable before the record is written, so that even a store that hangs cannot keep the lease alive.
         self._ended.add(lease.id)
         async with self._changing:
-            revoked = await self._end(await self._find(lease_id), actor, because, permit)
+            revoked = await self._end(lease_id, actor, because, permit)
             for child in await self._descendants(revoked):
-                await self._end(child, actor, f"its parent {lease.id[:8]} was revoked", permit)
+                with suppress(ConflictError):  # another process revoked it at this moment
+                    await self._end(child.id, actor, f"its parent {lease.id[:8]} was revoked", permit)
         return revoked
 
     async def lease(self, actor: Principal, lease_id: str) -> Lease:
@@ -235,21 +273,25 @@ class Leasing:
             lease = parent
         raise LeaseExpiredError("The lease that this one hangs on cannot be found.", remedy=NEW_LEASE_HINT)
 
-    async def _end(self, lease: Lease, actor: Principal, because: str, permit: Permit) -> Lease:
+    async def _end(self, lease_id: str, actor: Principal, because: str, permit: Permit) -> Lease:
+        self._ended.add(lease_id)
+        revoked = await self._again_when_changed(lease_id, lambda: self._put_revoked(lease_id, actor, because, permit))
+        self._remember(revoked)
+        self._ended.discard(lease_id)
+        self._renewal_recorded.pop(lease_id, None)
+        return revoked
+
+    async def _put_revoked(self, lease_id: str, actor: Principal, because: str, permit: Permit) -> Lease:
         now = self._clock.now()
-        revoked = lease.revoked(now, because)
-        self._ended.add(lease.id)
+        revoked = (await self._find(lease_id)).revoked(now, because)
         event = _event("lease.revoked", revoked, actor, now, permit, because=because)
         try:
             await self._store.put_lease(revoked, [event])
         except RecordingError:
-            stored = await self._store.lease(lease.id)  # the outcome may be unknown: reading tells
+            stored = await self._store.lease(lease_id)  # the outcome may be unknown: reading tells
             if stored is None or stored.revoked_at is None:
                 raise
-            revoked = stored
-        self._remember(revoked)
-        self._ended.discard(lease.id)
-        self._renewal_recorded.pop(lease.id, None)
+            return stored
         return revoked
 
     async def _descendants(self, lease: Lease) -> list[Lease]:
@@ -276,23 +318,33 @@ class Leasing:
 
     async def _cached(self, lease_id: str) -> Lease | None:
         lease = self._cache.get(lease_id)
-        if lease is not None:
+        if lease is not None and self._is_fresh(lease):
             self._cache.move_to_end(lease_id)
             return lease
         if not tokens.is_lease_id(lease_id):
             return None
+        asked_at = self._timer()
         lease = await self._store.lease(lease_id)
-        return None if lease is None else self._remember(lease)
+        return None if lease is None else self._remember(lease, asked_at)
 
-    def _remember(self, lease: Lease) -> Lease:
-        """Keep the newer of what is known and what was read: a slow read must not undo a revocation."""
+    def _is_fresh(self, lease: Lease) -> bool:
+        """Whether it may be used as it is known. A revoked lease stays revoked."""
+        if self._fresh_seconds is None or lease.revoked_at is not None:
+            return True
+        return 0 <= self._timer() - self._read_at[lease.id] < self._fresh_seconds
+
+    def _remember(self, lease: Lease, at: float | None = None) -> Lease:
+        """Keep the newer of what is known and what was read at that time: a slow read must not undo a revocation."""
         known = self._cache.get(lease.id)
+        if known is None or known.revision <= lease.revision:
+            self._read_at[lease.id] = self._timer() if at is None else at
         if known is not None and known.revision >= lease.revision:
             return known
         self._cache[lease.id] = lease
         while len(self._cache) > _CACHED:
             old, _ = self._cache.popitem(last=False)
             self._renewal_recorded.pop(old, None)
+            self._read_at.pop(old, None)
         return lease
 
 

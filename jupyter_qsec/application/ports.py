@@ -175,10 +175,16 @@ class Store(Protocol):
         ...
 
     async def put_task(
-        self, task: QuantumTask, events: Sequence[AuditEvent], *, settle: Sequence[Charge] | None = None
+        self,
+        task: QuantumTask,
+        events: Sequence[AuditEvent],
+        *,
+        settle: Sequence[Charge] | None = None,
+        claimed_by: str = "",
     ) -> None:
         """Replace the row whose revision is one less, else `ConflictError`. `settle` replaces the task's reservation
-        by what it really used (an empty sequence gives everything back); it is applied at most once a task."""
+        by what it really used (an empty sequence gives everything back); it is applied at most once a task.
+        `claimed_by` is the worker that writes as the holder of the task's claim: `ClaimLostError` when it is not."""
         ...
 
     async def task(self, task_id: str) -> QuantumTask | None: ...
@@ -307,6 +313,10 @@ class ResultStore(Protocol):
     """Objects by tenant, bucket and key. Writes are atomic and durable; a key can never leave its tenant's tree."""
 
     async def put(self, tenant: str, bucket: str, key: str, content: bytes, content_type: str) -> StoredObject: ...
+
+    async def put_new(self, tenant: str, bucket: str, key: str, content: bytes, content_type: str) -> bool:
+        """Store an object unless there is one of that key; whether it was stored."""
+        ...
 
     async def get(self, tenant: str, bucket: str, key: str) -> tuple[StoredObject, bytes] | None: ...
 

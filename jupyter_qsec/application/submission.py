@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from jupyter_qsec.application.callers import Caller, Fact, access, caller_event, require
-from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.estimating import Estimate, charges, estimate
 from jupyter_qsec.application.ports import (
     Clock,
@@ -28,6 +27,7 @@ from jupyter_qsec.application.ports import (
     Refused,
     Store,
 )
+from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder
 from jupyter_qsec.domain.access import Action, Permit
 from jupyter_qsec.domain.errors import (
@@ -84,7 +84,7 @@ class Submissions:
         devices: Devices,
         policy: Policy,
         buckets: Buckets,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatch,
         recorder: Recorder,
         clock: Clock,
         limits: ExecutionLimits,

@@ -22,8 +22,10 @@ _ATTEMPTS = 3
 class TaskBook:
     """Reads come from memory while a task lives and for a while after; every change goes to the store first."""
 
-    def __init__(self, store: Store, *, keep_ended: int = 4096) -> None:
+    def __init__(self, store: Store, *, keep_ended: int = 4096, shared: bool = False) -> None:
+        """`shared`: other processes change tasks as well, so nothing is remembered and every read is the store's."""
         self._store = store
+        self._shared = shared
         self._keep_ended = keep_ended
         self._live: dict[str, QuantumTask] = {}
         self._ended: OrderedDict[str, QuantumTask] = OrderedDict()
@@ -32,6 +34,8 @@ class TaskBook:
 
     def add(self, task: QuantumTask) -> None:
         """Remember a task as it is stored."""
+        if self._shared:
+            return
         known = self.known(task.id)
         if known is not None and known.revision > task.revision:
             return
@@ -57,7 +61,7 @@ class TaskBook:
             task = await self._store.task(task_id)
             if task is not None:
                 self.add(task)
-                task = self.known(task_id)
+                task = self.known(task_id) or task
         return task
 
     async def change(
@@ -67,10 +71,13 @@ class TaskBook:
         events: Events,
         *,
         settle: Callable[[QuantumTask], Sequence[Charge] | None] | None = None,
+        claimed_by: str = "",
     ) -> QuantumTask:
         """Store what `step` makes of the task, with its events. A step that returns its argument changes nothing.
+        `claimed_by` is the worker that writes as the holder of the task's claim.
 
-        `NotFoundError`; whatever `step` raises; `RecordingError` when it is certain that nothing was stored."""
+        `NotFoundError`; `ClaimLostError`; whatever `step` raises; `RecordingError` when it is certain that nothing was
+        stored."""
         lock = self._locks.setdefault(task_id, asyncio.Lock())
         async with lock:
             for attempt in range(_ATTEMPTS):
@@ -81,7 +88,8 @@ class TaskBook:
                 if changed is current:
                     return current
                 try:
-                    await self._store.put_task(changed, events(changed), settle=settle(changed) if settle else None)
+                    settled = settle(changed) if settle else None
+                    await self._store.put_task(changed, events(changed), settle=settled, claimed_by=claimed_by)
                 except ConflictError:  # somebody else wrote: look again
                     self._forget(task_id)
                     if attempt == _ATTEMPTS - 1:
@@ -93,7 +101,7 @@ class TaskBook:
                     if stored is None or (stored.revision, stored.state) != (changed.revision, changed.state):
                         raise
                 self.add(changed)
-                self._notify(task_id)
+                self.notify(task_id)
                 return changed
             raise AssertionError("unreachable")
 
@@ -111,7 +119,8 @@ class TaskBook:
             if not waiting:
                 self._waiting.pop(task_id, None)
 
-    def _notify(self, task_id: str) -> None:
+    def notify(self, task_id: str) -> None:
+        """Wake all who wait for a change of the task."""
         for future in self._waiting.get(task_id, ()):
             if not future.done():
                 future.set_result(None)

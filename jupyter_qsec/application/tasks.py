@@ -10,9 +10,9 @@ from datetime import timedelta
 from itertools import chain
 
 from jupyter_qsec.application.callers import Caller, Operator, access, operator_access
-from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.outcomes import event
 from jupyter_qsec.application.ports import Clock, Policy, Store, TaskQuery
+from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder
 from jupyter_qsec.application.submission import check_tags, refuse_own_tags
 from jupyter_qsec.application.taskbook import Step, TaskBook
@@ -33,7 +33,7 @@ _MOMENT = 0.1
 
 class Tasks:
     def __init__(
-        self, *, store: Store, book: TaskBook, dispatcher: Dispatcher, policy: Policy, recorder: Recorder, clock: Clock
+        self, *, store: Store, book: TaskBook, dispatcher: Dispatch, policy: Policy, recorder: Recorder, clock: Clock
     ) -> None:
         self._store = store
         self._book = book
@@ -46,7 +46,7 @@ class Tasks:
         """One task; held up to `wait` seconds when it is about to end, and but a moment when it has run for a while, so
         that looking at a long task stays quick. `NotFoundError`, `DeniedError`."""
         task = await self._find(caller, arn_or_id, Action.TASK_READ)
-        if wait > 0 and not task.state.terminal and self._dispatcher.turns.imminent(task):
+        if wait > 0 and not task.state.terminal and await self._dispatcher.imminent(task):
             young = self._clock.now() - (task.started_at or task.created_at) < _YOUNG
             task = await self._until_ended(task, wait if young else min(wait, _MOMENT))
         return task
@@ -100,17 +100,17 @@ class Tasks:
 
         return await self._change_tags(caller, task, step, "task.untagged", sorted(keys))
 
-    def live(self) -> Sequence[QuantumTask]:
-        """Every task that has not ended, for counting; callers choose what may be told of them."""
-        return self._book.live()
+    async def counts(self, tenant: str = "") -> tuple[int, int]:
+        """How many tasks run and how many wait, of one tenant or of all; callers choose what may be told."""
+        return await self._dispatcher.counts(tenant)
 
-    def waiting(self, task: QuantumTask) -> Sequence[WaitReason]:
+    async def waiting(self, task: QuantumTask) -> Sequence[WaitReason]:
         """Why a task does not run yet; empty when it does, or has ended."""
-        return self._dispatcher.turns.reasons(task)
+        return await self._dispatcher.reasons(task)
 
-    def queue_position(self, task: QuantumTask) -> str | None:
+    async def queue_position(self, task: QuantumTask) -> str | None:
         """The task's place among its own tenant's waiting tasks, as Braket writes it."""
-        position = self._dispatcher.turns.position(task)
+        position = await self._dispatcher.position(task)
         return None if position is None else str(position)
 
     # -- inside
@@ -155,7 +155,7 @@ class Tasks:
         loop = asyncio.get_running_loop().time
         deadline = loop() + wait
         while not task.state.terminal and (left := deadline - loop()) > 0:
-            task = await self._dispatcher.wait_for_change(task.id, left) or task
+            task = await self._dispatcher.wait_for_change(task, left) or task
         return task
 
     def _newest(self, task: QuantumTask) -> QuantumTask:

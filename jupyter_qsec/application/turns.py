@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from jupyter_qsec.application.claims import Share
 from jupyter_qsec.application.ports import Catalogue, Executor
 from jupyter_qsec.domain.fairness import FairQueue
 from jupyter_qsec.domain.task import QuantumTask, TaskState, WaitReason
 
 _BATCH_WIDTH = 10
 """So many tasks the SDK's `run_batch` keeps open at once."""
-_DEFAULT_CAP = 1
-"""For a tenant that has left the catalogue: what it submitted before still ends."""
+_SHARE_OF_OTHERS = Share(weight=1, most_running=1)
 
 
 class Turns:
@@ -35,9 +35,9 @@ class Turns:
 
     def queue(self, task: QuantumTask, cost: int) -> None:
         """Put a task in line; `cost` in milliseconds of simulator time."""
-        tenant = self._catalogue.tenant(task.tenant)
         if task.id in self._tenant_of and task.id not in self._running:
-            self._fair.push(task.tenant, task.id, cost=max(1, cost), weight=tenant.weight if tenant else 1)
+            weight = share_of(self._catalogue, task.tenant).weight
+            self._fair.push(task.tenant, task.id, cost=max(1, cost), weight=weight)
 
     def next(self) -> str | None:
         """Take the task whose turn it is, or `None` when nothing may start now."""
@@ -71,7 +71,7 @@ class Turns:
         if task.state in (TaskState.RUNNING, TaskState.CANCELLING) or task.id in self._running:
             return True
         ahead = self._fair.ahead(task.id)
-        return task.id in self._tenant_of if ahead is None else ahead < max(self._cap(task.tenant), _BATCH_WIDTH)
+        return task.id in self._tenant_of if ahead is None else soon(ahead, self._cap(task.tenant))
 
     def position(self, task: QuantumTask) -> int | None:
         """1 for the first of its tenant's waiting tasks; `None` when it does not wait in line."""
@@ -80,32 +80,44 @@ class Turns:
 
     def reasons(self, task: QuantumTask) -> Sequence[WaitReason]:
         """Every reason why a task of ours does not run yet, with its quantities; empty when it does not wait."""
-        if task.state not in (TaskState.CREATED, TaskState.QUEUED) or task.id in self._running:
+        if task.id in self._running:
             return ()
-        ahead = self._fair.ahead(task.id)
-        if ahead is None:
-            return (WaitReason("starting", "The task is about to start."),)
-        own, cap = self._running_by_tenant[task.tenant], self._cap(task.tenant)
-        others = "1 task" if ahead == 1 else f"{ahead} tasks"
-        line = f"{others} of the tenant before it."
-        reasons = []
-        if own >= cap:
-            reasons.append(
-                WaitReason(
-                    "tenant-concurrency", f"Tenant {task.tenant} runs {own} of at most {cap} tasks at once. {line}"
-                )
-            )
-        if own >= self._executor.capacity:
-            reasons.append(
-                WaitReason(
-                    "device-concurrency", f"All {self._executor.capacity} simulator workers run this tenant's tasks."
-                )
-            )
-        if not reasons:
-            runs = f"tenant {task.tenant} runs {own} of at most {cap}"
-            reasons.append(WaitReason("fair-turn", f"It waits for its fair turn at a simulator worker; {runs}. {line}"))
-        return tuple(reasons)
+        own = self._running_by_tenant[task.tenant]
+        return wait_reasons(
+            task, self._fair.ahead(task.id), own=own, cap=self._cap(task.tenant), capacity=self._executor.capacity
+        )
 
     def _cap(self, tenant_id: str) -> int:
-        tenant = self._catalogue.tenant(tenant_id)
-        return tenant.max_running if tenant else _DEFAULT_CAP
+        return share_of(self._catalogue, tenant_id).most_running
+
+
+def share_of(catalogue: Catalogue, tenant_id: str) -> Share:
+    """What a tenant may have of the workers. One that has left the catalogue still gets its tasks done."""
+    tenant = catalogue.tenant(tenant_id)
+    return Share(tenant.weight, tenant.max_running) if tenant else _SHARE_OF_OTHERS
+
+
+def soon(ahead: int, cap: int) -> bool:
+    """Whether a task will run soon that has so many of its tenant's before it."""
+    return ahead < max(cap, _BATCH_WIDTH)
+
+
+def wait_reasons(task: QuantumTask, ahead: int | None, *, own: int, cap: int, capacity: int) -> tuple[WaitReason, ...]:
+    """Every reason why a task does not run yet. `ahead`: how many of its tenant's wait before it, `None` when it waits
+    in no line; `own`: how many of its tenant's run."""
+    if task.state not in (TaskState.CREATED, TaskState.QUEUED):
+        return ()
+    if ahead is None:
+        return (WaitReason("starting", "The task is about to start."),)
+    others = "1 task" if ahead == 1 else f"{ahead} tasks"
+    line = f"{others} of the tenant before it."
+    reasons = []
+    if own >= cap:
+        text = f"Tenant {task.tenant} runs {own} of at most {cap} tasks at once. {line}"
+        reasons.append(WaitReason("tenant-concurrency", text))
+    if own >= capacity:
+        reasons.append(WaitReason("device-concurrency", f"All {capacity} simulator workers run this tenant's tasks."))
+    if not reasons:
+        runs = f"tenant {task.tenant} runs {own} of at most {cap}"
+        reasons.append(WaitReason("fair-turn", f"It waits for its fair turn at a simulator worker; {runs}. {line}"))
+    return tuple(reasons)

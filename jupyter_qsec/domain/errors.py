@@ -99,6 +99,12 @@ class ConflictError(QsecError):
     code = "conflict"
 
 
+class ClaimLostError(QsecError):
+    """Another worker holds the task, or this one counts as dead: what it wanted to write is of no interest any more."""
+
+    code = "claim-lost"
+
+
 class RecordingError(QsecError):
     """A decision or an outcome could not be recorded, so the action did not happen."""
 

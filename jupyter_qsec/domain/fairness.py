@@ -13,6 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
+def start_tag(arrived_at: float, finish: float) -> float:
+    """The start tag of a flow's first item: the later of the virtual time at its arrival and the flow's finish tag."""
+    return max(arrived_at, finish)
+
+
+def finish_tag(start: float, cost: float, weight: float) -> float:
+    """The flow's finish tag when the item with that start tag goes."""
+    return start + cost / max(weight, 1e-9)
+
+
 @dataclass(slots=True)
 class _Waiting:
     cost: float
@@ -30,7 +40,7 @@ class _Flow:
 
     def start_tag(self) -> tuple[float, int]:
         first = next(iter(self.waiting.values()))
-        return max(first.arrived_at, self.finish), first.order
+        return start_tag(first.arrived_at, self.finish), first.order
 
 
 class FairQueue:
@@ -67,7 +77,7 @@ class FairQueue:
         flow = self._flows[tenant]
         item, waiting = flow.waiting.popitem(last=False)
         del self._tenant_of[item]
-        flow.finish = start + waiting.cost / flow.weight
+        flow.finish = finish_tag(start, waiting.cost, flow.weight)
         self._virtual_time = max(self._virtual_time, start)
         self._forget_idle()
         return item

@@ -21,20 +21,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from jupyter_qsec.gateway import auditexport  # here: an export needs neither simulator nor web server
 
         return auditexport.run(home)
+    from jupyter_qsec.gateway.launching import ServeOptions
     from jupyter_qsec.gateway.listening import Place
-    from jupyter_qsec.gateway.process import ServeOptions, serve
 
-    return serve(
-        ServeOptions(
-            home=home,
-            place=Place(options.fd, options.port, options.bind, options.url, options.certificate, options.key),
-            settings=options.config,
-            keystore=options.keystore,
-            parent_fd=options.parent_fd,
-            workers=options.workers,
-            identity=options.identity,
-        )
+    chosen = ServeOptions(
+        home=home,
+        place=Place(options.fd, options.port, options.bind, options.url, options.certificate, options.key),
+        settings=options.config,
+        keystore=options.keystore,
+        parent_fd=options.parent_fd,
+        with_parent=options.with_parent,
+        workers=options.workers,
+        identity=options.identity,
+        seat=options.seat,
     )
+    if options.processes > 1:
+        from jupyter_qsec.gateway.supervisor import supervise  # here: a supervisor needs nothing of what it supervises
+
+        return supervise(chosen, options.processes)
+    from jupyter_qsec.gateway.process import serve
+
+    return serve(chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--config", type=_path, help="where tenants.toml and policies/ lie (default: --home)")
     run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
-    run.add_argument("--workers", type=_workers, default=0, help="simulator processes; 0 chooses by the machine")
+    run.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
+    run.add_argument("--processes", type=_processes, default=1, help="gateway processes; several need PostgreSQL")
+    run.add_argument("--seat", type=_processes, help=argparse.SUPPRESS)  # given by the supervisor
+    run.add_argument("--workers", type=_workers, default=0, help="simulator processes of each; 0: by the machine")
     run.add_argument(
         "--identity",
         choices=("local", "hub"),
@@ -93,6 +103,10 @@ def _port(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _number(text, 0, 64)
+
+
+def _processes(text: str) -> int:
+    return _number(text, 1, 64)
 
 
 def _number(text: str, least: int, most: int) -> int:

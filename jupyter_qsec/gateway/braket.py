@@ -65,7 +65,7 @@ class BraketService:
     def __init__(self, gateway: Gateway, prefix: str = "/aws/braket") -> None:
         self.prefix = prefix
         self._gateway = gateway
-        self._pages = PageTokens()
+        self._pages = PageTokens(gateway.page_key)
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
         self._routes = tuple(
             _Route(method, re.compile(path + r"\Z"), operation, repeatable)
@@ -198,13 +198,13 @@ class BraketService:
         if task.state is TaskState.COMPLETED:
             answer["numSuccessfulShots"] = task.shots
         if extra:
-            answer["queueInfo"] = self._queue_info(task)
+            answer["queueInfo"] = await self._queue_info(task)
         return json_response(answer)
 
-    def _queue_info(self, task: QuantumTask) -> Mapping[str, str]:
-        position = self._gateway.tasks.queue_position(task)
+    async def _queue_info(self, task: QuantumTask) -> Mapping[str, str]:
+        position = await self._gateway.tasks.queue_position(task)
         info = {"queue": "QUANTUM_TASKS_QUEUE", "position": position or "None", "queuePriority": "Normal"}
-        reasons = " ".join(reason.text for reason in self._gateway.tasks.waiting(task))
+        reasons = " ".join(reason.text for reason in await self._gateway.tasks.waiting(task))
         if reasons:
             info["message"] = reasons
         elif position is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
+from contextlib import suppress
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -31,6 +33,7 @@ class Connections:
         self._room = receiving
         self._quiet: dict[IOStream, None] = {}  # the longest without a request first
         self._busy: dict[IOStream, int] = {}  # with the room that its body was given
+        self._empty = asyncio.Event()
 
     def opened(self, stream: IOStream) -> bool:
         """Take a place for a new connection; `False` when all are taken by requests."""
@@ -56,12 +59,26 @@ class Connections:
     def quiet(self, stream: IOStream) -> None:
         """The request is answered."""
         if stream in self._busy:
-            self.closed(stream)
+            self._room += self._busy.pop(stream)
             self._quiet[stream] = None
 
     def closed(self, stream: IOStream) -> None:
         self._quiet.pop(stream, None)
         self._room += self._busy.pop(stream, 0)
+        if not self._quiet and not self._busy:
+            self._empty.set()
+
+    def close_quiet(self) -> None:
+        """Close the connections that have no request."""
+        for stream in list(self._quiet):
+            stream.close()
+
+    async def emptied(self, seconds: float) -> None:
+        """Return when no connection is open any more, at the latest after `seconds`."""
+        if self._quiet or self._busy:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
 
 
 class BoundedServer(HTTPServer):

@@ -9,7 +9,6 @@ from jupyter_qsec._version import __version__
 from jupyter_qsec.application.callers import operator_access
 from jupyter_qsec.domain.access import Action, Deny
 from jupyter_qsec.domain.errors import QsecError, UnavailableError
-from jupyter_qsec.domain.task import TaskState
 from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint
 from jupyter_qsec.gateway.control_shapes import moment, principal_shape, tenant_shape
 
@@ -58,9 +57,8 @@ async def status(call: Call) -> Answer:
     gateway = call.gateway
     present = [call.caller.tenant] if call.caller else gateway.catalogue.tenants()
     tenants = [tenant for tenant in present if call.principal.within(tenant.id).roles]
-    seen = {tenant.id for tenant in tenants}
-    live = [task for task in gateway.tasks.live() if task.tenant in seen]
-    running = sum(task.state in (TaskState.RUNNING, TaskState.CANCELLING) for task in live)
+    own = (call.caller.tenant.id,) if call.caller else call.principal.tenants
+    running, waiting = (sum(counts) for counts in zip(*[await gateway.tasks.counts(name) for name in own], strict=True))
     return Answer(
         {
             "version": __version__,
@@ -69,7 +67,7 @@ async def status(call: Call) -> Answer:
             "keystore": gateway.keystore,
             "principal": principal_shape(call.principal),
             "tenants": [tenant_shape(tenant) for tenant in tenants],
-            "tasks": {"running": running, "waiting": len(live) - running},
+            "tasks": {"running": running, "waiting": waiting},
         }
     )
 

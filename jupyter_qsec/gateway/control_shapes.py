@@ -43,7 +43,7 @@ def lease_shape(lease: Lease, now: datetime) -> dict[str, Any]:
     }
 
 
-def task_shape(gateway: Gateway, task: QuantumTask) -> dict[str, Any]:
+async def task_shape(gateway: Gateway, task: QuantumTask) -> dict[str, Any]:
     device = gateway.devices.device(task.device_arn)
     return {
         "id": task.id,
@@ -66,7 +66,7 @@ def task_shape(gateway: Gateway, task: QuantumTask) -> dict[str, Any]:
         "duration_ms": task.duration_ms,
         "failure_reason": task.failure_reason,
         "tags": dict(task.tags),
-        "waiting": [{"code": reason.code, "text": reason.text} for reason in gateway.tasks.waiting(task)],
+        "waiting": [{"code": reason.code, "text": reason.text} for reason in await gateway.tasks.waiting(task)],
         "output_s3_uri": f"s3://{task.output_bucket}/{task.output_directory}",
     }
 

@@ -63,19 +63,19 @@ async def tasks(call: Call) -> Answer:
     )
     call.query.end()
     found = await call.gateway.tasks.search(call.known, query)
-    return Answer({"tasks": [task_shape(call.gateway, task) for task in found]})
+    return Answer({"tasks": [await task_shape(call.gateway, task) for task in found]})
 
 
 async def task(call: Call) -> Answer:
     call.query.end()
     found = await call.gateway.tasks.get(call.known, call.path["id"])
-    return Answer({"task": task_shape(call.gateway, found)})
+    return Answer({"task": await task_shape(call.gateway, found)})
 
 
 async def cancel(call: Call) -> Answer:
     call.body.end()
     found = await call.gateway.tasks.cancel(call.known, call.path["id"])
-    return Answer({"task": task_shape(call.gateway, found)})
+    return Answer({"task": await task_shape(call.gateway, found)})
 
 
 async def quotas(call: Call) -> Answer:

@@ -93,6 +93,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "no-such-upload": Spelling(404, "ResourceNotFoundException", "NoSuchUpload", "NoSuchEntity"),
     "conflict": Spelling(409, "ConflictException", "OperationAborted", "Conflict"),
     "bucket-owned": Spelling(409, "ConflictException", "BucketAlreadyOwnedByYou", "Conflict"),
+    "claim-lost": _INTERNAL,
     "not-recorded": _INTERNAL,
     "state-directory": _INTERNAL,
     "unavailable": Spelling(503, "ServiceUnavailableException", "ServiceUnavailable", "ServiceUnavailable"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jupyter_qsec.application.callers import Caller
+from jupyter_qsec.application.claims import Signatures
 from jupyter_qsec.application.leasing import Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.ports import Clock, Devices, Policy, ResultStore, Store
@@ -17,7 +18,7 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, TooLargeError
 from jupyter_qsec.gateway.errors import SECURITY_CODES, InternalError
-from jupyter_qsec.gateway.replay import ReplayGuard
+from jupyter_qsec.gateway.replay import replays
 from jupyter_qsec.gateway.sigv4 import SignatureVerifier, SignedRequest, SigningRules
 from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query, request_id
 
@@ -47,6 +48,15 @@ class Gateway(Protocol):
     def recorder(self) -> Recorder: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def signatures(self) -> Signatures | None:
+        """Where the processes of a gateway keep together which request signatures they saw."""
+        ...
+
+    @property
+    def page_key(self) -> bytes:
+        """32 bytes that seal the positions in listings."""
+        ...
 
 
 class Service(Protocol):
@@ -100,7 +110,7 @@ class FrontDoor:
         self.service = service
         self._gateway = gateway
         self._verifier = SignatureVerifier(gateway.leasing.signing_credential, gateway.clock, service.rules)
-        self._replays = ReplayGuard(gateway.clock.now())
+        self._replays = replays(gateway.signatures, gateway.clock.now())
 
     def admit(self, arrival: Arrival) -> None:
         """Decide before a body is read whether to read it: only a holder of a credential may make us buffer one."""
@@ -149,7 +159,7 @@ class FrontDoor:
         verified = self._verifier.verify(signed)
         now = self._gateway.clock.now()
         repeatable = self.service.repeatable(arrival.method, arrival.path.removeprefix(self.service.prefix))
-        self._replays.check(verified.signature, verified.signed_at, now, repeatable=repeatable)
+        await self._replays.check(verified.signature, verified.signed_at, now, repeatable=repeatable)
         caller = await self._gateway.leasing.caller(
             verified.lease_id, user_agent=arrival.header("user-agent"), source=arrival.source
         )

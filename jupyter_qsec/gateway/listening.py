@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from jupyter_qsec.domain.errors import InvalidRequestError, QsecError
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.gateway.exits import PortTakenError
 
 LOOPBACK = "127.0.0.1"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost")
@@ -26,12 +27,6 @@ _MAX_CERTIFICATE = 1 << 20
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
 _log = logging.getLogger(__name__)
-
-
-class PortTakenError(QsecError):
-    """Another program listens on the port."""
-
-    code = "port-taken"
 
 
 @dataclass(frozen=True, slots=True)

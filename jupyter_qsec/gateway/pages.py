@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import secrets
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 
@@ -13,10 +12,10 @@ _MAC = 16
 
 
 class PageTokens:
-    """Seals and opens under a key of this process: after a restart a listing starts over."""
+    """Seals and opens under a key that all processes of a gateway have: any of them goes on with a listing."""
 
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
     def seal(self, tenant: str, listing: str, position: str) -> str:
         """`listing` names the query, so that a token cannot move between queries."""

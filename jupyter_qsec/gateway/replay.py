@@ -11,7 +11,10 @@ second execution could do:
   time and so a new signature; whoever only holds a recording can never make one.
 * After the window every repeat is refused for good.
 
-Memory is bounded. When the record overflows, the oldest minute is forgotten and every signature that old is refused,
+Where several processes serve, the record is theirs together, in their database: no process knows what the others saw,
+so each asks before it answers, and answers nothing while it cannot ask. A process alone keeps it in its memory.
+
+That memory is bounded. When it overflows, the oldest minute is forgotten and every signature that old is refused,
 because it could no longer be told from a replay. The same holds for times before this process started. The refusal is
 one that SDKs retry: while a gateway is started again, honest requests wait in its socket and were signed before.
 """
@@ -19,12 +22,17 @@ one that SDKs retry: while a gateway is started again, honest requests wait in i
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Protocol
 
+from jupyter_qsec.application.claims import Signatures
 from jupyter_qsec.domain.errors import ReplayedRequestError
 from jupyter_qsec.gateway.sigv4 import MAX_SKEW
 
 REPEAT_WINDOW = timedelta(seconds=2)
 _BUCKET_SECONDS = 60
+_SWEEP_EVERY = timedelta(minutes=1)
+_KEEP = 4 * MAX_SKEW
+"""Long beyond what any process accepts, because their clocks may differ."""
 
 
 class RepeatedRequestError(ReplayedRequestError):
@@ -32,6 +40,53 @@ class RepeatedRequestError(ReplayedRequestError):
     a process before this one. SDKs sign anew and try again; a recording can never do that."""
 
     code = "signature-repeated"
+
+
+class Replays(Protocol):
+    async def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
+        """Note a verified signature (hex), or raise `ReplayedRequestError` or (retried by SDKs) `RepeatedRequestError`.
+
+        Call it only after verification, so that strangers cannot fill the record."""
+        ...
+
+
+def replays(shared: Signatures | None, now: datetime) -> Replays:
+    """The record of this process alone, from `now` on, or the one that it shares."""
+    return SharedReplays(shared) if shared is not None else OwnReplays(ReplayGuard(now))
+
+
+def judge(age: float | None, *, repeatable: bool) -> None:
+    """Raise unless a signature counts that was first seen `age` seconds ago, or never (`None`)."""
+    if age is None:
+        return
+    if not 0 <= age <= REPEAT_WINDOW.total_seconds():
+        raise ReplayedRequestError("This signed request was received before. Sign the request again.")
+    if not repeatable:
+        raise RepeatedRequestError("This signed request was received a moment ago. Sign the request again.")
+
+
+class OwnReplays:
+    """The record of a process that serves alone."""
+
+    def __init__(self, guard: ReplayGuard) -> None:
+        self._guard = guard
+
+    async def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
+        self._guard.check(signature, signed_at, now, repeatable=repeatable)
+
+
+class SharedReplays:
+    """The record of all processes. It outlives each of them, so no time before a start has to be refused."""
+
+    def __init__(self, signatures: Signatures) -> None:
+        self._signatures = signatures
+        self._swept: datetime | None = None
+
+    async def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
+        judge(await self._signatures.first_seen(bytes.fromhex(signature), signed_at), repeatable=repeatable)
+        if self._swept is None or abs(now - self._swept) >= _SWEEP_EVERY:
+            self._swept = now
+            await self._signatures.forget(now - _KEEP)
 
 
 class ReplayGuard:
@@ -64,10 +119,7 @@ class ReplayGuard:
             if self._size > self._capacity:
                 self._forget_oldest()
             return
-        if not 0 <= now.timestamp() - seen <= REPEAT_WINDOW.total_seconds():
-            raise ReplayedRequestError("This signed request was received before. Sign the request again.")
-        if not repeatable:
-            raise RepeatedRequestError("This signed request was received a moment ago. Sign the request again.")
+        judge(now.timestamp() - seen, repeatable=repeatable)
 
     def _follow_clock(self, now: datetime) -> None:
         """Drop what has become unacceptable. When the clock jumped back, the floor follows it: kept in the future it

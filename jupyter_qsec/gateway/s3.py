@@ -12,6 +12,7 @@ from jupyter_qsec.application.uploads import Uploads
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError
 from jupyter_qsec.gateway.errors import NotOfferedError, UnknownOperationError, elements, s3_error, xml_text
 from jupyter_qsec.gateway.frontdoor import Gateway
+from jupyter_qsec.gateway.pages import PageTokens
 from jupyter_qsec.gateway.s3content import check_body, http_date, ranged
 from jupyter_qsec.gateway.s3listing import Listings
 from jupyter_qsec.gateway.sigv4 import SigningRules
@@ -39,7 +40,7 @@ class S3Service:
         self.prefix = prefix
         self._objects = gateway.objects
         self._uploads = Uploads(gateway.objects, gateway.results)
-        self._listings = Listings(gateway.objects)
+        self._listings = Listings(gateway.objects, PageTokens(gateway.page_key))
 
     def repeatable(self, method: str, path: str) -> bool:
         """Reads; and creating a bucket, whose second execution answers that it exists."""

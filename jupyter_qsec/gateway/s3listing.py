@@ -48,9 +48,9 @@ class _Page:
 
 
 class Listings:
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, pages: PageTokens) -> None:
         self._objects = objects
-        self._pages = PageTokens()
+        self._pages = pages
 
     @staticmethod
     def is_version1(names: set[str]) -> bool:

@@ -30,12 +30,13 @@ _LEAST_FREE_BYTES = 1 << 20
 class StateDirectory:
     """One locked state directory. `StateDirectoryError` says what is wrong and what to do."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, locked: bool = True) -> None:
+        """`locked=False`: for a process whose supervisor holds the lock."""
         self.home = home
         ensure_private_directory(home)
         if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
             raise StateDirectoryError(f"The state directory {home} cannot be written.", remedy=f"chmod 700 {home}")
-        self._lock = self._take_lock()
+        self._lock = self._take_lock() if locked else None
         disk = os.statvfs(home)
         if disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES:
             raise StateDirectoryError(f"The disk of the state directory {home} is full.", remedy="Free some space.")
@@ -90,6 +91,8 @@ class StateDirectory:
 
     def close(self) -> None:
         """Take the announcement away and give up the lock."""
+        if self._lock is None:
+            return
         with suppress(OSError):
             (self.home / "gateway.json").unlink()
         os.close(self._lock)

@@ -57,7 +57,7 @@ def configure(
         service |= {"api_token": api_token}
     else:
         handed = {name: os.environ[name] for name in _HANDED_ON if os.environ.get(name)}
-        command = [sys.executable, "-m", "jupyter_qsec.gateway", "serve", "--identity", "hub"]
+        command = [sys.executable, "-m", "jupyter_qsec.gateway", "serve", "--identity", "hub", "--with-parent"]
         command += ["--home", str(Path(state).absolute()), "--keystore", "file"]
         command += ["--bind", bind, "--port", str(port), "--url", url]
         for name, path in (("--config", config), ("--certificate", certificate), ("--key", key)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from tests.fakes.store import FakeStore
 SIGNER = NoteSigner(b"contract" * 4, instance="contract")
 
 
-def sqlite_store(directory: Path, signer: NoteSigner = SIGNER) -> SqlStore:
+def sqlite_store(directory: Path, signer: NoteSigner = SIGNER, *, shared: bool = False) -> SqlStore:
     database = SqliteDatabase(directory / "state.db")
-    return SqlStore(database, signer=signer, clock=FakeClock(), checkpoint_dir=directory / "checkpoints")
+    checkpoints = directory / "checkpoints"
+    return SqlStore(database, signer=signer, clock=FakeClock(), checkpoint_dir=checkpoints, shared=shared)
 
 
 @pytest.fixture
@@ -30,9 +32,25 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def postgres_store(url: str, directory: Path, signer: NoteSigner = SIGNER) -> SqlStore:
+def postgres_store(url: str, directory: Path, signer: NoteSigner = SIGNER, *, shared: bool = False) -> SqlStore:
     database = PostgresDatabase(url)
-    return SqlStore(database, signer=signer, clock=FakeClock(), checkpoint_dir=directory / "checkpoints")
+    checkpoints = directory / "checkpoints"
+    return SqlStore(database, signer=signer, clock=FakeClock(), checkpoint_dir=checkpoints, shared=shared)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def shared_store(
+    request: pytest.FixtureRequest, home: Path, jp_asyncio_loop: asyncio.AbstractEventLoop
+) -> Iterator[Any]:
+    """A store whose tasks several workers share."""
+    made: Any
+    if request.param == "postgresql":
+        made = postgres_store(request.getfixturevalue("postgres_url"), home, shared=True)
+    else:
+        made = FakeStore(signer=SIGNER) if request.param == "memory" else sqlite_store(home, shared=True)
+    jp_asyncio_loop.run_until_complete(made.open())
+    yield made
+    jp_asyncio_loop.run_until_complete(made.close())
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -14,7 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore, database, tables
+from jupyter_qsec.application.claims import Line
 from jupyter_qsec.domain.errors import StateDirectoryError
+from jupyter_qsec.domain.task import TaskState
 from tests.contract.builders import PAYLOAD, charge, event, finding, lease, task
 from tests.contract.conftest import SIGNER
 from tests.contract.postgres import PostgresServer
@@ -39,8 +41,12 @@ def engine(empty: Database) -> Iterator[Engine]:
     made.dispose()
 
 
-def store(made: Database, home: Path) -> SqlStore:
-    return SqlStore(made, signer=SIGNER, clock=FakeClock(), checkpoint_dir=home / "checkpoints")
+ADDED = {"0001": ["write_groups"], "0002": ["fair_flows", "gateway_workers", "seen_signatures", "task_queue"]}
+"""The tables that each version lacks of the next one."""
+
+
+def store(made: Database, home: Path, *, shared: bool = False) -> SqlStore:
+    return SqlStore(made, signer=SIGNER, clock=FakeClock(), checkpoint_dir=home / "checkpoints", shared=shared)
 
 
 async def fill(made: Database, home: Path) -> None:
@@ -95,11 +101,15 @@ async def test_down_to_nothing_and_up_again(empty: Database, engine: Engine, hom
     await fresh.close()
 
 
-async def test_one_version_down_and_up_keeps_what_was_stored(empty: Database, engine: Engine, home: Path) -> None:
+@pytest.mark.parametrize("version", list(ADDED))
+async def test_down_to_a_version_and_up_again_keeps_what_was_stored(
+    empty: Database, engine: Engine, home: Path, version: str
+) -> None:
     await fill(empty, home)
     before = content(engine)
-    move(empty, engine, "0001")
-    assert content(engine) == {name: rows for name, rows in before.items() if name != "write_groups"}
+    move(empty, engine, version)
+    lost = [name for older, names in ADDED.items() if older >= version for name in names]
+    assert content(engine) == {name: rows for name, rows in before.items() if name not in lost}
     again = store(empty, home)
     await again.open()  # brings it up
     assert await again.lease("l1") == lease()
@@ -108,6 +118,25 @@ async def test_one_version_down_and_up_keeps_what_was_stored(empty: Database, en
     assert await again.audit_size() == 3
     await again.close()
     assert content(engine) == before
+
+
+async def test_tasks_of_a_version_that_did_not_share_are_queued(empty: Database, engine: Engine, home: Path) -> None:
+    await fill(empty, home)
+    filled = store(empty, home)
+    await filled.open()
+    queued = task("t2", state=TaskState.QUEUED)
+    for made in (queued, task("t3", state=TaskState.QUEUED)):
+        await filled.submit(made, PAYLOAD, [], [])
+    await filled.put_task(queued.moved(TaskState.RUNNING), [])
+    await filled.close()
+    move(empty, engine, "0002")
+    again = store(empty, home, shared=True)
+    await again.open()
+    await again.claims.enlist("w1", 4)
+    assert await again.claims.line() == Line({"sandbox": ["t1", "t3"]}, {"sandbox": 1}, 4)
+    assert await again.claims.beat("w1") == {"unknown": -1, "w1": 1}
+    assert [found.id for found in await again.claims.take_over("w1", "unknown", -1)] == ["t2"]
+    await again.close()
 
 
 async def test_a_later_version_is_refused_and_left_untouched(empty: Database, engine: Engine, home: Path) -> None:

@@ -69,6 +69,21 @@ class TestProcesses:
         assert usage.used == await store.audit_size() >= len(acknowledged)
         await store.close()
 
+    async def test_several_publish_checkpoints_of_a_growing_log_without_conflict(
+        self, postgres_url: str, home: Path
+    ) -> None:
+        stores = [postgres_store(postgres_url, home, shared=True) for _ in range(3)]
+        await asyncio.gather(*[store.open() for store in stores])
+
+        async def grow_and_publish(store: SqlStore) -> None:
+            for _ in range(15):
+                await store.record([event()])
+                await store.checkpoint()
+
+        await asyncio.gather(*[grow_and_publish(store) for store in stores])
+        assert (await stores[0].checkpoint()).size == 45
+        await asyncio.gather(*[store.close() for store in stores])
+
 
 class TestOutages:
     @pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGINT])

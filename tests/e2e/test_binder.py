@@ -2,8 +2,8 @@
 
 Fetching and unpacking the dependencies takes minutes, so that here they come from the environment that runs the tests:
 what `binder/requirements.txt` names, in its versions, and nothing else. The sidebar's packages come from this clone's
-cache. All else is real: a clone, a fresh virtual environment, an empty home, `postBuild` and `start`. With `make binder`
-pip fetches everything.
+cache. All else is real: a clone, a fresh virtual environment, an empty home, `postBuild` and `start`. With
+`make binder` pip fetches everything.
 """
 
 from __future__ import annotations

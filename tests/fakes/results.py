@@ -28,6 +28,12 @@ class FakeResults:
         self.objects[tenant, bucket, key] = (stored, content)
         return stored
 
+    async def put_new(self, tenant: str, bucket: str, key: str, content: bytes, content_type: str) -> bool:
+        if (tenant, bucket, key) in self.objects:
+            return False
+        await self.put(tenant, bucket, key, content, content_type)
+        return True
+
     async def get(self, tenant: str, bucket: str, key: str) -> tuple[StoredObject, bytes] | None:
         return self.objects.get((tenant, bucket, key))
 

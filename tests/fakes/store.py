@@ -27,6 +27,7 @@ from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.notes import checkpoint_text, format_note, parse_checkpoint
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from tests.fakes.claims import FakeClaims, FakeSignatures
 from tests.fakes.keys import FakeSigner
 
 _Key = tuple[str, Metric, str]
@@ -37,6 +38,8 @@ class FakeStore:
     write until it is taken out, and such a write changes nothing."""
 
     def __init__(self, *, signer: CheckpointSigner | None = None) -> None:
+        self.claims = FakeClaims(self)
+        self.signatures = FakeSignatures()
         self.fail_with: QsecError | None = None
         self._signer = signer or FakeSigner()
         self._open = False
@@ -99,24 +102,35 @@ class FakeStore:
         self._tasks[task.id] = replace(task, tags=dict(task.tags))
         self._payloads[task.id] = payload
         self._reserved[task.id] = list(charges)
+        self.claims.arrive(task, max([0, *(c.amount for c in charges if c.metric is Metric.SIMULATOR_MS)]))
         self._append(leaves)
         return Submitted(task)
 
     async def put_task(
-        self, task: QuantumTask, events: Sequence[AuditEvent], *, settle: Sequence[Charge] | None = None
+        self,
+        task: QuantumTask,
+        events: Sequence[AuditEvent],
+        *,
+        settle: Sequence[Charge] | None = None,
+        claimed_by: str = "",
     ) -> None:
         leaves = self._writing(events)
         self._require_amounts(settle or ())
         current = self._tasks.get(task.id)
         if current is None or current.tenant != task.tenant:
             raise ConflictError("There is no such task.")
+        self.claims.require_holder(task.id, claimed_by)
         self._require_next(current, task.revision, task.id)
         self._tasks[task.id] = replace(task, tags=dict(task.tags))
+        self.claims.changed(task, claimed_by)
         if settle is not None and task.id not in self._settled:
             self._settled.add(task.id)
             self._charge(self._reserved[task.id], sign=-1)
             self._charge(settle)
         self._append(leaves)
+
+    def stored(self, task_id: str) -> QuantumTask:
+        return self._tasks[task_id]
 
     async def task(self, task_id: str) -> QuantumTask | None:
         return self._tasks.get(task_id)

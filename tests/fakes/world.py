@@ -16,12 +16,15 @@ from jupyter_qsec.application.leasing import LeaseRequest, Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.ports import ExecutionLimits, Policy
 from jupyter_qsec.application.recording import Recorder
+from jupyter_qsec.application.running import Runner
+from jupyter_qsec.application.sharing import SharedDispatcher
 from jupyter_qsec.application.submission import SubmissionRequest, Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.principal import Principal, Role
 from jupyter_qsec.domain.task import QuantumTask
 from tests.fakes.catalogue import FakeCatalogue
+from tests.fakes.claims import FakeSignatures
 from tests.fakes.clock import FakeClock
 from tests.fakes.executor import FakeExecutor
 from tests.fakes.results import FakeResults
@@ -55,7 +58,11 @@ class World:
     executor: FakeExecutor = field(default_factory=FakeExecutor)
     policy: Policy = field(default_factory=CedarPolicy)
     key: bytes = b"k" * 32
+    page_key: bytes = b"p" * 32
     hold: float = 0.0
+    shared: bool = field(default_factory=lambda: World.shared_by_default)
+    """Whether it is one of several workers on the store."""
+    shared_by_default: ClassVar[bool] = False
     alive: ClassVar[list[World]] = []
     """Worlds that were made and not killed, for the fixture that clears up."""
 
@@ -66,19 +73,26 @@ class World:
             self.store.open().send(None)  # opening a store in memory waits for nothing
         self.devices = EmbeddedDevices(ExecutionLimits())
         self.recorder = Recorder(self.store, self.clock)
-        self.leasing = Leasing(self.store, self.catalogue, self.policy, self.clock, self.key)
-        self.book = TaskBook(self.store)
-        self.dispatcher = Dispatcher(
+        self.leasing = Leasing(
+            self.store,
+            self.catalogue,
+            self.policy,
+            self.clock,
+            self.key,
+            fresh_seconds=1.0 if self.shared else None,
+            timer=lambda: self.clock.now().timestamp(),
+        )
+        self.book = TaskBook(self.store, shared=self.shared)
+        self.runner = Runner(
             store=self.store,
             book=self.book,
             executor=self.executor,
             results=self.results,
             devices=self.devices,
-            catalogue=self.catalogue,
             clock=self.clock,
-            hold=self.hold,
             sleep=self._sleep,
         )
+        self.dispatcher: Any = self._shared_dispatcher() if self.shared else self._dispatcher()
         self.objects = Objects(self.results, self.store, self.policy, self.clock)
         self.submissions = Submissions(
             store=self.store,
@@ -97,6 +111,48 @@ class World:
             policy=self.policy,
             recorder=self.recorder,
             clock=self.clock,
+        )
+
+    def _dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            store=self.store,
+            book=self.book,
+            runner=self.runner,
+            executor=self.executor,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            hold=self.hold,
+        )
+
+    def _shared_dispatcher(self) -> SharedDispatcher:
+        """Beats only when the test says so, and looks when something happens."""
+        return SharedDispatcher(
+            claims=self.store.claims,
+            book=self.book,
+            runner=self.runner,
+            executor=self.executor,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            hold=self.hold,
+            look_seconds=3600,
+            sleep=lambda seconds: asyncio.sleep(3600),
+        )
+
+    @property
+    def signatures(self) -> FakeSignatures | None:
+        return self.store.signatures if self.shared else None
+
+    def neighbour(self, executor: FakeExecutor | None = None) -> World:
+        """Another worker on the same store and results."""
+        return World(
+            clock=self.clock,
+            store=self.store,
+            results=self.results,
+            catalogue=self.catalogue,
+            executor=executor or FakeExecutor(),
+            policy=self.policy,
+            key=self.key,
+            shared=True,
         )
 
     async def _sleep(self, seconds: float) -> None:
@@ -125,8 +181,8 @@ class World:
     async def kill(self) -> None:
         """Nothing of this world happens any more; what it had stored stays."""
         World.alive.remove(self)
-        self.dispatcher._closing = True
-        runs = [*self.dispatcher._runs.values()]
+        self.runner.closing = True
+        runs = [*self.dispatcher._runs.values(), *getattr(self.dispatcher, "_loops", ())]
         for pending in (*runs, *self.dispatcher._held.values()):
             pending.cancel()
         await asyncio.gather(*runs, return_exceptions=True)

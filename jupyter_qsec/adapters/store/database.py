@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_qsec.adapters.store.session import Session
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """Newest migration; a database at this version is opened without loading the migration tool."""
 
 
@@ -56,6 +56,10 @@ class Database(ABC):
     @abstractmethod
     def begin_writing(self, session: Session) -> None:
         """Begin a transaction that no other writer's overlaps."""
+
+    @abstractmethod
+    def begin_adding(self, session: Session) -> None:
+        """Begin a transaction that only adds rows which no other writer changes; it may overlap with others'."""
 
     @abstractmethod
     def begin_reading(self, session: Session) -> None:

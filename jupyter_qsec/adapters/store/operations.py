@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jupyter_qsec.adapters.store import rows, tables
+from jupyter_qsec.adapters.store.compiled import Statement
 from jupyter_qsec.adapters.store.session import Session
-from jupyter_qsec.adapters.store.statements import Statement
 from jupyter_qsec.application.ports import Duplicate, Finding, Refused, Submitted
 from jupyter_qsec.domain.audit import AuditEvent, canonical_leaf
-from jupyter_qsec.domain.errors import ConflictError
+from jupyter_qsec.domain.errors import ClaimLostError, ConflictError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, QuotaBreach
-from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 
 _COUNTERS = 32
 """Counters moved by one statement: more are moved by several, so that few statements are compiled."""
@@ -25,6 +25,9 @@ _COUNTERS = 32
 
 class Operation(ABC):
     """One write with the records that belong to it."""
+
+    order = b""
+    """Operations of one group are applied by this order, among equals as they came."""
 
     def __init__(self, events: Sequence[AuditEvent]) -> None:
         self.leaves = [canonical_leaf(event) for event in events]
@@ -47,13 +50,20 @@ class PutLease(Operation):
         if self._row["revision"] == 0:
             session.execute(session.statements.insert_lease, self._row)
         else:
-            _replace(session, session.statements.replace_lease, "lease", self._row)
+            replace(session, session.statements.replace_lease, "lease", self._row)
 
 
 class Submit(Operation):
     def __init__(
-        self, task: QuantumTask, payload: TaskPayload, charges: Sequence[Charge], events: Sequence[AuditEvent]
+        self,
+        task: QuantumTask,
+        payload: TaskPayload,
+        charges: Sequence[Charge],
+        events: Sequence[AuditEvent],
+        *,
+        shared: bool = False,
     ) -> None:
+        """`shared`: the task waits in the store's queue."""
         super().__init__(events)
         self.task = task
         self.row = rows.task_row(task)
@@ -69,6 +79,7 @@ class Submit(Operation):
             "actual": None,
             "settled": 0,
         }
+        self.queued = rows.queue_row(task, self.charges) if shared else None
 
     def recorded(self, result: Any) -> bool:
         return isinstance(result, Submitted)
@@ -84,6 +95,7 @@ class Submit(Operation):
             return Refused(self._breaches(session))
         session.execute(statements.insert_payload, self.payload)
         session.execute(statements.insert_reservation, self.reservation)
+        queue_up(session, [self])
         return Submitted(self.task)
 
     def _breaches(self, session: Session) -> tuple[QuotaBreach, ...]:
@@ -123,23 +135,60 @@ def submit_together(session: Session, group: Sequence[Submit]) -> list[Submitted
         session.insert_rows(tables.tasks, [submission.row for submission in group])
         and reserve(session, rows.merged_charges(charges))
         and session.insert_rows(tables.payloads, [submission.payload for submission in group])
+        and queue_up(session, group)
         and session.insert_rows(tables.reservations, [submission.reservation for submission in group])
     )
     return [Submitted(submission.task) for submission in group] if done else None
 
 
+def queue_up(session: Session, group: Sequence[Submit]) -> bool:
+    """Let submitted tasks wait in the shared queue, from the present virtual time on."""
+    queued = [submission.queued for submission in group if submission.queued is not None]
+    if not queued:
+        return True
+    found = session.execute(session.statements.claims.virtual_time, {})
+    now = found[0][0] if found else 0
+    return session.insert_rows(tables.task_queue, [row | {"arrived": now} for row in queued])
+
+
 class PutTask(Operation):
-    def __init__(self, task: QuantumTask, events: Sequence[AuditEvent], settle: Sequence[Charge] | None) -> None:
+    def __init__(
+        self,
+        task: QuantumTask,
+        events: Sequence[AuditEvent],
+        settle: Sequence[Charge] | None,
+        *,
+        shared: bool = False,
+        claimed_by: str = "",
+    ) -> None:
         super().__init__(events)
         self._row = rows.task_row(task)
+        self._task = task
         self._settle = None if settle is None else rows.merged_charges(settle)
+        self._shared = shared
+        self._claimed_by = claimed_by
 
     def apply(self, session: Session) -> None:
         if self._row["revision"] == 0:
             raise ConflictError(f"Task {self._row['id']} can only be created by submitting it.")
-        _replace(session, session.statements.replace_task, "task", self._row, "tenant")
+        if self._shared:
+            self._keep_queue(session)
+        replace(session, session.statements.replace_task, "task", self._row, "tenant")
         if self._settle is not None:
             self._apply_settlement(session, self._settle)
+
+    def _keep_queue(self, session: Session) -> None:
+        """A task that ends leaves the queue, one that is queued again waits there, and both are its holder's to do."""
+        statements, holder = session.statements.claims, self._claimed_by
+        if self._task.state.terminal:
+            statement = statements.leave_as_holder if holder else statements.leave
+        elif not holder:
+            return
+        else:
+            statement = statements.put_back if self._task.state is TaskState.QUEUED else statements.held
+        found = session.execute(statement, {"claimed_task": self._task.id, "holder": holder})
+        if holder and not found:
+            raise ClaimLostError(f"Task {self._task.id} is not claimed by this worker any more.")
 
     def _apply_settlement(self, session: Session, actual: Sequence[Charge]) -> None:
         values = {"settled_task": self._row["id"], "new_actual": rows.charges_json(actual)}
@@ -174,7 +223,7 @@ class Record(Operation):
         return None
 
 
-def _replace(session: Session, statement: Statement, what: str, row: rows.Row, *guards: str) -> None:
+def replace(session: Session, statement: Statement, what: str, row: rows.Row, *guards: str) -> None:
     """Replace the row whose revision is one less and whose `guards` are the same."""
     values = {f"new_{name}": value for name, value in row.items()}
     values |= {f"same_{name}": row[name] for name in guards}

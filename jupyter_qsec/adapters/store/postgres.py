@@ -92,6 +92,9 @@ class PostgresDatabase(Database):
         session.run("BEGIN")
         session.execute(session.statements.head, {})  # locks the head's row: writers of all processes take turns
 
+    def begin_adding(self, session: Session) -> None:
+        session.run("BEGIN")
+
     def begin_reading(self, session: Session) -> None:
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 

@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_qsec.application.ports import Finding
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.lease import Lease
-from jupyter_qsec.domain.quota import Charge
+from jupyter_qsec.domain.quota import Charge, Metric
 from jupyter_qsec.domain.task import QuantumTask, TaskState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,6 +119,18 @@ def task_from(row: Mapping[str, Any]) -> QuantumTask:
     values["estimate_usd"] = Decimal(values["estimate_usd"])
     values["cost_usd"] = None if values["cost_usd"] is None else Decimal(values["cost_usd"])
     return QuantumTask(**values)
+
+
+def queue_row(task: QuantumTask, charges: Sequence[Charge]) -> Row:
+    """The task as it waits in the shared queue; what it reserved of simulator time is its cost in the fair order."""
+    times = [charge.amount for charge in charges if charge.metric is Metric.SIMULATOR_MS]
+    return {
+        "task_id": task.id,
+        "tenant": task.tenant,
+        "queued_at": micros(task.queued_at or task.created_at),
+        "cost": max([1, *times]),
+        "claimed_by": "",
+    }
 
 
 def finding_row(finding: Finding) -> Row:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from jupyter_qsec.adapters.store.statements import Statement, Statements, Values
+from jupyter_qsec.adapters.store.compiled import Statement, Values
+from jupyter_qsec.adapters.store.statements import Statements
 
 _CHUNKS = (16, 4, 1)
 """Rows of one insert: few sizes, so that each statement is compiled once."""

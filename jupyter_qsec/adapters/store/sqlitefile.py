@@ -73,6 +73,9 @@ class SqliteDatabase(Database):
     def begin_writing(self, session: Session) -> None:
         session.run("BEGIN IMMEDIATE")
 
+    def begin_adding(self, session: Session) -> None:
+        session.run("BEGIN IMMEDIATE")
+
     def begin_reading(self, session: Session) -> None:
         session.run("BEGIN")
 

@@ -14,10 +14,12 @@ from sqlalchemy import Select, and_, or_, select
 
 from jupyter_qsec.adapters.store import auditlog, operations, rows, tables
 from jupyter_qsec.adapters.store.checkpoints import PublishedCheckpoints
+from jupyter_qsec.adapters.store.claiming import QueueUnfinished, SqlClaims
 from jupyter_qsec.adapters.store.database import Database, Trouble, migrate
 from jupyter_qsec.adapters.store.patience import PATIENCE_SECONDS, Outage
 from jupyter_qsec.adapters.store.reading import read_session
 from jupyter_qsec.adapters.store.session import Session
+from jupyter_qsec.adapters.store.signatures import SqlSignatures
 from jupyter_qsec.adapters.store.statements import Statements
 from jupyter_qsec.adapters.store.writer import Writer
 from jupyter_qsec.application.ports import (
@@ -54,9 +56,11 @@ class SqlStore:
         checkpoint_dir: Path,
         witness: Path | None = None,
         patience: float = PATIENCE_SECONDS,
+        shared: bool = False,
     ) -> None:
         """`checkpoint_dir` gets the published checkpoints and the public key, `witness` is a further file for them,
-        best on another machine's disk. `patience` is how many seconds a database that went away is waited for."""
+        best on another machine's disk. `patience` is how many seconds a database that went away is waited for.
+        `shared`: other processes serve the tasks of this database as well, so that `claims` decides who runs which."""
         self._database = database
         self._patience = patience
         self._closing = threading.Event()
@@ -64,7 +68,14 @@ class SqlStore:
         self._statements = Statements(database.dialect)
         self._checkpoints = PublishedCheckpoints(checkpoint_dir, signer, witness)
         outage = Outage(self._closing, patience)
-        self._writer = Writer(database, self._statements, lambda: rows.micros(clock.now()), outage)
+        now = lambda: rows.micros(clock.now())  # noqa: E731
+        self._writer = Writer(database, self._statements, now, outage)
+        self._adder = Writer(
+            database, self._statements, now, Outage(self._closing, patience), begin=database.begin_adding
+        )
+        self._shared = shared
+        self.claims = SqlClaims(self._writer, self._read)
+        self.signatures = SqlSignatures(self._adder)
         self._readers = ThreadPoolExecutor(max_workers=3, thread_name_prefix="qsec-store-reader")
 
     async def open(self) -> None:
@@ -72,6 +83,8 @@ class SqlStore:
         file is open to others or no database, or the log is damaged, shorter than a published checkpoint or another
         than the one that was signed. There is no override."""
         await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
+        if self._shared:
+            await self._writer.commit(QueueUnfinished())
 
     def _open(self) -> None:
         try:
@@ -83,15 +96,18 @@ class SqlStore:
             self._engine.dispose()  # a store that did not open keeps no file open
             raise
         self._writer.start()
+        if self._shared:
+            self._adder.start()
 
     def _check(self) -> None:
         self._database.prepare()
         migrate(self._database, self._engine)
         self._checkpoints.open()
+        published = self._checkpoints.newest()  # before the head: others may append and publish meanwhile
         with self._reading() as session:
             head = auditlog.read_head(session)
             auditlog.check_head(session, head)
-            for checkpoint in self._checkpoints.newest():
+            for checkpoint in published:
                 _require_extends(session, head, checkpoint)
 
     def _patiently(self, work: Callable[[], Answer]) -> Answer:
@@ -114,6 +130,7 @@ class SqlStore:
     def _close(self) -> None:
         self._closing.set()
         self._writer.stop()
+        self._adder.stop()
         self._readers.shutdown()
         self._engine.dispose()
 
@@ -141,14 +158,19 @@ class SqlStore:
         self, task: QuantumTask, payload: TaskPayload, charges: Sequence[Charge], events: Sequence[AuditEvent]
     ) -> Submitted | Duplicate | Refused:
         outcome: Submitted | Duplicate | Refused = await self._writer.commit(
-            operations.Submit(task, payload, charges, events)
+            operations.Submit(task, payload, charges, events, shared=self._shared)
         )
         return outcome
 
     async def put_task(
-        self, task: QuantumTask, events: Sequence[AuditEvent], *, settle: Sequence[Charge] | None = None
+        self,
+        task: QuantumTask,
+        events: Sequence[AuditEvent],
+        *,
+        settle: Sequence[Charge] | None = None,
+        claimed_by: str = "",
     ) -> None:
-        await self._writer.commit(operations.PutTask(task, events, settle))
+        await self._writer.commit(operations.PutTask(task, events, settle, shared=self._shared, claimed_by=claimed_by))
 
     async def task(self, task_id: str) -> QuantumTask | None:
         found = await self._read(lambda session: session.mappings(session.statements.task, {"id": task_id}))
@@ -208,9 +230,10 @@ class SqlStore:
         return await self._read(self._publish)
 
     def _publish(self, session: Session) -> Checkpoint:
+        published = self._checkpoints.newest()  # before the head: others may append and publish meanwhile
         head = auditlog.read_head(session)
-        for published in self._checkpoints.newest():
-            _require_extends(session, head, published)
+        for checkpoint in published:
+            _require_extends(session, head, checkpoint)
         return self._checkpoints.publish(head.size, head.root)
 
     async def inclusion_proof(self, index: int, size: int) -> InclusionProof:

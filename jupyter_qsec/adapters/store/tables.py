@@ -172,5 +172,46 @@ write_groups = Table(
     Column("number", BigInteger, nullable=False),
 )
 
+# What gateway processes on one database share. Where one process has the database for itself, these stay empty.
+
+gateway_workers = Table(
+    "gateway_workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("beats", BigInteger, nullable=False),  # counts up while the worker lives: no clocks are compared
+    Column("capacity", Integer, nullable=False),
+)
+
+task_queue = Table(
+    # One row for each task that has not ended.
+    "task_queue",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("queued_at", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),  # estimated simulator time in ms
+    Column("arrived", BigInteger, nullable=False),  # the virtual time then
+    Column("claimed_by", Text, nullable=False),  # the worker that runs it; empty: it waits
+    Index("task_queue_turns", "claimed_by", "tenant", "queued_at", "task_id"),
+)
+
+fair_flows = Table(
+    # Each tenant's finish tag (domain/fairness.py), in thousandths of a ms by weight; the empty tenant is virtual time.
+    "fair_flows",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("finish", BigInteger, nullable=False),
+)
+
+seen_signatures = Table(
+    "seen_signatures",
+    metadata,
+    Column("signature", LargeBinary, primary_key=True),
+    Column("request", Text, nullable=False),  # tells a repeated attempt to write this row from another request
+    Column("signed_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),  # by the database's clock
+    Index("seen_signatures_signed", "signed_at"),
+)
+
 NODE_STEP = 8
 """Every inner node whose height is a multiple of this is stored: one row for 255 records, 255 reads for a proof."""

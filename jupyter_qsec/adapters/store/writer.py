@@ -57,9 +57,17 @@ class Writer:
     """Group commit. Start once, stop once."""
 
     def __init__(
-        self, database: Database, statements: Statements, now_micros: Callable[[], int], outage: Outage
+        self,
+        database: Database,
+        statements: Statements,
+        now_micros: Callable[[], int],
+        outage: Outage,
+        *,
+        begin: Callable[[Session], None] | None = None,
     ) -> None:
+        """`begin` begins its transactions; without it no other writer's overlaps with them."""
         self._database = database
+        self._begin_transaction = begin or database.begin_writing
         self._engine = database.engine(pooled=False)
         self._statements = statements
         self._now_micros = now_micros
@@ -123,6 +131,7 @@ class Writer:
 
     def _commit_group(self, batch: list[_Waiting]) -> list[_Outcome]:
         self._mark["number"] += 1
+        batch.sort(key=lambda waiting: waiting.operation.order)
         attempt = _Attempt()
         while True:
             try:
@@ -157,7 +166,7 @@ class Writer:
         if self._session is None:
             self._pooled = self._engine.raw_connection()
             self._session = Session(self._database.cursor(self._pooled), self._statements)
-        self._database.begin_writing(self._session)
+        self._begin_transaction(self._session)
         return self._session
 
     def _transact(self, batch: list[_Waiting], attempt: _Attempt) -> None:

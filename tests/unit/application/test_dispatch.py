@@ -81,8 +81,8 @@ async def test_a_write_of_unknown_outcome_is_looked_up_and_not_repeated():
 
         lose = False
 
-        async def put_task(self, task, events, *, settle=None):
-            await super().put_task(task, events, settle=settle)
+        async def put_task(self, task, events, *, settle=None, claimed_by=""):
+            await super().put_task(task, events, settle=settle, claimed_by=claimed_by)
             if self.lose and task.state is TaskState.COMPLETED:
                 self.lose = False
                 raise RecordingError("The commit's outcome is not known.")
@@ -245,12 +245,12 @@ async def test_waits_are_explained_with_quantities_and_end_with_the_wait():
     caller = await world.caller()
     tasks = [await world.submit(caller) for _ in range(4)]
     await settled(world)
-    reasons = world.tasks.waiting(tasks[3])
+    reasons = await world.tasks.waiting(tasks[3])
     assert [reason.code for reason in reasons] == ["tenant-concurrency"]
     assert "2 of at most 2" in reasons[0].text and "1 task of the tenant before it" in reasons[0].text
-    assert world.tasks.queue_position(tasks[3]) == "2"
-    assert world.tasks.waiting(tasks[0]) == ()
-    assert world.tasks.queue_position(tasks[0]) is None
+    assert await world.tasks.queue_position(tasks[3]) == "2"
+    assert await world.tasks.waiting(tasks[0]) == ()
+    assert await world.tasks.queue_position(tasks[0]) is None
 
 
 async def test_nothing_about_another_tenants_load_can_be_derived_from_a_wait():
@@ -265,7 +265,7 @@ async def test_nothing_about_another_tenants_load_can_be_derived_from_a_wait():
         await settled(world)
         mine = [await world.submit(beta) for _ in range(3)]
         await settled(world)
-        told = tuple((world.tasks.waiting(task), world.tasks.queue_position(task)) for task in mine)
+        told = tuple([(await world.tasks.waiting(task), await world.tasks.queue_position(task)) for task in mine])
         assert "alpha" not in repr(told)
         answers.add(repr(told))
         await world.dispatcher.close()

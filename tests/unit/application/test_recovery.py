@@ -123,5 +123,5 @@ async def test_payloads_do_not_stay_in_memory():
     for _ in range(10):
         await world.submit(caller)
     await settled(world)
-    assert world.dispatcher._payloads == {}
-    assert world.dispatcher._payload_bytes == 0
+    assert world.runner._payloads == {}
+    assert world.runner._payload_bytes == 0

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jupyter_qsec.domain.errors import ReplayedRequestError
-from jupyter_qsec.gateway.replay import REPEAT_WINDOW, RepeatedRequestError, ReplayGuard
+from jupyter_qsec.domain.errors import ReplayedRequestError, UnavailableError
+from jupyter_qsec.gateway.replay import REPEAT_WINDOW, RepeatedRequestError, ReplayGuard, SharedReplays
 from jupyter_qsec.gateway.sigv4 import MAX_SKEW
+from tests.fakes.claims import FakeSignatures
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 SIGNATURE = "ab" * 32
@@ -107,3 +108,40 @@ def test_a_small_jump_back_does_not_forget_what_was_seen() -> None:
     guard.check(SIGNATURE, second(60), second(60), repeatable=False)
     with pytest.raises(ReplayedRequestError):
         guard.check(SIGNATURE, second(60), second(30), repeatable=False)
+
+
+# -- a record that several processes keep together
+async def test_a_signature_that_another_process_saw_counts_here_too() -> None:
+    record = FakeSignatures()
+    one, other = SharedReplays(record), SharedReplays(record)
+    await one.check(SIGNATURE, second(0), second(0.3), repeatable=False)
+    with pytest.raises(RepeatedRequestError, match="Sign the request again"):
+        await other.check(SIGNATURE, second(0), second(0.3), repeatable=False)
+    await other.check(SIGNATURE, second(0), second(0.3), repeatable=True)
+    record.pass_time(REPEAT_WINDOW.total_seconds() + 0.1)
+    for guard in (one, other):
+        with pytest.raises(ReplayedRequestError) as refused:
+            await guard.check(SIGNATURE, second(0), second(0.3), repeatable=True)
+        assert not isinstance(refused.value, RepeatedRequestError)
+
+
+async def test_clocks_of_processes_that_differ_make_no_room_for_a_replay() -> None:
+    """What counts is the record's own clock, and what is forgotten is old for everybody."""
+    record = FakeSignatures()
+    ahead, exact = SharedReplays(record), SharedReplays(record)
+    await exact.check(SIGNATURE, second(0), second(0), repeatable=True)
+    record.pass_time(250)
+    await ahead.check(other(1), second(250), second(250 + 360), repeatable=True)  # six minutes ahead: sweeps
+    with pytest.raises(ReplayedRequestError):
+        await exact.check(SIGNATURE, second(0), second(250), repeatable=True)
+
+
+async def test_what_was_signed_before_a_start_is_taken_because_the_record_was_there() -> None:
+    await SharedReplays(FakeSignatures()).check(SIGNATURE, second(-60), second(0), repeatable=False)
+
+
+async def test_nothing_is_answered_while_the_record_cannot_be_asked() -> None:
+    record = FakeSignatures()
+    record.away = True
+    with pytest.raises(UnavailableError):
+        await SharedReplays(record).check(SIGNATURE, second(0), second(0), repeatable=True)

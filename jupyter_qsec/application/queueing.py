@@ -1,0 +1,46 @@
+"""The port behind which accepted tasks wait and run, alone in this process or shared with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from jupyter_qsec.domain.task import QuantumTask, TaskPayload, WaitReason
+
+
+class Dispatch(Protocol):
+    async def start(self) -> None:
+        """Start the executor and take up what waits in the store."""
+        ...
+
+    async def close(self) -> None:
+        """Stop. What still runs is left so that it runs again elsewhere or at the next start."""
+        ...
+
+    def enqueue(self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0) -> None:
+        """Let a stored QUEUED task wait for its turn. `cost` is its estimated simulator time in ms."""
+        ...
+
+    async def cancel(self, task_id: str, by: str) -> QuantumTask:
+        """Cancel a task that has not ended; `ConflictError` when it has. `by` is the principal, for the record."""
+        ...
+
+    async def wait_for_change(self, task: QuantumTask, timeout: float) -> QuantumTask | None:
+        """The task after its next change, or as it is after `timeout` seconds. Ends the hold of a new task."""
+        ...
+
+    async def imminent(self, task: QuantumTask) -> bool:
+        """Whether the task runs, or will soon: few of its tenant's tasks are before it."""
+        ...
+
+    async def position(self, task: QuantumTask) -> int | None:
+        """1 for the first of its tenant's waiting tasks; `None` when it does not wait in line."""
+        ...
+
+    async def reasons(self, task: QuantumTask) -> Sequence[WaitReason]:
+        """Every reason why a task does not run yet, with its quantities; empty when it does not wait."""
+        ...
+
+    async def counts(self, tenant: str = "") -> tuple[int, int]:
+        """How many tasks run and how many wait, of one tenant or of all."""
+        ...
