@@ -17,3 +17,6 @@ class FakePolicy:
         if request.action in self.denied:
             return Deny(("forbid-in-test",), f"{request.action} is refused in this test.")
         return Permit(("permit-in-test",))
+
+    def probe(self) -> bool:
+        return True

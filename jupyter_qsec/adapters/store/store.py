@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from sqlalchemy import Select, and_, or_, select
 from jupyter_qsec.adapters.store import auditlog, operations, rows, tables
 from jupyter_qsec.adapters.store.checkpoints import PublishedCheckpoints
 from jupyter_qsec.adapters.store.database import Database, Trouble, migrate
+from jupyter_qsec.adapters.store.figures import read_figures
+from jupyter_qsec.adapters.store.observing import Observer
 from jupyter_qsec.adapters.store.patience import PATIENCE_SECONDS, Outage
 from jupyter_qsec.adapters.store.reading import read_session
 from jupyter_qsec.adapters.store.session import Session
@@ -26,6 +29,7 @@ from jupyter_qsec.application.ports import (
     Duplicate,
     Finding,
     Refused,
+    StoreFigures,
     Submitted,
     TaskQuery,
 )
@@ -54,9 +58,11 @@ class SqlStore:
         checkpoint_dir: Path,
         witness: Path | None = None,
         patience: float = PATIENCE_SECONDS,
+        observer: Observer | None = None,
     ) -> None:
         """`checkpoint_dir` gets the published checkpoints and the public key, `witness` is a further file for them,
-        best on another machine's disk. `patience` is how many seconds a database that went away is waited for."""
+        best on another machine's disk. `patience` is how many seconds a database that went away is waited for.
+        `observer` is told of every group that is written."""
         self._database = database
         self._patience = patience
         self._closing = threading.Event()
@@ -64,7 +70,7 @@ class SqlStore:
         self._statements = Statements(database.dialect)
         self._checkpoints = PublishedCheckpoints(checkpoint_dir, signer, witness)
         outage = Outage(self._closing, patience)
-        self._writer = Writer(database, self._statements, lambda: rows.micros(clock.now()), outage)
+        self._writer = Writer(database, self._statements, lambda: rows.micros(clock.now()), outage, observer)
         self._readers = ThreadPoolExecutor(max_workers=3, thread_name_prefix="qsec-store-reader")
 
     async def open(self) -> None:
@@ -234,6 +240,14 @@ class SqlStore:
             return ConsistencyProof(old_size, new_size, path)
 
         return await self._read(prove)
+
+    # -- watching
+
+    async def probe(self) -> None:
+        await self._writer.commit(operations.Probe())
+
+    async def figures(self, now: datetime) -> StoreFigures:
+        return await self._read(lambda session: read_figures(session, self._checkpoints.newest(), now))
 
     # -- reading
 
