@@ -19,11 +19,12 @@ from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
 from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
-from jupyter_qsec.adapters.privatefiles import ensure_private_directory
+from jupyter_qsec.adapters.privatefiles import ensure_private_directory, has_room
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
-from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
+from jupyter_qsec.adapters.store import PATIENCE_SECONDS, Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
+from jupyter_qsec.application.health import FRESH_SECONDS, Health
 from jupyter_qsec.application.leasing import Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.ports import (
@@ -74,6 +75,10 @@ class GatewayConfig:
     """The JupyterHub whose people and services use this gateway."""
     database: str = field(default="", repr=False)
     """URL of a PostgreSQL database, which may hold a password; empty: SQLite in the state directory."""
+    patience: float = PATIENCE_SECONDS
+    """How long, in seconds, a database that went away is waited for."""
+    health_seconds: float = FRESH_SECONDS
+    """How long `/health` remembers what it saw."""
 
 
 @dataclass
@@ -103,6 +108,7 @@ class Gateway:
     submissions: Submissions
     tasks: Tasks
     objects: Objects
+    health: Health
     identities: Identities | None = None
     """Who else than the operator and holders of leases may call; `None`: nobody."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -126,6 +132,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._housekeeping, return_exceptions=True)
         await self.dispatcher.close()
+        await self.health.close()
         try:
             await self.recorder.close()
             await self.store.record([self._own_event("gateway.stopped")])
@@ -195,6 +202,7 @@ async def build(config: GatewayConfig) -> Gateway:
         clock=clock,
         checkpoint_dir=home / "checkpoints",
         witness=config.witness,
+        patience=config.patience,
     )
     results = FileResultStore(home / "results")
     devices = EmbeddedDevices(config.limits)
@@ -243,6 +251,7 @@ async def build(config: GatewayConfig) -> Gateway:
         ),
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
         objects=objects,
+        health=Health(store, policy, lambda: has_room(home), fresh=config.health_seconds),
         identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
     )

@@ -11,6 +11,7 @@ class FakePolicy:
     def __init__(self, *denied: Action) -> None:
         self.denied = set(denied)
         self.asked: list[AccessRequest] = []
+        self.fails = False
 
     def decide(self, request: AccessRequest) -> Decision:
         self.asked.append(request)
@@ -19,4 +20,4 @@ class FakePolicy:
         return Permit(("permit-in-test",))
 
     def probe(self) -> bool:
-        return True
+        return not self.fails

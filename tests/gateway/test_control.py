@@ -352,20 +352,6 @@ def test_every_error_code_of_the_domain_has_a_status():
     assert {kind.code for kind in kinds} <= set(STATUS)
 
 
-# -- health
-
-
-def test_health_fails_when_nothing_can_be_recorded(tmp_path):
-    gateway = LiveGateway(tmp_path / "home").start()
-    try:
-        assert gateway.get("/health", "").json() == {"status": "ok"}
-        gateway.call(gateway.gateway.store.close())
-        answer = gateway.get("/health", "")
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-    finally:
-        gateway.stop()
-
-
 def test_a_stranger_page_in_a_browser_cannot_reach_the_api(shared_gateway):
     with shared_gateway.client() as client:
         assert client.get("/api/v1/status", headers={"Host": "evil.example"}).status_code == 403
