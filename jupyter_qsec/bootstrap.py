@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
 from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
+from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, has_room
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
@@ -51,6 +53,7 @@ _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 _FLUSH_SECONDS = 15.0
+_SCRAPE_SECONDS = 2.0
 
 
 class KeyStoreError(StateDirectoryError):
@@ -109,6 +112,7 @@ class Gateway:
     tasks: Tasks
     objects: Objects
     health: Health
+    metrics: Metrics
     identities: Identities | None = None
     """Who else than the operator and holders of leases may call; `None`: nobody."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -140,6 +144,25 @@ class Gateway:
         except QsecError as error:
             _log.error("the end could not be recorded: %s", error.message)
         await self.store.close()
+
+    async def exposition(self) -> bytes:
+        """The metrics of this moment. A store that does not answer soon leaves its own out."""
+        problem = await self.health.problem()
+        figures = None
+        if not problem:
+            with suppress(QsecError, TimeoutError):
+                figures = await asyncio.wait_for(self.store.figures(self.clock.now()), _SCRAPE_SECONDS)
+        return self.metrics.exposition(
+            Moment(
+                now=self.clock.now(),
+                waiting=self.dispatcher.turns.waiting,
+                running=self.dispatcher.turns.running,
+                workers=self.executor.capacity,
+                busy=self.executor.busy,
+                healthy=not problem,
+                figures=figures,
+            )
+        )
 
     async def publish_checkpoint(self) -> None:
         """Sign and publish the head when the log has grown since the last time."""
@@ -192,7 +215,8 @@ async def build(config: GatewayConfig) -> Gateway:
     home = config.home
     clock = SystemClock()
     catalogue = catalogue_of(home)
-    policy = CedarPolicy(policies_in(home / "policies"))
+    metrics = Metrics(catalogue)
+    policy = CountingPolicy(CedarPolicy(policies_in(home / "policies")), metrics)
     keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
         ensure_private_directory(home / name)
@@ -203,6 +227,7 @@ async def build(config: GatewayConfig) -> Gateway:
         checkpoint_dir=home / "checkpoints",
         witness=config.witness,
         patience=config.patience,
+        observer=metrics,
     )
     results = FileResultStore(home / "results")
     devices = EmbeddedDevices(config.limits)
@@ -252,6 +277,7 @@ async def build(config: GatewayConfig) -> Gateway:
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
         objects=objects,
         health=Health(store, policy, lambda: has_room(home), fresh=config.health_seconds),
+        metrics=metrics,
         identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
     )

@@ -7,6 +7,7 @@ store and finishes what was begun: a complete result becomes the task's outcome,
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -169,7 +170,10 @@ class Dispatcher:
             task_id = self.turns.next()
             if task_id is None:
                 return
-            run = asyncio.get_running_loop().create_task(self._run(task_id), name=f"task {task_id}")
+            # In a context of its own: a run belongs to no request, whichever made room for it.
+            run = asyncio.get_running_loop().create_task(
+                self._run(task_id), name=f"task {task_id}", context=contextvars.Context()
+            )
             self._runs[task_id] = run
 
     async def _run(self, task_id: str) -> None:
@@ -200,7 +204,7 @@ class Dispatcher:
             return task.moved(TaskState.RUNNING, started_at=self._clock.now(), attempt=task.attempt + 1)
 
         def events(task: QuantumTask) -> list[AuditEvent]:
-            return [outcomes.event("task.started", task, self._clock.now(), "", attempt=task.attempt)]
+            return [outcomes.started_event(task, self._clock.now())]
 
         async def attempt() -> QuantumTask:
             return await self._book.change(task_id, step, events)

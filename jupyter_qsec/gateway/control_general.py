@@ -1,11 +1,15 @@
-"""Health, status, and the credentials that botocore fetches."""
+"""Health, metrics, status, and the credentials that botocore fetches."""
 
 from __future__ import annotations
 
 from jupyter_qsec._version import __version__
+from jupyter_qsec.adapters.metering import CONTENT_TYPE
+from jupyter_qsec.application.callers import operator_access, require
+from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.errors import UnavailableError
+from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.domain.task import TaskState
-from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint
+from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint, Text
 from jupyter_qsec.gateway.control_shapes import moment, principal_shape, tenant_shape
 
 
@@ -15,6 +19,13 @@ async def health(call: Call) -> Answer:
     if problem:
         raise UnavailableError(problem)
     return Answer({"status": "ok"})
+
+
+async def metrics(call: Call) -> Text:
+    """The metrics, in Prometheus's text format. They tell of all tenants: a role in one of them is not enough."""
+    if call.asker is not None:
+        require(call.gateway.policy, operator_access(call.principal, Action.METRICS_READ, EVERY_TENANT))
+    return Text(await call.gateway.exposition(), CONTENT_TYPE)
 
 
 async def credentials(call: Call) -> Answer:
@@ -52,6 +63,7 @@ async def status(call: Call) -> Answer:
 
 ENDPOINTS = (
     Endpoint("GET", "/health", Access.OPEN, health),
+    Endpoint("GET", "/metrics", Access.METRICS, metrics),
     Endpoint("GET", "/credentials", Access.LEASE_ONLY, credentials),
     Endpoint("GET", "/api/v1/status", Access.LEASE, status),
 )

@@ -17,9 +17,10 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, TooLargeError
 from jupyter_qsec.gateway.errors import SECURITY_CODES, InternalError
+from jupyter_qsec.gateway.exchange import current, request_id
 from jupyter_qsec.gateway.replay import ReplayGuard
 from jupyter_qsec.gateway.sigv4 import SignatureVerifier, SignedRequest, SigningRules
-from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query, request_id
+from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,12 @@ class Service(Protocol):
     rules: SigningRules
     max_body: int
     """Bytes."""
+    request_id_header: str
+    """Under which name clients look for the request's id."""
+
+    def operation(self, method: str, path: str) -> str:
+        """The name of what is asked for, one of few whatever is asked for; `unknown` for no operation at all."""
+        ...
 
     def repeatable(self, method: str, path: str) -> bool:
         """Whether the same signed request may be answered twice within moments (see `replay`)."""
@@ -102,6 +109,10 @@ class FrontDoor:
         self._verifier = SignatureVerifier(gateway.leasing.signing_credential, gateway.clock, service.rules)
         self._replays = ReplayGuard(gateway.clock.now())
 
+    def operation(self, arrival: Arrival) -> str:
+        """The name of what is asked for."""
+        return self.service.operation(arrival.method, arrival.path.removeprefix(self.service.prefix))
+
     def admit(self, arrival: Arrival) -> None:
         """Decide before a body is read whether to read it: only a holder of a credential may make us buffer one."""
         if arrival.header("transfer-encoding"):
@@ -120,18 +131,21 @@ class FrontDoor:
         caller: Caller | None = None
         try:
             caller, region = await self._authenticate(arrival, body)
+            exchange = current()
+            exchange.principal, exchange.tenant = caller.principal.id, caller.tenant.id
             request = self._decode(arrival, body, region)
             return await self.service.answer(caller, request)
         except QsecError as error:
             return await self.refuse(arrival, error, caller)
         except Exception:  # noqa: BLE001 -- a defect must answer as a refusal in the protocol's own shape, not by hanging up
-            _log.exception("%s %s failed", arrival.method, arrival.path)
+            _log.exception("%s failed at %s", self.operation(arrival), self.service.name)
             return await self.refuse(
                 arrival, InternalError("The request failed here. The gateway's log says why."), caller
             )
 
     async def refuse(self, arrival: Arrival, error: QsecError, caller: Caller | None = None) -> WireResponse:
         """The refusal, recorded where it concerns security."""
+        current().code = error.code
         recorder = self._gateway.recorder
         if caller is not None and isinstance(error, DeniedError):
             if self.service.recorded(arrival.method, arrival.path.removeprefix(self.service.prefix), error):

@@ -36,6 +36,7 @@ from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.control_shapes import moment
 from jupyter_qsec.gateway.databaseurl import database_url
+from jupyter_qsec.gateway.metricstoken import metrics_token
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ def _fail(code: int, error: QsecError) -> int:
 
 
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
+    scraper = metrics_token(os.environ)
     listener = _listener(options, state)
     port = int(listener.getsockname()[1])
     gateway = await build(
@@ -154,7 +156,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     ended = _end_signals(options.parent_fd)
     await gateway.start()
     try:
-        server = make_server(make_app(gateway, control.routes(gateway, token)))
+        server = make_server(make_app(gateway, control.routes(gateway, token, scraper)))
         server.add_sockets([listener])
         state.save_port(port)
         state.announce(port, gateway.instance, moment(gateway.started_at) or "")

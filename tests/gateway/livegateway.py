@@ -32,6 +32,7 @@ T = TypeVar("T")
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Loopback is plain HTTP; an empty context spares each client the reading of all certificates."""
 CONTROL_TOKEN = "control-token-of-this-test-0123456789"
+METRICS_TOKEN = "metrics-token-of-this-test-9876543210"
 DEVICE = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 
 
@@ -106,7 +107,8 @@ class LiveGateway(ControlAccess):
     async def _start(self) -> None:
         self.gateway = await build(self._config)
         await self.gateway.start()
-        self._server = make_server(make_app(self.gateway, control.routes(self.gateway, self.control_token)))
+        routes = control.routes(self.gateway, self.control_token, METRICS_TOKEN)
+        self._server = make_server(make_app(self.gateway, routes))
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
         self._server.add_sockets(sockets)

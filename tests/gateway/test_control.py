@@ -43,7 +43,7 @@ def test_every_endpoint_refuses_who_is_not_known(shared_gateway, endpoint, token
     assert answer.json()["code"] == "unauthenticated"
 
 
-@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.access is Access.OPERATOR], ids=name)
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.access in (Access.OPERATOR, Access.METRICS)], ids=name)
 def test_a_lease_token_opens_no_operator_endpoint(shared_gateway, issued, endpoint):
     answer = send(shared_gateway, endpoint, issued.token)
     assert (answer.status_code, answer.json()["code"]) == (403, "denied")

@@ -153,7 +153,10 @@ class Writer:
             return
         done = [w.operation for w, result, error in outcomes if error is None and w.operation.recorded(result)]
         events = [event for operation in done for event in operation.events]
-        self._observer.committed(events, len(outcomes), seconds)
+        try:
+            self._observer.committed(events, len(outcomes), seconds)
+        except Exception:  # noqa: BLE001  # the group is durable: its callers must not hear of anything else
+            _log.exception("an observer failed")
 
     def _failure(self, attempt: _Attempt, passing: bool, reason: str, count: int) -> QsecError:
         """A group that fails for any reason fails closed for all that is in it."""
