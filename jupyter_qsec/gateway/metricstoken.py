@@ -35,14 +35,16 @@ def _read(named: str) -> bytes:
         descriptor = os.open(named, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold up the start
     except (OSError, ValueError):
         raise InvalidRequestError(f"The file that {VARIABLE} names cannot be read.") from None
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
+    try:
         if not _is_private(os.fstat(descriptor)):
             raise InvalidRequestError(
                 f"The file that {VARIABLE} names is not private.",
-                remedy="It must belong to this account and be closed to others (chmod 600), or be root's and readable "
+                remedy="It must be a file of this account that is closed to others (chmod 600), or root's and readable "
                 "by a group at most.",
             )
-        return file.read(_LIMIT)
+        return os.read(descriptor, _LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def _is_private(status: os.stat_result) -> bool:

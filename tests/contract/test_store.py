@@ -489,6 +489,24 @@ async def test_an_observer_hears_what_is_recorded_and_nothing_else(home: Path) -
     await store.close()
 
 
+async def test_an_observer_that_fails_costs_nobody_a_write(home: Path) -> None:
+    class Failing(Watching):
+        def committed(self, events: Sequence[AuditEvent], writes: int, seconds: float) -> None:
+            raise ZeroDivisionError
+
+    store = SqlStore(
+        SqliteDatabase(home / "state.db"),
+        signer=SIGNER,
+        clock=FakeClock(),
+        checkpoint_dir=home / "checkpoints",
+        observer=Failing(),
+    )
+    await store.open()
+    await store.record([event()])
+    assert await store.audit_size() == 1
+    await store.close()
+
+
 async def test_a_closed_store_refuses_to_write(store: Store) -> None:
     await store.close()
     with pytest.raises(UnavailableError):
