@@ -258,7 +258,9 @@ class RefusedHandler(_BodylessHandler):
     async def _serve(self, *_: str, **__: str) -> None:
         source = self.request.remote_ip or ""
         about = quote(self.request.headers.get("Origin", self.request.host)[:100], safe=":/.-")
-        await self._gateway.recorder.rejected("host", source, self._code, self._detail, subject=about)
+        await self._gateway.recorder.rejected(
+            "host", source, self._code, self._detail, subject=about, request_id=self.exchange.id
+        )
         self.set_status(403)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"code": self._code, "message": self._detail}))
@@ -277,6 +279,7 @@ def _log_access(handler: AttendedHandler, seconds: float) -> None:
     """Who did what and how it went, in words of ours: no path, no query, no header, nothing of a body."""
     exchange, method = handler.exchange, handler.request.method
     fields = {
+        "request_id": exchange.id,
         "method": method if method in RequestHandler.SUPPORTED_METHODS else "other",
         "door": exchange.door,
         "operation": exchange.operation,

@@ -200,7 +200,10 @@ class ControlHandler(AttendedHandler):
                 return Operator(identity.principal, source, identity.tenant, identity.project)
             lease = await self._gateway.leasing.lease_of_token(token)
             return await self._gateway.leasing.caller(
-                lease.id, user_agent=str(self.request.headers.get("User-Agent", "")), source=source
+                lease.id,
+                user_agent=str(self.request.headers.get("User-Agent", "")),
+                source=source,
+                request_id=self.exchange.id,
             )
         except QsecError as error:
             await self._rejected(error)
@@ -229,6 +232,7 @@ class ControlHandler(AttendedHandler):
             principal=asker.principal.id if asker else "",
             tenant=asker.tenant.id if isinstance(asker, Caller) else "",
             subject=f"{self.request.method} {self.request.path}",
+            request_id=self.exchange.id,
         )
 
     def _problem(self, error: QsecError) -> None:

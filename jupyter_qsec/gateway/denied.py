@@ -10,7 +10,7 @@ import re
 
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.gateway.errors import NotOfferedError, elements, query_error
-from jupyter_qsec.gateway.exchange import current, request_id
+from jupyter_qsec.gateway.exchange import current, request_id, served_id
 from jupyter_qsec.gateway.frontdoor import Arrival, Gateway
 from jupyter_qsec.gateway.wire import WireResponse, json_response
 
@@ -44,10 +44,15 @@ class DeniedDoor:
             token = arrival.header("x-amz-security-token")
             lease_id = self._gateway.leasing.signing_credential(access_key_id, token).lease_id
             caller = await self._gateway.leasing.caller(
-                lease_id, user_agent=arrival.header("user-agent"), source=arrival.source
+                lease_id,
+                user_agent=arrival.header("user-agent"),
+                source=arrival.source,
+                request_id=served_id(),
             )
         except QsecError:
-            await recorder.rejected("denied", arrival.source, error.code, error.message, subject=service)
+            await recorder.rejected(
+                "denied", arrival.source, error.code, error.message, subject=service, request_id=served_id()
+            )
             return
         exchange = current()
         exchange.principal, exchange.tenant = caller.principal.id, caller.tenant.id

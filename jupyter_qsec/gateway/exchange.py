@@ -45,3 +45,9 @@ def current() -> Exchange:
 def request_id() -> str:
     """The id of the request that is being served here, or a new one."""
     return current().id
+
+
+def served_id() -> str:
+    """The id of the request that is being served here, or nothing."""
+    exchange = serving()
+    return exchange.id if exchange is not None else ""

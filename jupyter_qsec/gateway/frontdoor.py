@@ -17,7 +17,7 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, TooLargeError
 from jupyter_qsec.gateway.errors import SECURITY_CODES, InternalError
-from jupyter_qsec.gateway.exchange import current, request_id
+from jupyter_qsec.gateway.exchange import current, request_id, served_id
 from jupyter_qsec.gateway.replay import ReplayGuard
 from jupyter_qsec.gateway.sigv4 import SignatureVerifier, SignedRequest, SigningRules
 from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query
@@ -153,7 +153,12 @@ class FrontDoor:
             await recorder.refused(caller, f"{self.service.name}.refused", error, subject=arrival.path)
         elif error.code in SECURITY_CODES:
             await recorder.rejected(
-                self.service.name, arrival.source, error.code, error.message, subject=f"{arrival.method} {arrival.path}"
+                self.service.name,
+                arrival.source,
+                error.code,
+                error.message,
+                subject=f"{arrival.method} {arrival.path}",
+                request_id=served_id(),
             )
         return self.service.refusal(error, arrival.path, request_id())
 
@@ -165,7 +170,10 @@ class FrontDoor:
         repeatable = self.service.repeatable(arrival.method, arrival.path.removeprefix(self.service.prefix))
         self._replays.check(verified.signature, verified.signed_at, now, repeatable=repeatable)
         caller = await self._gateway.leasing.caller(
-            verified.lease_id, user_agent=arrival.header("user-agent"), source=arrival.source
+            verified.lease_id,
+            user_agent=arrival.header("user-agent"),
+            source=arrival.source,
+            request_id=served_id(),
         )
         return caller, verified.region
 

@@ -15,14 +15,12 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Literal
 
 from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
-from jupyter_qsec.adapters.privatefiles import ensure_private_directory, open_private
 from jupyter_qsec.bootstrap import GatewayConfig, KeyStoreError, build
 from jupyter_qsec.domain.errors import (
     InvalidRequestError,
@@ -36,6 +34,7 @@ from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.control_shapes import moment
 from jupyter_qsec.gateway.databaseurl import database_url
+from jupyter_qsec.gateway.logs import log_to, log_unhandled
 from jupyter_qsec.gateway.metricstoken import metrics_token
 from jupyter_qsec.gateway.statedir import StateDirectory
 
@@ -43,8 +42,6 @@ _log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_USE, EXIT_STATE, EXIT_PORT, EXIT_KEYS = 0, 2, 3, 4, 5
 LOOPBACK = "127.0.0.1"
-_LOG_BYTES = 5 << 20
-_LOG_FILES = 3
 _BACKLOG = 512
 _GRACE_SECONDS = 3.0
 
@@ -77,7 +74,7 @@ def serve(options: ServeOptions) -> int:
     try:
         state = StateDirectory(options.home)
         try:
-            _log_to(options.home)
+            log_to(options.home, os.environ)
             asyncio.run(_serve(options, state))
         finally:
             state.close()
@@ -139,6 +136,7 @@ def _fail(code: int, error: QsecError) -> int:
 
 
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
+    asyncio.get_running_loop().set_exception_handler(log_unhandled)
     scraper = metrics_token(os.environ)
     listener = _listener(options, state)
     port = int(listener.getsockname()[1])
@@ -234,25 +232,3 @@ def _end_signals(parent_fd: int | None) -> asyncio.Event:
 
         loop.add_reader(parent_fd, readable)
     return ended
-
-
-class _PrivateRotatingFileHandler(RotatingFileHandler):
-    """A rotating log whose every file has mode 0600, whatever the umask."""
-
-    def _open(self):  # type: ignore[no-untyped-def]  # the base class's type is private to the standard library's stubs
-        descriptor = open_private(Path(self.baseFilename), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        return os.fdopen(descriptor, self.mode, encoding="utf-8")
-
-
-def _log_to(home: Path) -> None:
-    """Log to `logs/gateway.log`, errors to standard error too. HTTP access is not logged: URLs may carry names."""
-    ensure_private_directory(home / "logs")
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    file = _PrivateRotatingFileHandler(home / "logs" / "gateway.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
-    file.setFormatter(formatter)
-    errors = logging.StreamHandler()
-    errors.setLevel(logging.ERROR)
-    errors.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[file, errors], force=True)
-    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
