@@ -208,9 +208,8 @@ def test_the_audit_log_tells_of_a_request_under_the_same_id(live_gateway: LiveGa
         with pytest.raises(AssertionError):
             client.create_bell(tags={"qsec:tenant": "research"})
         client.create_bell()
-    ids = [
-        event["details"]["request_id"] for event in live_gateway.events() if "request_id" in event.get("details", {})
-    ]
+    events = [event for event in live_gateway.events() if "request_id" in event.get("details", {})]
+    ids = [event["details"]["request_id"] for event in events]
     assert ids[:2] == [refused.headers["x-request-id"], unknown.headers["x-request-id"]]
     assert [event["kind"] for event in events] == [
         "request.rejected",
