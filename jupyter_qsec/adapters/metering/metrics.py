@@ -7,6 +7,7 @@ is counted once. Names and labels are a contract (`docs/monitoring.md`): they ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 from prometheus_client.core import Metric
@@ -49,6 +50,24 @@ class _Registry(CollectorRegistry):
             yield family
 
 
+_Child = TypeVar("_Child", Counter, Histogram)
+
+
+class _Series(Generic[_Child]):
+    """The series of one metric by their labels, found twice as fast as by prometheus_client: there are several for
+    each request."""
+
+    def __init__(self, metric: _Child) -> None:
+        self._metric: _Child = metric
+        self._known: dict[tuple[str, ...], _Child] = {}
+
+    def labels(self, *values: str) -> _Child:
+        known = self._known.get(values)
+        if known is None:
+            known = self._known[values] = self._metric.labels(*values)
+        return known
+
+
 class Metrics:
     """One gateway's. Safe on any thread."""
 
@@ -59,7 +78,8 @@ class Metrics:
         self.registry.register(self._moments)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
+        build = Gauge("jupyter_qsec_build_info", "The version that runs.", ["version"], registry=self.registry)
+        build.labels(__version__).set(1)
         self._requests = self._counter("http_requests", "Answered requests.", "door", "operation", "status")
         self._request_seconds = self._histogram(
             "http_request_duration_seconds",
@@ -81,11 +101,18 @@ class Metrics:
         self._issued = self._counter("leases_issued", "Leases that were issued.", "tenant")
         self._revoked = self._counter("leases_revoked", "Leases that were revoked.", "tenant")
         self._findings = self._counter("findings", "Secrets that kernels and servers reported.", "kind", "action")
-        self._commit_seconds = self._histogram(
-            "store_commit_seconds", "How long a group of writes took to be durable.", _COMMIT_SECONDS
+        self._commit_seconds = Histogram(
+            "jupyter_qsec_store_commit_seconds",
+            "How long a group of writes took to be durable.",
+            registry=self.registry,
+            buckets=_COMMIT_SECONDS,
         )
-        self._commit_writes = self._histogram("store_commit_writes", "Writes of one group.", _GROUP_SIZES)
-        self._lost = self._counter("store_writes_failed", "Writes that failed because the database did.")
+        self._commit_writes = Histogram(
+            "jupyter_qsec_store_commit_writes", "Writes of one group.", registry=self.registry, buckets=_GROUP_SIZES
+        )
+        self._lost = Counter(
+            "jupyter_qsec_store_writes_failed", "Writes that failed because the database did.", registry=self.registry
+        )
         self._on_event: Mapping[str, Callable[[AuditEvent], None]] = {
             "task.submitted": lambda event: self._submissions.labels(self._tenants(event.tenant), "accepted").inc(),
             "task.started": self._started,
@@ -96,14 +123,11 @@ class Metrics:
         }
         self._begin(self._tenants.all_of())
 
-    def _counter(self, name: str, text: str, *names: str) -> Counter:
-        return Counter(f"jupyter_qsec_{name}", text, names, registry=self.registry)
+    def _counter(self, name: str, text: str, *names: str) -> _Series[Counter]:
+        return _Series(Counter(f"jupyter_qsec_{name}", text, names, registry=self.registry))
 
-    def _gauge(self, name: str, text: str, *names: str) -> Gauge:
-        return Gauge(f"jupyter_qsec_{name}", text, names, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: Sequence[float], *names: str) -> Histogram:
-        return Histogram(f"jupyter_qsec_{name}", text, names, registry=self.registry, buckets=buckets)
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *names: str) -> _Series[Histogram]:
+        return _Series(Histogram(f"jupyter_qsec_{name}", text, names, registry=self.registry, buckets=buckets))
 
     def _begin(self, tenants: Iterable[str]) -> None:
         """Series that are there from the start, at 0: the first event of each is an increase."""
@@ -112,8 +136,10 @@ class Metrics:
                 self._submissions.labels(tenant, outcome)
             for state in _TASK_ENDS.values():
                 self._ended.labels(tenant, state)
-            for by_tenant in (self._queue, self._task_seconds, self._issued, self._revoked):
-                by_tenant.labels(tenant)
+            for times in (self._queue, self._task_seconds):
+                times.labels(tenant)
+            for counts in (self._issued, self._revoked):
+                counts.labels(tenant)
 
     # -- told by the HTTP server
     def answered(self, door: str, operation: str, status: int, seconds: float) -> None:
