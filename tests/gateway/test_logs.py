@@ -158,7 +158,7 @@ def test_by_default_the_log_is_text_in_a_file_without_requests(gateway_process: 
     gateway.get(f"/api/v1/status?{SECRET}")
     gateway.stop()
     text = (gateway.home / "logs" / "gateway.log").read_text()
-    assert "jupyter_qsec.gateway.process: serving on 127.0.0.1:" in text
+    assert "jupyter_qsec.gateway.process: serving on 127.0.0.1" in text
     assert "status" not in text
     assert gateway.errors() == ""
 
