@@ -9,6 +9,7 @@ import os
 import pwd
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +20,16 @@ from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
 from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
+from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
-from jupyter_qsec.adapters.privatefiles import ensure_private_directory
+from jupyter_qsec.adapters.privatefiles import ensure_private_directory, has_room
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
-from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
+from jupyter_qsec.adapters.store import PATIENCE_SECONDS, Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.claims import Signatures
 from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
+from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECONDS
+from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.ports import (
@@ -55,6 +59,7 @@ _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 _FLUSH_SECONDS = 15.0
+_SCRAPE_SECONDS = 2.0
 
 
 class KeyStoreError(StateDirectoryError):
@@ -83,6 +88,10 @@ class GatewayConfig:
     """The JupyterHub whose people and services use this gateway."""
     database: str = field(default="", repr=False)
     """URL of a PostgreSQL database, which may hold a password; empty: SQLite in the state directory."""
+    patience: float = PATIENCE_SECONDS
+    """How long, in seconds, a database that went away is waited for."""
+    health_seconds: float = HEALTH_FRESH_SECONDS
+    """How long `/health` remembers what it saw."""
 
 
 @dataclass
@@ -112,6 +121,8 @@ class Gateway:
     submissions: Submissions
     tasks: Tasks
     objects: Objects
+    health: Health
+    metrics: Metrics
     identities: Identities | None = None
     """Who else than the operator and holders of leases may call; `None`: nobody."""
     signatures: Signatures | None = None
@@ -138,6 +149,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._housekeeping, return_exceptions=True)
         await self.dispatcher.close()
+        await self.health.close()
         try:
             await self.recorder.close()
             await self.store.record([self._own_event("gateway.stopped")])
@@ -145,6 +157,26 @@ class Gateway:
         except QsecError as error:
             _log.error("the end could not be recorded: %s", error.message)
         await self.store.close()
+
+    async def exposition(self) -> bytes:
+        """The metrics of this moment. A store that does not answer soon leaves its own out."""
+        problem = await self.health.problem()
+        figures = None
+        if not problem:
+            with suppress(QsecError, TimeoutError):
+                figures = await asyncio.wait_for(self.store.figures(self.clock.now()), _SCRAPE_SECONDS)
+        running, waiting = self.dispatcher.load
+        return self.metrics.exposition(
+            Moment(
+                now=self.clock.now(),
+                waiting=waiting,
+                running=running,
+                workers=self.executor.capacity,
+                busy=self.executor.busy,
+                healthy=not problem,
+                figures=figures,
+            )
+        )
 
     async def publish_checkpoint(self) -> None:
         """Sign and publish the head when the log has grown since the last time."""
@@ -199,7 +231,8 @@ async def build(config: GatewayConfig) -> Gateway:
     clock = SystemClock()
     settings = config.settings or home
     catalogue = catalogue_of(settings)
-    policy = CedarPolicy(policies_in(settings / "policies"))
+    metrics = Metrics(catalogue)
+    policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies")), metrics)
     keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
         ensure_private_directory(home / name)
@@ -210,6 +243,8 @@ async def build(config: GatewayConfig) -> Gateway:
         checkpoint_dir=home / "checkpoints",
         witness=config.witness,
         shared=shared,
+        patience=config.patience,
+        observer=metrics,
     )
     results = FileResultStore(home / "results")
     devices = EmbeddedDevices(config.limits)
@@ -270,6 +305,8 @@ async def build(config: GatewayConfig) -> Gateway:
         ),
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
         objects=objects,
+        health=Health(store, policy, lambda: has_room(home), fresh=config.health_seconds),
+        metrics=metrics,
         identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
         signatures=store.signatures if shared else None,

@@ -102,6 +102,15 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def has_room(directory: Path, least: int = 4 << 20) -> bool:
+    """Whether files can be made there and the disk takes `least` bytes more."""
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize >= least and os.access(directory, os.W_OK)
+
+
 @contextlib.contextmanager
 def directory_lock(path: Path) -> Iterator[None]:
     """Keep other processes and threads that use this lock out; it ends with the process at the latest."""

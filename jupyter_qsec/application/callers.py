@@ -28,6 +28,8 @@ class Caller:
     user_agent: str = ""
     source: str = ""
     """The peer's address, for the record."""
+    request_id: str = ""
+    """Which request this is, for the record: under this id the log tells of it, too."""
 
 
 @dataclass(frozen=True)
@@ -103,5 +105,10 @@ def caller_event(
         subject=subject,
         outcome=outcome,
         rules=rules,
-        details={**(details or {}), **({"source": caller.source} if caller.source else {})},
+        details={**(details or {}), **_origin(caller)},
     )
+
+
+def _origin(caller: Caller) -> dict[str, Fact]:
+    known = {"source": caller.source, "request_id": caller.request_id}
+    return {name: value for name, value in known.items() if value}

@@ -7,6 +7,7 @@ store and finishes what was begun: a complete result becomes the task's outcome,
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Sequence
 
@@ -122,7 +123,10 @@ class Dispatcher:
             task_id = self._turns.next()
             if task_id is None:
                 return
-            run = asyncio.get_running_loop().create_task(self._run(task_id), name=f"task {task_id}")
+            # In a context of its own: a run belongs to no request, whichever made room for it.
+            run = asyncio.get_running_loop().create_task(
+                self._run(task_id), name=f"task {task_id}", context=contextvars.Context()
+            )
             self._runs[task_id] = run
 
     async def _run(self, task_id: str) -> None:
@@ -184,6 +188,10 @@ class Dispatcher:
 
     async def reasons(self, task: QuantumTask) -> Sequence[WaitReason]:
         return self._turns.reasons(task)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        return self._turns.running, self._turns.waiting
 
     async def counts(self, tenant: str = "") -> tuple[int, int]:
         live = [task for task in self._book.live() if tenant in ("", task.tenant)]

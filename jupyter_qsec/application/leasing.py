@@ -245,7 +245,7 @@ class Leasing:
         """The secret behind a session token, without I/O. `SignatureError`, `ExpiredSignatureError`."""
         return self._credentials.open(access_key_id, session_token, self._clock.now())
 
-    async def caller(self, lease_id: str, *, user_agent: str = "", source: str = "") -> Caller:
+    async def caller(self, lease_id: str, *, user_agent: str = "", source: str = "", request_id: str = "") -> Caller:
         """Who acts through that lease now. `LeaseRevokedError`, `LeaseExpiredError`, `UnauthenticatedError`."""
         lease = await self._cached(lease_id)
         if lease is None:
@@ -255,7 +255,7 @@ class Leasing:
         project = tenant.project(lease.project) if tenant else None
         if tenant is None or project is None:
             raise UnauthenticatedError("The lease's tenant or project does not exist any more.", remedy=NEW_LEASE_HINT)
-        return Caller(lease_principal(lease), tenant, project, lease, user_agent[:512], source)
+        return Caller(lease_principal(lease), tenant, project, lease, user_agent[:512], source, request_id)
 
     # -- inside
     async def _require_active(self, lease: Lease) -> None:

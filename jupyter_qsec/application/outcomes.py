@@ -87,6 +87,13 @@ def event(kind: str, task: QuantumTask, at: datetime, outcome: str, **details: s
     )
 
 
+def started_event(task: QuantumTask, at: datetime) -> AuditEvent:
+    queued_ms = 0
+    if task.queued_at is not None and task.started_at is not None:
+        queued_ms = max(0, int((task.started_at - task.queued_at).total_seconds() * 1000))
+    return event("task.started", task, at, "", attempt=task.attempt, queued_ms=queued_ms)
+
+
 def ended_event(task: QuantumTask, at: datetime, *, recovered: bool) -> AuditEvent:
     details: dict[str, str | int | bool] = {
         "device": task.device_arn,

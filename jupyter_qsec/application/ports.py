@@ -6,7 +6,7 @@ happens without its record: if the record cannot be written, the write fails wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -31,6 +31,10 @@ class Clock(Protocol):
 class Policy(Protocol):
     def decide(self, request: AccessRequest) -> Decision:
         """Decide by the loaded policies. Never raises: an error inside the engine is a `Deny`."""
+        ...
+
+    def probe(self) -> bool:
+        """Whether the engine decides anything now: it is asked anew, whatever it remembers."""
         ...
 
 
@@ -122,6 +126,24 @@ class Finding:
     """Keyed: cannot be tried against guesses without the key."""
     action: str
     """`redacted`, `blocked`, `warned`, `refused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """What the store holds at one moment, in numbers."""
+
+    tasks: Mapping[tuple[str, TaskState], int]
+    """Tasks that have not ended, by tenant and state."""
+    leases: Mapping[str, int]
+    """Active leases by tenant."""
+    oldest_leases: Mapping[str, datetime]
+    """When the oldest active lease of each of these tenants was issued."""
+    audit_size: int
+    """Records of the audit log."""
+    signed_size: int
+    """How many of them the newest published checkpoint vouches for."""
+    unsigned_since: datetime | None
+    """The time of the first record that no published checkpoint vouches for."""
 
 
 class CheckpointSigner(Protocol):
@@ -222,6 +244,14 @@ class Store(Protocol):
 
     async def consistency_proof(self, old_size: int, new_size: int) -> ConsistencyProof: ...
 
+    # -- watching
+    async def probe(self) -> None:
+        """Write something of no consequence, durably, on the way of all writes. `RecordingError`, `UnavailableError`
+        when that fails."""
+        ...
+
+    async def figures(self, now: datetime) -> StoreFigures: ...
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLimits:
@@ -262,6 +292,11 @@ class Executor(Protocol):
     @property
     def capacity(self) -> int:
         """How many executions can run at once."""
+        ...
+
+    @property
+    def busy(self) -> int:
+        """How many run now."""
         ...
 
     async def execute(self, task: QuantumTask, payload: TaskPayload) -> ExecutionResult | ExecutionFailure: ...

@@ -41,6 +41,11 @@ class Dispatch(Protocol):
         """Every reason why a task does not run yet, with its quantities; empty when it does not wait."""
         ...
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many tasks run in this process, and how many wait in its own queue: none, where the queue is shared."""
+        ...
+
     async def counts(self, tenant: str = "") -> tuple[int, int]:
         """How many tasks run and how many wait, of one tenant or of all."""
         ...

@@ -75,10 +75,12 @@ class Recorder:
         principal: str = "",
         tenant: str = "",
         subject: str = "",
+        request_id: str = "",
     ) -> None:
         """Record a request that was refused before anyone was identified, or by protocol.
 
         `kind` says where (`signature`, `control`, `credentials`, `host`, …); `detail` must carry no secret."""
+        origin = {"request_id": request_id} if request_id else {}
         event = AuditEvent(
             kind="request.rejected",
             at=self._clock.now(),
@@ -86,7 +88,7 @@ class Recorder:
             tenant=tenant,
             subject=subject[:_DETAIL],
             outcome="denied",
-            details={"at": kind, "source": source, "code": code, "detail": detail[:_DETAIL]},
+            details={"at": kind, "source": source, "code": code, "detail": detail[:_DETAIL], **origin},
         )
         await self._write((event.kind, kind, source, code, principal), event)
 

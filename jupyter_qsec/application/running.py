@@ -71,7 +71,7 @@ class Runner:
         return task.moved(TaskState.RUNNING, started_at=self._clock.now(), attempt=task.attempt + 1)
 
     def started_event(self, task: QuantumTask) -> AuditEvent:
-        return outcomes.event("task.started", task, self._clock.now(), "", attempt=task.attempt)
+        return outcomes.started_event(task, self._clock.now())
 
     async def carry(self, task: QuantumTask, *, claimed_by: str = "") -> None:
         """Execute a RUNNING task and record how it ended."""

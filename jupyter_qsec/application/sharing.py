@@ -8,6 +8,7 @@ same rules as after a restart. So a task that was accepted ends exactly once, wh
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -215,7 +216,9 @@ class SharedDispatcher:
 
     def _launch(self, task: QuantumTask, work: Coroutine[None, None, None]) -> None:
         self._book.notify(task.id)
-        self._runs[task.id] = asyncio.get_running_loop().create_task(work, name=f"task {task.id}")
+        self._runs[task.id] = asyncio.get_running_loop().create_task(
+            work, name=f"task {task.id}", context=contextvars.Context()
+        )
 
     async def _run(self, task: QuantumTask, worker: str) -> None:
         try:
@@ -288,6 +291,10 @@ class SharedDispatcher:
         ahead, line = await self._queue.place(task)
         own, cap = line.running.get(task.tenant, 0), self._share(task.tenant).most_running
         return wait_reasons(task, ahead, own=own, cap=cap, capacity=line.capacity)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        return len(self._runs), 0
 
     async def counts(self, tenant: str = "") -> tuple[int, int]:
         line = await self._claims.line(tenant)

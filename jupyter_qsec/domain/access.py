@@ -29,6 +29,7 @@ class Action(StrEnum):
     FINDING_REPORT = "finding:report"
     SESSION_REPORT = "session:report"
     AUDIT_READ = "audit:read"
+    METRICS_READ = "metrics:read"
 
 
 @dataclass(frozen=True, slots=True)

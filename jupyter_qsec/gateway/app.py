@@ -6,18 +6,20 @@ import json
 import logging
 import ssl
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
+from jupyter_qsec.adapters.metering import Metrics
 from jupyter_qsec.domain.errors import QsecError, UnavailableError
-from jupyter_qsec.gateway.braket import BraketService
+from jupyter_qsec.gateway.braket import CREATE_TASK, BraketService
 from jupyter_qsec.gateway.connections import AttendedHandler, BoundedServer, Connections, most_connections
 from jupyter_qsec.gateway.denied import PREFIX as DENIED_PREFIX
 from jupyter_qsec.gateway.denied import DeniedDoor
+from jupyter_qsec.gateway.exchange import Exchange, begin
 from jupyter_qsec.gateway.frontdoor import Arrival, FrontDoor, Gateway
 from jupyter_qsec.gateway.s3 import S3Service
 from jupyter_qsec.gateway.sts import StsService
@@ -36,7 +38,16 @@ _access_log = logging.getLogger("jupyter_qsec.gateway.access")
 _log = logging.getLogger(__name__)
 
 
-def make_app(gateway: Gateway, control_routes: Sequence[Any], authorities: Collection[str]) -> GatewayApplication:
+class MeteredGateway(Gateway, Protocol):
+    """A gateway whose requests are counted."""
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+
+def make_app(
+    gateway: MeteredGateway, control_routes: Sequence[Any], authorities: Collection[str]
+) -> GatewayApplication:
     """All routes of a gateway. `authorities` are the hosts with ports that clients may address it by."""
     services = (BraketService(gateway), S3Service(gateway), StsService())
     doors = [
@@ -73,8 +84,8 @@ def _discreet(record: logging.LogRecord) -> bool:
 class GatewayApplication(Application):
     """Refuses foreign hosts and browsers before any handler is chosen."""
 
-    def __init__(self, gateway: Gateway, routes: Sequence[Any], authorities: Collection[str]) -> None:
-        super().__init__(list(routes), default_handler_class=NotFoundHandler, log_function=_log_access)
+    def __init__(self, gateway: MeteredGateway, routes: Sequence[Any], authorities: Collection[str]) -> None:
+        super().__init__(list(routes), default_handler_class=NotFoundHandler)
         self._gateway = gateway
         self._authorities = frozenset(authorities)
         self.connections = Connections(most_connections())
@@ -88,6 +99,23 @@ class GatewayApplication(Application):
             arguments = {"gateway": self._gateway, "code": refusal[0], "detail": refusal[1]}
             return self.get_handler_delegate(request, RefusedHandler, arguments)
         return super().find_handler(request, **kwargs)
+
+    def log_request(self, handler: RequestHandler) -> None:
+        """Called by tornado once for each request, when its answer is complete."""
+        if isinstance(handler, AttendedHandler):
+            seconds = max(0.0, handler.request.request_time())
+            self._count(handler.exchange, handler.get_status(), seconds)
+            if _access_log.isEnabledFor(logging.INFO):
+                _log_access(handler, seconds)
+            handler.exchange.ended = True
+
+    def _count(self, exchange: Exchange, status: int, seconds: float) -> None:
+        metrics = self._gateway.metrics
+        metrics.answered(exchange.door, exchange.operation, status, seconds)
+        if exchange.code:
+            metrics.refused(exchange.door, exchange.code)
+            if exchange.operation == CREATE_TASK and exchange.tenant:
+                metrics.submission_refused(exchange.tenant, exchange.code)
 
     def _refusal(self, request: HTTPServerRequest) -> tuple[str, str] | None:
         if request.host.lower() not in self._authorities:
@@ -104,6 +132,7 @@ class _Handler(AttendedHandler):
         self.clear_header("Server")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Request-Id", self.exchange.id)
 
     def compute_etag(self) -> str | None:
         return None
@@ -130,13 +159,14 @@ class _Handler(AttendedHandler):
         self.finish(response.body or None)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.exchange.code = "invalid-request" if status_code < 500 else "internal"
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"message": "The request failed.", "status": status_code}))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """tornado would log the request with its query and headers."""
         if not isinstance(value, HTTPError):
-            _log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))
+            _log.error("%s failed at %s", self.exchange.operation, self.exchange.door, exc_info=(typ, value, tb))
 
 
 @stream_request_body
@@ -148,8 +178,10 @@ class FrontDoorHandler(_Handler):
         self._door = door
         self._chunks: list[bytes] = []
         self._problem: QsecError | None = None
+        self.exchange.door, self.exchange.operation = door.service.name, door.operation(self.arrival())
 
     async def prepare(self) -> None:
+        begin(self.exchange)
         try:
             arrival = self.arrival()
             self._door.admit(arrival)
@@ -166,6 +198,10 @@ class FrontDoorHandler(_Handler):
     def data_received(self, chunk: bytes) -> None:
         if self._problem is None:
             self._chunks.append(chunk)
+
+    def send(self, response: WireResponse) -> None:
+        self.set_header(self._door.service.request_id_header, self.exchange.id)
+        super().send(response)
 
     async def _serve(self) -> None:
         arrival = self.arrival()
@@ -198,6 +234,7 @@ class DeniedHandler(_BodylessHandler):
 
     def initialize(self, door: DeniedDoor) -> None:
         self._door = door
+        self.exchange.door = "denied"
 
     async def _serve(self, *_: str, **__: str) -> None:
         self.send(await self._door.serve(self.arrival()))
@@ -211,11 +248,14 @@ class RefusedHandler(_BodylessHandler):
         self._gateway = gateway
         self._code = code
         self._detail = detail
+        self.exchange.door, self.exchange.code = "host", code
 
     async def _serve(self, *_: str, **__: str) -> None:
         source = self.request.remote_ip or ""
         about = quote(self.request.headers.get("Origin", self.request.host)[:100], safe=":/.-")
-        await self._gateway.recorder.rejected("host", source, self._code, self._detail, subject=about)
+        await self._gateway.recorder.rejected(
+            "host", source, self._code, self._detail, subject=about, request_id=self.exchange.id
+        )
         self.set_status(403)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"code": self._code, "message": self._detail}))
@@ -224,13 +264,31 @@ class RefusedHandler(_BodylessHandler):
 @stream_request_body
 class NotFoundHandler(_BodylessHandler):
     async def _serve(self, *_: str, **__: str) -> None:
+        self.exchange.code = "not-found"
         self.set_status(404)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"code": "not-found", "message": "There is nothing here."}))
 
 
-def _log_access(handler: RequestHandler) -> None:
-    """Method, path and status; never the query, which may carry names, nor anything of the body."""
-    request = handler.request
-    milliseconds = 1000.0 * request.request_time()
-    _access_log.debug("%s %s %d %.1f ms", request.method, request.path, handler.get_status(), milliseconds)
+def _log_access(handler: AttendedHandler, seconds: float) -> None:
+    """Who did what and how it went, in words of ours: no path, no query, no header, nothing of a body."""
+    exchange, method = handler.exchange, handler.request.method
+    fields = {
+        "request_id": exchange.id,
+        "method": method if method in RequestHandler.SUPPORTED_METHODS else "other",
+        "door": exchange.door,
+        "operation": exchange.operation,
+        "status": handler.get_status(),
+        "ms": round(1000 * seconds, 1),
+        "bytes": handler.sent,
+        "code": exchange.code,
+        "principal": exchange.principal,
+        "tenant": exchange.tenant,
+    }
+    _access_log.info(
+        "%s %s %d",
+        exchange.door,
+        exchange.operation,
+        handler.get_status(),
+        extra={"fields": fields, "exchange": exchange},
+    )

@@ -28,6 +28,7 @@ from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode, json_re
 HOLD_SECONDS = 0.5
 """GetQuantumTask waits at most so long for a task that is about to end: one held poll instead of several. `run_batch`
 looks ten times at once and sleeps a whole second after each look that came too early."""
+CREATE_TASK = "CreateQuantumTask"
 MAX_SHOTS_FIELD = 2**53
 _QUEUE_COUNTED = 1000
 _ROUNDS = 10
@@ -42,6 +43,7 @@ class _Route:
     method: str
     path: re.Pattern[str]
     """Its one group, where it has one, is the encoded ARN."""
+    name: str
     operation: Operation
     repeatable: bool
     """Reads, and writes that carry a client token."""
@@ -59,6 +61,7 @@ class BraketService:
     """Implements `frontdoor.Service`."""
 
     name = "braket"
+    request_id_header = "x-amzn-RequestId"
     rules = SigningRules("braket")
     max_body = 12 << 20
 
@@ -68,23 +71,27 @@ class BraketService:
         self._pages = PageTokens(gateway.page_key)
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
         self._routes = tuple(
-            _Route(method, re.compile(path + r"\Z"), operation, repeatable)
-            for method, path, operation, repeatable in (
-                ("GET", "/device/([^/]+)", self._get_device, True),
-                ("POST", "/devices", self._search_devices, True),
-                ("POST", "/quantum-task", self._create_task, True),
-                ("GET", "/quantum-task/([^/]+)", self._get_task, True),
-                ("PUT", "/quantum-task/([^/]+)/cancel", self._cancel_task, True),
-                ("POST", "/quantum-tasks", self._search_tasks, True),
-                ("GET", "/tags/([^/]+)", self._list_tags, True),
-                ("POST", "/tags/([^/]+)", self._tag, False),
-                ("DELETE", "/tags/([^/]+)", self._untag, False),
+            _Route(method, re.compile(path + r"\Z"), name, operation, repeatable)
+            for name, method, path, operation, repeatable in (
+                ("GetDevice", "GET", "/device/([^/]+)", self._get_device, True),
+                ("SearchDevices", "POST", "/devices", self._search_devices, True),
+                (CREATE_TASK, "POST", "/quantum-task", self._create_task, True),
+                ("GetQuantumTask", "GET", "/quantum-task/([^/]+)", self._get_task, True),
+                ("CancelQuantumTask", "PUT", "/quantum-task/([^/]+)/cancel", self._cancel_task, True),
+                ("SearchQuantumTasks", "POST", "/quantum-tasks", self._search_tasks, True),
+                ("ListTagsForResource", "GET", "/tags/([^/]+)", self._list_tags, True),
+                ("TagResource", "POST", "/tags/([^/]+)", self._tag, False),
+                ("UntagResource", "DELETE", "/tags/([^/]+)", self._untag, False),
             )
         )
 
     def repeatable(self, method: str, path: str) -> bool:
         route, _ = self._route(method, path)
         return route is None or route.repeatable
+
+    def operation(self, method: str, path: str) -> str:
+        route, _ = self._route(method, path)
+        return route.name if route is not None else "unknown"
 
     def recorded(self, method: str, path: str, error: DeniedError) -> bool:
         return (method, path) == ("POST", "/quantum-task") or error.reasons == ("forged-tag",)

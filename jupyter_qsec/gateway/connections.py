@@ -12,6 +12,8 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.web import RequestHandler
 
+from jupyter_qsec.gateway.exchange import Exchange, begin
+
 MAX_CONNECTIONS = 2048
 MAX_RECEIVING_BYTES = 256 << 20
 SMALL_BODY_BYTES = 1 << 20
@@ -98,11 +100,25 @@ class BoundedServer(HTTPServer):
 
 
 class AttendedHandler(RequestHandler):
-    """A handler whose connection keeps its place while it answers."""
+    """A handler whose connection keeps its place while it answers, and whose request has an id."""
 
     _attended: IOStream | None = None
+    _exchange: Exchange | None = None
+
+    @property
+    def exchange(self) -> Exchange:
+        if self._exchange is None:
+            self._exchange = Exchange()
+        return self._exchange
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the answer's body."""
+        length = self._headers.get("Content-Length", "")
+        return int(length) if length.isdigit() and self.request.method != "HEAD" else 0
 
     def prepare(self) -> Any:
+        begin(self.exchange)
         self.attend()
 
     def attend(self, body: int = 0) -> bool:

@@ -24,7 +24,16 @@ from jupyter_qsec.domain.errors import (
 )
 from jupyter_qsec.gateway import control_evidence, control_general, control_leases, control_tasks
 from jupyter_qsec.gateway.connections import AttendedHandler
-from jupyter_qsec.gateway.control_request import MAX_BODY, Access, Answer, Call, Endpoint, body_fields, query_fields
+from jupyter_qsec.gateway.control_request import (
+    MAX_BODY,
+    Access,
+    Answer,
+    Call,
+    Endpoint,
+    Text,
+    body_fields,
+    query_fields,
+)
 
 if TYPE_CHECKING:
     from jupyter_qsec.bootstrap import Gateway
@@ -67,12 +76,16 @@ class MethodNotAllowedError(InvalidRequestError):
     code = "method-not-allowed"
 
 
-def routes(gateway: Gateway, control_token: str) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Tornado routes of the control API; everything below `/api/` that is not an endpoint is refused here too."""
+def routes(
+    gateway: Gateway, control_token: str, metrics_token: str = ""
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Tornado routes of the control API; everything below `/api/` that is not an endpoint is refused here too.
+
+    `metrics_token` opens `/metrics` and nothing else; empty: there is none."""
     by_pattern: dict[str, dict[str, Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_pattern.setdefault(endpoint.pattern, {})[endpoint.method] = endpoint
-    shared = {"gateway": gateway, "control_token": control_token}
+    shared = {"gateway": gateway, "control_token": control_token, "metrics_token": metrics_token}
     found: list[tuple[str, type[RequestHandler], dict[str, Any]]] = [
         (pattern, ControlHandler, {**shared, "endpoints": endpoints}) for pattern, endpoints in by_pattern.items()
     ]
@@ -84,14 +97,22 @@ class ControlHandler(AttendedHandler):
 
     SUPPORTED_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
-    def initialize(self, gateway: Gateway, control_token: str, endpoints: Mapping[str, Endpoint]) -> None:
+    def initialize(
+        self, gateway: Gateway, control_token: str, metrics_token: str, endpoints: Mapping[str, Endpoint]
+    ) -> None:
         self._gateway = gateway
         self._control_token = control_token
+        self._metrics_token = metrics_token
         self._endpoints = endpoints
+        endpoint = endpoints.get(self.request.method or "")
+        self.exchange.door = "control"
+        if endpoint is not None:
+            self.exchange.operation = f"{endpoint.method} {endpoint.path}"
 
     def set_default_headers(self) -> None:
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Request-Id", self.exchange.id)
         self.clear_header("Server")
 
     def check_xsrf_cookie(self) -> None:
@@ -121,20 +142,25 @@ class ControlHandler(AttendedHandler):
     async def _serve(self, method: str, path: Mapping[str, str]) -> None:
         try:
             answer = await self._answer(method, path)
-            self._write(answer.status, answer.body, "application/json")
+            if isinstance(answer, Text):
+                self._finish(200, answer.content, answer.content_type)
+            else:
+                self._write(answer.status, answer.body, "application/json")
         except QsecError as error:
             self._problem(error)
         except Exception:  # noqa: BLE001 - a defect must answer as a refusal, and its text must not reach the client
-            _log.exception("%s %s failed", method, self.request.path)
+            _log.exception("%s failed", self.exchange.operation)
             self._problem(QsecError("The request failed here.", remedy="The gateway's log says why."))
 
-    async def _answer(self, method: str, path: Mapping[str, str]) -> Answer:
+    async def _answer(self, method: str, path: Mapping[str, str]) -> Answer | Text:
         endpoint = self._endpoints.get(method)
         token = self._token()
-        if endpoint is not None and endpoint.access is Access.OPEN:
+        if endpoint is not None and (endpoint.access is Access.OPEN or self._is_scraper(endpoint, token)):
             asker: Caller | Operator | None = None
         else:
             asker = await self._authenticate(method, token)
+            self.exchange.principal = asker.principal.id
+            self.exchange.tenant = asker.tenant.id if isinstance(asker, Caller) else ""
         if not self._endpoints:
             raise NotFoundError("There is no such resource.")
         if endpoint is None:
@@ -154,6 +180,12 @@ class ControlHandler(AttendedHandler):
         token = rest.strip() if scheme.lower() == "bearer" else header
         return token if _TOKEN.match(token) else ""
 
+    def _is_scraper(self, endpoint: Endpoint, token: str) -> bool:
+        """Whether this is the monitoring system, which holds a token of its own for one endpoint."""
+        if endpoint.access is not Access.METRICS or not self._metrics_token:
+            return False
+        return hmac.compare_digest(token.encode(), self._metrics_token.encode())
+
     async def _authenticate(self, method: str, token: str) -> Caller | Operator:
         source = self.request.remote_ip or ""
         try:
@@ -168,7 +200,10 @@ class ControlHandler(AttendedHandler):
                 return Operator(identity.principal, source, identity.tenant, identity.project)
             lease = await self._gateway.leasing.lease_of_token(token)
             return await self._gateway.leasing.caller(
-                lease.id, user_agent=str(self.request.headers.get("User-Agent", "")), source=source
+                lease.id,
+                user_agent=str(self.request.headers.get("User-Agent", "")),
+                source=source,
+                request_id=self.exchange.id,
             )
         except QsecError as error:
             await self._rejected(error)
@@ -176,7 +211,9 @@ class ControlHandler(AttendedHandler):
 
     async def _check_access(self, endpoint: Endpoint, asker: Caller | Operator | None) -> None:
         operator = isinstance(asker, Operator)
-        if endpoint.access is Access.OPERATOR and not operator:
+        if (endpoint.access is Access.OPERATOR and not operator) or (
+            endpoint.access is Access.METRICS and isinstance(asker, Caller)
+        ):
             message = "This call needs the control token; a lease token is not enough."
         elif endpoint.access is Access.LEASE_ONLY and operator:
             message = "Credentials are given to holders of a lease only."
@@ -195,9 +232,11 @@ class ControlHandler(AttendedHandler):
             principal=asker.principal.id if asker else "",
             tenant=asker.tenant.id if isinstance(asker, Caller) else "",
             subject=f"{self.request.method} {self.request.path}",
+            request_id=self.exchange.id,
         )
 
     def _problem(self, error: QsecError) -> None:
+        self.exchange.code = error.code
         status = STATUS.get(error.code, 500)
         if status == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", 'Bearer realm="jupyter-qsec"')
@@ -205,15 +244,19 @@ class ControlHandler(AttendedHandler):
         self._write(status, body, "application/problem+json")
 
     def _write(self, status: int, body: Mapping[str, Any], content_type: str) -> None:
+        self._finish(status, json.dumps(body, separators=(",", ":")), content_type)
+
+    def _finish(self, status: int, content: str | bytes, content_type: str) -> None:
         self.set_status(status)
         self.set_header("Content-Type", content_type)
-        self.finish(json.dumps(body, separators=(",", ":")))
+        self.finish(content)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """What tornado itself refuses (an argument that is not UTF-8, a malformed query)."""
         _, error, _ = kwargs.get("exc_info", (None, None, None))
         detail = error.reason if isinstance(error, HTTPError) and error.reason else ""
         failure = InvalidRequestError if status_code < HTTPStatus.INTERNAL_SERVER_ERROR else QsecError
+        self.exchange.code = failure.code
         self._write(
             status_code, problem(failure(detail or "The request failed."), status_code), "application/problem+json"
         )
@@ -221,7 +264,7 @@ class ControlHandler(AttendedHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Tornado would log the request with its query; refusals are on record already."""
         if not isinstance(value, HTTPError):
-            _log.error("request failed", exc_info=(typ, value, tb))
+            _log.error("%s failed", self.exchange.operation, exc_info=(typ, value, tb))
 
 
 class _Forbidden(QsecError):

@@ -1,41 +1,30 @@
-"""Health, status, and the credentials that botocore fetches."""
+"""Health, metrics, status, and the credentials that botocore fetches."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from jupyter_qsec._version import __version__
-from jupyter_qsec.application.callers import operator_access
-from jupyter_qsec.domain.access import Action, Deny
-from jupyter_qsec.domain.errors import QsecError, UnavailableError
-from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint
+from jupyter_qsec.adapters.metering import CONTENT_TYPE
+from jupyter_qsec.application.callers import operator_access, require
+from jupyter_qsec.domain.access import Action
+from jupyter_qsec.domain.errors import UnavailableError
+from jupyter_qsec.domain.membership import EVERY_TENANT
+from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint, Text
 from jupyter_qsec.gateway.control_shapes import moment, principal_shape, tenant_shape
-
-_LEAST_FREE_BYTES = 4 << 20
 
 
 async def health(call: Call) -> Answer:
     """Whether the gateway can record and decide now."""
-    gateway = call.gateway
-    decision = gateway.policy.decide(operator_access(gateway.operator, Action.DEVICE_READ, "health"))
-    if isinstance(decision, Deny) and "policy-error" in decision.reasons:
-        raise UnavailableError("The gateway cannot decide: its policies fail.")
-    try:
-        await gateway.store.audit_size()
-    except QsecError as error:
-        raise UnavailableError("The gateway cannot reach its database.") from error
-    if not _can_write(gateway.home):
-        raise UnavailableError("The gateway cannot record: its disk is full or read-only.")
+    problem = await call.gateway.health.problem()
+    if problem:
+        raise UnavailableError(problem)
     return Answer({"status": "ok"})
 
 
-def _can_write(home: Path) -> bool:
-    try:
-        disk = os.statvfs(home)
-    except OSError:
-        return False
-    return disk.f_bavail * disk.f_frsize >= _LEAST_FREE_BYTES and os.access(home, os.W_OK)
+async def metrics(call: Call) -> Text:
+    """The metrics, in Prometheus's text format. They tell of all tenants: a role in one of them is not enough."""
+    if call.asker is not None:
+        require(call.gateway.policy, operator_access(call.principal, Action.METRICS_READ, EVERY_TENANT))
+    return Text(await call.gateway.exposition(), CONTENT_TYPE)
 
 
 async def credentials(call: Call) -> Answer:
@@ -74,6 +63,7 @@ async def status(call: Call) -> Answer:
 
 ENDPOINTS = (
     Endpoint("GET", "/health", Access.OPEN, health),
+    Endpoint("GET", "/metrics", Access.METRICS, metrics),
     Endpoint("GET", "/credentials", Access.LEASE_ONLY, credentials),
     Endpoint("GET", "/api/v1/status", Access.LEASE, status),
 )

@@ -28,6 +28,7 @@ class Access(Enum):
     OPERATOR = "control token"
     LEASE = "control token or lease token"
     LEASE_ONLY = "lease token"
+    METRICS = "control token or metrics token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Endpoint:
     method: str
     path: str
     access: Access
-    handle: Callable[[Call], Awaitable[Answer]]
+    handle: Callable[[Call], Awaitable[Answer | Text]]
 
     @property
     def pattern(self) -> str:
@@ -48,6 +49,14 @@ class Endpoint:
 class Answer:
     body: Mapping[str, Any]
     status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer that is not JSON."""
+
+    content: bytes
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import re
 
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.gateway.errors import NotOfferedError, elements, query_error
+from jupyter_qsec.gateway.exchange import current, request_id, served_id
 from jupyter_qsec.gateway.frontdoor import Arrival, Gateway
-from jupyter_qsec.gateway.wire import WireResponse, json_response, request_id
+from jupyter_qsec.gateway.wire import WireResponse, json_response
 
 PREFIX = "/aws/denied"
 _SCOPE = re.compile(r"Credential=([A-Za-z0-9]{8,128})/[0-9]{8}/[a-z0-9-]{1,32}/([a-z0-9-]{1,40})/aws4_request")
@@ -32,6 +33,7 @@ class DeniedDoor:
             f"The AWS service {service!r} is not offered by this gateway. "
             "Only Amazon Braket, S3 for its results, and STS GetCallerIdentity go through."
         )
+        current().code = error.code
         await self._record(arrival, scope[1] if scope else "", service, error)
         return self._refusal(arrival, service, error)
 
@@ -42,11 +44,18 @@ class DeniedDoor:
             token = arrival.header("x-amz-security-token")
             lease_id = self._gateway.leasing.signing_credential(access_key_id, token).lease_id
             caller = await self._gateway.leasing.caller(
-                lease_id, user_agent=arrival.header("user-agent"), source=arrival.source
+                lease_id,
+                user_agent=arrival.header("user-agent"),
+                source=arrival.source,
+                request_id=served_id(),
             )
         except QsecError:
-            await recorder.rejected("denied", arrival.source, error.code, error.message, subject=service)
+            await recorder.rejected(
+                "denied", arrival.source, error.code, error.message, subject=service, request_id=served_id()
+            )
             return
+        exchange = current()
+        exchange.principal, exchange.tenant = caller.principal.id, caller.tenant.id
         await recorder.refused(caller, "service.refused", error, subject=service)
 
     def _refusal(self, arrival: Arrival, service: str, error: QsecError) -> WireResponse:

@@ -18,9 +18,10 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, TooLargeError
 from jupyter_qsec.gateway.errors import SECURITY_CODES, InternalError
+from jupyter_qsec.gateway.exchange import current, request_id, served_id
 from jupyter_qsec.gateway.replay import replays
 from jupyter_qsec.gateway.sigv4 import SignatureVerifier, SignedRequest, SigningRules
-from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query, request_id
+from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,12 @@ class Service(Protocol):
     rules: SigningRules
     max_body: int
     """Bytes."""
+    request_id_header: str
+    """Under which name clients look for the request's id."""
+
+    def operation(self, method: str, path: str) -> str:
+        """The name of what is asked for, one of few whatever is asked for; `unknown` for no operation at all."""
+        ...
 
     def repeatable(self, method: str, path: str) -> bool:
         """Whether the same signed request may be answered twice within moments (see `replay`)."""
@@ -112,6 +119,10 @@ class FrontDoor:
         self._verifier = SignatureVerifier(gateway.leasing.signing_credential, gateway.clock, service.rules)
         self._replays = replays(gateway.signatures, gateway.clock.now())
 
+    def operation(self, arrival: Arrival) -> str:
+        """The name of what is asked for."""
+        return self.service.operation(arrival.method, arrival.path.removeprefix(self.service.prefix))
+
     def admit(self, arrival: Arrival) -> None:
         """Decide before a body is read whether to read it: only a holder of a credential may make us buffer one."""
         if arrival.header("transfer-encoding"):
@@ -130,18 +141,21 @@ class FrontDoor:
         caller: Caller | None = None
         try:
             caller, region = await self._authenticate(arrival, body)
+            exchange = current()
+            exchange.principal, exchange.tenant = caller.principal.id, caller.tenant.id
             request = self._decode(arrival, body, region)
             return await self.service.answer(caller, request)
         except QsecError as error:
             return await self.refuse(arrival, error, caller)
         except Exception:  # noqa: BLE001 -- a defect must answer as a refusal in the protocol's own shape, not by hanging up
-            _log.exception("%s %s failed", arrival.method, arrival.path)
+            _log.exception("%s failed at %s", self.operation(arrival), self.service.name)
             return await self.refuse(
                 arrival, InternalError("The request failed here. The gateway's log says why."), caller
             )
 
     async def refuse(self, arrival: Arrival, error: QsecError, caller: Caller | None = None) -> WireResponse:
         """The refusal, recorded where it concerns security."""
+        current().code = error.code
         recorder = self._gateway.recorder
         if caller is not None and isinstance(error, DeniedError):
             if self.service.recorded(arrival.method, arrival.path.removeprefix(self.service.prefix), error):
@@ -149,7 +163,12 @@ class FrontDoor:
             await recorder.refused(caller, f"{self.service.name}.refused", error, subject=arrival.path)
         elif error.code in SECURITY_CODES:
             await recorder.rejected(
-                self.service.name, arrival.source, error.code, error.message, subject=f"{arrival.method} {arrival.path}"
+                self.service.name,
+                arrival.source,
+                error.code,
+                error.message,
+                subject=f"{arrival.method} {arrival.path}",
+                request_id=served_id(),
             )
         return self.service.refusal(error, arrival.path, request_id())
 
@@ -161,7 +180,10 @@ class FrontDoor:
         repeatable = self.service.repeatable(arrival.method, arrival.path.removeprefix(self.service.prefix))
         await self._replays.check(verified.signature, verified.signed_at, now, repeatable=repeatable)
         caller = await self._gateway.leasing.caller(
-            verified.lease_id, user_agent=arrival.header("user-agent"), source=arrival.source
+            verified.lease_id,
+            user_agent=arrival.header("user-agent"),
+            source=arrival.source,
+            request_id=served_id(),
         )
         return caller, verified.region
 

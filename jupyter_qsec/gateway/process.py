@@ -25,8 +25,10 @@ from jupyter_qsec.gateway.control_shapes import moment
 from jupyter_qsec.gateway.databaseurl import database_url
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, exit_code
-from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, log_to, place_of
+from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, place_of
 from jupyter_qsec.gateway.listening import listen
+from jupyter_qsec.gateway.logs import log_to, log_unhandled
+from jupyter_qsec.gateway.metricstoken import metrics_token
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def serve(options: ServeOptions) -> int:
 def _locked(options: ServeOptions) -> int:
     state = StateDirectory(options.home, locked=options.seat is None)
     try:
-        log_to(options.home, "gateway" if options.seat is None else f"gateway-{options.seat}")
+        log_to(options.home, os.environ, "gateway" if options.seat is None else f"gateway-{options.seat}")
         asyncio.run(_serve(options, state))
     finally:
         state.close()
@@ -105,6 +107,8 @@ def _hub(environ: MutableMapping[str, str]) -> HubAddress:
 
 
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
+    asyncio.get_running_loop().set_exception_handler(log_unhandled)
+    scraper = metrics_token(os.environ)
     listening = listen(place_of(options, state))
     port = listening.port
     gateway = await build(
@@ -122,7 +126,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     ending = Ending(options.parent_fd, with_parent=options.with_parent)
     await gateway.start()
     try:
-        app = make_app(gateway, control.routes(gateway, token), listening.authorities)
+        app = make_app(gateway, control.routes(gateway, token, scraper), listening.authorities)
         server = make_server(app, listening.tls)
         server.add_sockets([listening.socket])
         if options.seat is None:

@@ -26,6 +26,14 @@ _HEADERS = re.compile(
     r"x-amz-(date|security-token|content-sha256|sdk-checksum-algorithm|checksum-.*|copy-source.*|user-agent"
     r"|expected-bucket-owner|mp-object-size|metadata-directive)\Z"
 )
+_ON_BUCKETS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "POST": "DeleteObjects"}
+_ON_OBJECTS = {
+    "GET": "GetObject",
+    "HEAD": "HeadObject",
+    "PUT": "PutObject",
+    "DELETE": "DeleteObject",
+    "POST": "MultipartUpload",
+}
 _IGNORED_QUERY = frozenset({"x-id"})
 
 
@@ -33,6 +41,7 @@ class S3Service:
     """Implements `frontdoor.Service`. What is not understood is refused by name, never ignored."""
 
     name = "s3"
+    request_id_header = "x-amz-request-id"
     rules = SigningRules("s3", path_is_opaque=True, content_sha256_required=True)
     max_body = MAX_OBJECT_BYTES
 
@@ -45,6 +54,11 @@ class S3Service:
     def repeatable(self, method: str, path: str) -> bool:
         """Reads; and creating a bucket, whose second execution answers that it exists."""
         return method in ("GET", "HEAD") or (method == "PUT" and path.strip("/").count("/") == 0)
+
+    def operation(self, method: str, path: str) -> str:
+        """By what lies at the path alone: parts of uploads count with the objects they become."""
+        bucket, _, key = path.removeprefix("/").partition("/")
+        return (_ON_OBJECTS if key else _ON_BUCKETS).get(method, "unknown") if bucket else "unknown"
 
     def recorded(self, method: str, path: str, error: DeniedError) -> bool:
         return False

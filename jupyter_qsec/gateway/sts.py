@@ -7,8 +7,9 @@ import re
 from jupyter_qsec.application.callers import Caller
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError
 from jupyter_qsec.gateway.errors import NotOfferedError, UnknownOperationError, elements, query_error
+from jupyter_qsec.gateway.exchange import request_id
 from jupyter_qsec.gateway.sigv4 import SigningRules
-from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query, request_id
+from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query
 
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _NOT_IN_ARN = re.compile(r"[^A-Za-z0-9_=,.@-]")
@@ -18,6 +19,7 @@ class StsService:
     """Implements `frontdoor.Service`."""
 
     name = "sts"
+    request_id_header = "x-amzn-RequestId"
     rules = SigningRules("sts")
     max_body = 64 << 10
 
@@ -26,6 +28,9 @@ class StsService:
 
     def repeatable(self, method: str, path: str) -> bool:
         return True
+
+    def operation(self, method: str, path: str) -> str:
+        return "GetCallerIdentity"
 
     def recorded(self, method: str, path: str, error: DeniedError) -> bool:
         return False

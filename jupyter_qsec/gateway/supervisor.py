@@ -26,8 +26,9 @@ from jupyter_qsec.domain.times import rfc3339
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, EXIT_STATE, exit_code
-from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, log_to, place_of
+from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, place_of
 from jupyter_qsec.gateway.listening import listen
+from jupyter_qsec.gateway.logs import log_to
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def _supervise(options: ServeOptions, processes: int) -> int:
         )
     state = StateDirectory(options.home)
     try:
-        log_to(options.home, "gateway")
+        log_to(options.home, os.environ, "gateway")
         return asyncio.run(_Supervisor(options, processes, state).run())
     finally:
         state.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,10 +43,6 @@ class WireResponse:
     body: bytes = b""
     content_type: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def request_id() -> str:
-    return str(uuid.uuid4())
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> WireResponse:

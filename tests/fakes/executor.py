@@ -45,6 +45,10 @@ class FakeExecutor:
         return self._capacity
 
     @property
+    def busy(self) -> int:
+        return len(self._running)
+
+    @property
     def running(self) -> list[str]:
         return list(self._running)
 

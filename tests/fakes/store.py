@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from jupyter_qsec.application.ports import (
     CheckpointSigner,
     Duplicate,
     Finding,
     Refused,
+    StoreFigures,
     Submitted,
     TaskQuery,
 )
@@ -194,6 +197,25 @@ class FakeStore:
         if not 0 <= old_size <= new_size <= len(self._leaves):
             raise InvalidRequestError("The log never had these sizes.")
         return ConsistencyProof(old_size, new_size, merkle.consistency_path(old_size, new_size, self._node))
+
+    # -- watching
+    async def probe(self) -> None:
+        self._writing(())
+
+    async def figures(self, now: datetime) -> StoreFigures:
+        active = [lease for lease in self._leases.values() if lease.revoked_at is None and lease.expires_at > now]
+        signed = self._published.size if self._published is not None else 0
+        return StoreFigures(
+            tasks=Counter((task.tenant, task.state) for task in self._tasks.values() if not task.state.terminal),
+            leases=Counter(lease.tenant for lease in active),
+            oldest_leases={
+                tenant: min(lease.issued_at for lease in active if lease.tenant == tenant)
+                for tenant in {lease.tenant for lease in active}
+            },
+            audit_size=len(self._leaves),
+            signed_size=signed,
+            unsigned_since=self._records(signed, 1)[0].event.at if signed < len(self._leaves) else None,
+        )
 
     # -- inside
     def _writing(self, events: Sequence[AuditEvent]) -> list[bytes]:

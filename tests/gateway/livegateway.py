@@ -33,6 +33,7 @@ T = TypeVar("T")
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Loopback is plain HTTP; an empty context spares each client the reading of all certificates."""
 CONTROL_TOKEN = "control-token-of-this-test-0123456789"
+METRICS_TOKEN = "metrics-token-of-this-test-9876543210"
 DEVICE = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 
 
@@ -109,7 +110,7 @@ class LiveGateway(ControlAccess):
         await self.gateway.start()
         listening = listen(Place())
         self.port = listening.port
-        routes = control.routes(self.gateway, self.control_token)
+        routes = control.routes(self.gateway, self.control_token, METRICS_TOKEN)
         self._server = make_server(make_app(self.gateway, routes, listening.authorities))
         self._server.add_sockets([listening.socket])
 

@@ -23,6 +23,7 @@ SECURITY = {
     Access.OPERATOR: [{"control": []}],
     Access.LEASE: [{"control": []}, {"lease": []}],
     Access.LEASE_ONLY: [{"lease": []}],
+    Access.METRICS: [{"control": []}, {"metrics": []}],
 }
 
 
@@ -97,6 +98,7 @@ def test_real_answers_are_as_documented(shared_gateway: LiveGateway, bell_task: 
     }
     calls = [
         ("GET", "/health", "/health", None, None),
+        ("GET", "/metrics", "/metrics", None, None),
         ("GET", "/credentials", "/credentials", None, lease.token),
         ("GET", "/api/v1/status", "/api/v1/status", None, None),
         ("GET", "/api/v1/leases", "/api/v1/leases?state=active", None, None),
@@ -121,5 +123,5 @@ def test_real_answers_are_as_documented(shared_gateway: LiveGateway, bell_task: 
         answer = shared_gateway.get(target, token) if method == "GET" else shared_gateway.post(target, body, token)
         expected = 409 if path.endswith("/cancel") else answer.status_code
         assert answer.status_code == expected and (expected == 409 or answer.is_success), answer.text
-        check(method, path, answer.status_code, answer.json())
+        check(method, path, answer.status_code, answer.text if path == "/metrics" else answer.json())
     assert {(method, path) for method, path, *_ in calls} | {("POST", "/api/v1/leases")} == set(operations())

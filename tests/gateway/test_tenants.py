@@ -82,7 +82,7 @@ def sides(shared_gateway: LiveGateway) -> Sides:
 
 def seen(answer: Answer, names: Names) -> tuple[int, dict[str, str], str]:
     """An answer without what differs between any two requests."""
-    own = ("date", "x-amzn-requestid", "x-amz-request-id")
+    own = ("date", "x-request-id", "x-amzn-requestid", "x-amz-request-id")
     headers = {name: names.removed(value) for name, value in answer.headers.items() if name not in own}
     return answer.status, headers, _OWN_ID.sub("ID", names.removed(answer.text))
 

@@ -73,6 +73,12 @@ def test_roles_for_every_tenant_read_everywhere_and_run_nowhere(hub: RealHub, hu
     assert hub_gateway.get("/api/v1/audit/records?start=0&limit=1", hub.user_token("ada")[0]).status_code == 403
 
 
+def test_metrics_are_for_auditors_of_every_tenant(hub: RealHub, hub_gateway: GatewayProcess) -> None:
+    assert "jupyter_qsec_healthy 1.0" in hub_gateway.get("/metrics", hub.user_token("eve", "custom:qsec:read")[0]).text
+    for stranger in (hub.user_token("ada")[0], hub.tokens["CI"], hub.tokens["STRAY"]):
+        assert hub_gateway.get("/metrics", stranger).json()["code"] == "denied"
+
+
 def test_a_person_without_a_mapped_group_is_told_so(hub: RealHub, hub_gateway: GatewayProcess) -> None:
     status, code, detail = refusal(hub_gateway, hub.user_token("max")[0])
     assert (status, code, detail) == (403, "denied", "max is in no group that has a tenant.")

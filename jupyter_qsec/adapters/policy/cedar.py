@@ -11,12 +11,13 @@ from typing import Any
 import cedarpy
 
 from jupyter_qsec.adapters.policy.sources import PolicySource, load, shipped_policies, shipped_schema
-from jupyter_qsec.domain.access import AccessRequest, Decision, Deny, Permit
+from jupyter_qsec.domain.access import AccessRequest, Action, Decision, Deny, Permit
 from jupyter_qsec.domain.principal import Principal
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 4096
 _FAILED = "policy-error"
+_PROBE = AccessRequest(Principal("qsec:probe", "probe"), Action.DEVICE_READ, "probe")
 
 
 class CedarPolicy:
@@ -44,6 +45,10 @@ class CedarPolicy:
                 while len(self._decided) > _REMEMBERED:
                     self._decided.popitem(last=False)
         return known
+
+    def probe(self) -> bool:
+        decision = self._decide(_PROBE)
+        return not (isinstance(decision, Deny) and _FAILED in decision.reasons)
 
     def _decide(self, request: AccessRequest) -> Decision:
         try:

@@ -72,6 +72,10 @@ class SimulatorExecutor:
     def capacity(self) -> int:
         return self._capacity
 
+    @property
+    def busy(self) -> int:
+        return sum(run.worker is not None for run in self._running.values())
+
     async def start(self) -> None:
         """Begin to start the workers and return at once; tasks wait for the first one that is ready."""
         self._closed = False

@@ -5,6 +5,7 @@ An operation runs within a savepoint: when it raises, nothing of it stays and it
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ class Operation(ABC):
     """Operations of one group are applied by this order, among equals as they came."""
 
     def __init__(self, events: Sequence[AuditEvent]) -> None:
+        self.events = events
         self.leaves = [canonical_leaf(event) for event in events]
 
     @abstractmethod
@@ -221,6 +223,16 @@ class Record(Operation):
 
     def apply(self, session: Session) -> None:
         return None
+
+
+class Probe(Operation):
+    """Changes a row that means nothing, so that the database has to write."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def apply(self, session: Session) -> None:
+        session.execute(session.statements.mark_group, {"writer": "probe", "number": time.time_ns()})
 
 
 def replace(session: Session, statement: Statement, what: str, row: rows.Row, *guards: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Executable, Integer, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Integer, Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from jupyter_qsec.adapters.store import tables
 from jupyter_qsec.adapters.store.claimstatements import ClaimStatements, SignatureStatements
 from jupyter_qsec.adapters.store.compiled import RowsInsert, Statement
+from jupyter_qsec.domain.task import TaskState
 
 
 class Statements:
@@ -150,6 +151,28 @@ class Statements:
     @cached_property
     def lease(self) -> Statement:
         return self._compile(select(tables.leases).where(tables.leases.c.id == bindparam("id")))
+
+    @cached_property
+    def live_tasks(self) -> Statement:
+        """How many tasks have not ended, by tenant and state."""
+        table = tables.tasks
+        live = or_(*[table.c.state == state.value for state in TaskState if not state.terminal])
+        columns = (table.c.tenant, table.c.state)
+        return self._compile(select(*columns, func.count()).where(live).group_by(*columns))
+
+    @cached_property
+    def active_leases(self) -> Statement:
+        """How many leases are active at `now`, and the oldest of them, by tenant; none was issued before `since`."""
+        table = tables.leases
+        return self._compile(
+            select(table.c.tenant, func.count(), func.min(table.c.issued_at))
+            .where(
+                table.c.issued_at > bindparam("since"),
+                table.c.expires_at > bindparam("now"),
+                table.c.revoked_at.is_(None),
+            )
+            .group_by(table.c.tenant)
+        )
 
     @cached_property
     def payload(self) -> Statement:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from jupyter_qsec.adapters.store import auditlog, operations, rows, tables
 from jupyter_qsec.adapters.store.checkpoints import PublishedCheckpoints
 from jupyter_qsec.adapters.store.claiming import QueueUnfinished, SqlClaims
 from jupyter_qsec.adapters.store.database import Database, Trouble, migrate
+from jupyter_qsec.adapters.store.figures import read_figures
+from jupyter_qsec.adapters.store.observing import Observer
 from jupyter_qsec.adapters.store.patience import PATIENCE_SECONDS, Outage
 from jupyter_qsec.adapters.store.reading import read_session
 from jupyter_qsec.adapters.store.session import Session
@@ -28,6 +31,7 @@ from jupyter_qsec.application.ports import (
     Duplicate,
     Finding,
     Refused,
+    StoreFigures,
     Submitted,
     TaskQuery,
 )
@@ -57,10 +61,12 @@ class SqlStore:
         witness: Path | None = None,
         patience: float = PATIENCE_SECONDS,
         shared: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         """`checkpoint_dir` gets the published checkpoints and the public key, `witness` is a further file for them,
         best on another machine's disk. `patience` is how many seconds a database that went away is waited for.
-        `shared`: other processes serve the tasks of this database as well, so that `claims` decides who runs which."""
+        `shared`: other processes serve the tasks of this database as well, so that `claims` decides who runs which.
+        `observer` is told of every group that is written."""
         self._database = database
         self._patience = patience
         self._closing = threading.Event()
@@ -69,7 +75,7 @@ class SqlStore:
         self._checkpoints = PublishedCheckpoints(checkpoint_dir, signer, witness)
         outage = Outage(self._closing, patience)
         now = lambda: rows.micros(clock.now())  # noqa: E731
-        self._writer = Writer(database, self._statements, now, outage)
+        self._writer = Writer(database, self._statements, now, outage, observer)
         self._adder = Writer(
             database, self._statements, now, Outage(self._closing, patience), begin=database.begin_adding
         )
@@ -257,6 +263,14 @@ class SqlStore:
             return ConsistencyProof(old_size, new_size, path)
 
         return await self._read(prove)
+
+    # -- watching
+
+    async def probe(self) -> None:
+        await self._writer.commit(operations.Probe())
+
+    async def figures(self, now: datetime) -> StoreFigures:
+        return await self._read(lambda session: read_figures(session, self._checkpoints.newest(), now))
 
     # -- reading
 

@@ -7,12 +7,14 @@ import logging
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_qsec.adapters.store import auditlog
 from jupyter_qsec.adapters.store.database import Database, Trouble
+from jupyter_qsec.adapters.store.observing import Observer
 from jupyter_qsec.adapters.store.operations import Operation, Submit, submit_together
 from jupyter_qsec.adapters.store.patience import Outage
 from jupyter_qsec.adapters.store.session import Session
@@ -62,12 +64,14 @@ class Writer:
         statements: Statements,
         now_micros: Callable[[], int],
         outage: Outage,
+        observer: Observer | None = None,
         *,
         begin: Callable[[Session], None] | None = None,
     ) -> None:
         """`begin` begins its transactions; without it no other writer's overlaps with them."""
         self._database = database
         self._begin_transaction = begin or database.begin_writing
+        self._observer = observer
         self._engine = database.engine(pooled=False)
         self._statements = statements
         self._now_micros = now_micros
@@ -133,17 +137,31 @@ class Writer:
         self._mark["number"] += 1
         batch.sort(key=lambda waiting: waiting.operation.order)
         attempt = _Attempt()
+        started = time.perf_counter()
         while True:
             try:
                 self._transact(batch, attempt)
                 self._outage.over()
+                self._observe(attempt.outcomes, time.perf_counter() - started)
                 return attempt.outcomes
             except Exception as error:  # noqa: BLE001  # whatever it is, each caller must hear of it and the thread go on
                 self._drop_connection()
                 passing = self._database.trouble(error) is Trouble.PASSING
                 if not passing or not self._outage.wait():
                     failure = self._failure(attempt, passing, self._database.reason(error), len(batch))
+                    if self._observer is not None:
+                        self._observer.failed(len(batch))
                     return [(waiting, None, failure) for waiting in batch]
+
+    def _observe(self, outcomes: list[_Outcome], seconds: float) -> None:
+        if self._observer is None:
+            return
+        done = [w.operation for w, result, error in outcomes if error is None and w.operation.recorded(result)]
+        events = [event for operation in done for event in operation.events]
+        try:
+            self._observer.committed(events, len(outcomes), seconds)
+        except Exception:  # noqa: BLE001  # the group is durable: its callers must not hear of anything else
+            _log.exception("an observer failed")
 
     def _failure(self, attempt: _Attempt, passing: bool, reason: str, count: int) -> QsecError:
         """A group that fails for any reason fails closed for all that is in it."""

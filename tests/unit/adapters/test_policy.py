@@ -27,7 +27,10 @@ TABLE: dict[Role, set[Action]] = {
     Role.DEVELOPER: WORK | {Action.FINDING_READ, Action.LEASE_ISSUE} | OWN_LEASE,
     Role.BENCHMARK_OPERATOR: WORK | {Action.LEASE_ISSUE} | OWN_LEASE,
     Role.BACKEND_OPERATOR: READS | {Action.TASK_CANCEL},
-    Role.WORKSPACE_ADMIN: READS | REPORTS | OWN_LEASE | {Action.TASK_CANCEL, Action.TASK_TAG, Action.FINDING_READ},
+    Role.WORKSPACE_ADMIN: READS
+    | REPORTS
+    | OWN_LEASE
+    | {Action.TASK_CANCEL, Action.TASK_TAG, Action.FINDING_READ, Action.METRICS_READ},
     Role.APPROVER: READS,
     Role.INCIDENT_RESPONDER: {
         Action.DEVICE_READ,
@@ -46,6 +49,7 @@ TABLE: dict[Role, set[Action]] = {
         Action.QUOTA_READ,
         Action.FINDING_READ,
         Action.AUDIT_READ,
+        Action.METRICS_READ,
     },
     Role.SERVICE: WORK | OWN_LEASE,
 }
