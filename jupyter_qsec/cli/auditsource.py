@@ -20,6 +20,7 @@ from jupyter_qsec.cli.auditverify import (
     read_checkpoints,
 )
 from jupyter_qsec.cli.output import plain
+from jupyter_qsec.client.endpoints import URL_VARIABLE
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.notes import RawVerify, VerifierKey
@@ -56,6 +57,10 @@ def open_export(home: Path | None, file: Path | None) -> Iterator[Export]:
         source: AbstractContextManager[Export] = export_from_file(file)
     else:
         state = home_of(home)
+        if not state.has_state and (elsewhere := os.environ.get(URL_VARIABLE)):
+            raise CannotRunError(
+                f"The audit log lies with the gateway at {plain(elsewhere)}: run this there, or on a copy (--file)."
+            )
         if not state.has_state:
             raise CannotRunError(f"There is no audit log in {state.path}: no gateway has run there.")
         source = export_from_home(state.path)

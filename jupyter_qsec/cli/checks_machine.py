@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from jupyter_qsec._version import __version__
+from jupyter_qsec.client import wire
+from jupyter_qsec.client.endpoints import URL_VARIABLE
 from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.responder import responders_reason
@@ -143,6 +145,9 @@ def _is_open(path: Path) -> bool:
 
 def gateway(home: QsecHome) -> Iterator[Check]:
     """The gateway's health, and where its keys lie."""
+    if os.environ.get(URL_VARIABLE):
+        yield remote_gateway(home)
+        return
     try:
         running = home.running_gateway()
         port = home.port()
@@ -178,6 +183,21 @@ def gateway(home: QsecHome) -> Iterator[Check]:
     else:
         yield Check("gateway", "ok", f"process {running.pid} on port {running.port}, version {status['version']}")
     yield Check("key store", "ok", status["keystore"])
+
+
+def remote_gateway(home: QsecHome) -> Check:
+    """One that somebody else runs, and what it takes us for."""
+    try:
+        with connect(home, timeout=5) as client:
+            client.send(wire.get("/health"))
+            status = client.status()
+    except QsecError as error:
+        return Check("gateway", "wrong", error.message, error.remedy)
+    tenants = ", ".join(tenant["id"] for tenant in status["tenants"]) or "none"
+    text = f"{os.environ[URL_VARIABLE]}, version {status['version']}; you are {status['principal']['id']} in {tenants}"
+    if status["version"].split(".")[:2] != __version__.split(".")[:2]:
+        return Check("gateway", "warning", f"{text}; {__version__} is installed here", "Bring both to one version.")
+    return Check("gateway", "ok", text)
 
 
 def keyring_backend(home: QsecHome) -> Check:

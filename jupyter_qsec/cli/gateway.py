@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from types import FrameType
 
 import click
 
-from jupyter_qsec.cli.output import emit_fields, emit_json, format_option
-from jupyter_qsec.domain.errors import QsecError, StateDirectoryError, UnavailableError
+from jupyter_qsec.cli.output import emit_fields, emit_json, format_option, plain
+from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, StateDirectoryError, UnavailableError
 
 _START_SECONDS = 90.0
 
@@ -57,6 +58,7 @@ def status(output: str) -> None:
     from jupyter_qsec.client.gateways import connect
     from jupyter_qsec.client.home import QsecHome
 
+    require_own_gateway()
     home = QsecHome.default()
     info, problem, told = None, "", None
     try:
@@ -102,6 +104,15 @@ def status(output: str) -> None:
     click.get_current_context().exit(0 if state == "running" else 1)
 
 
+def require_own_gateway() -> None:
+    """`InvalidRequestError` where this account uses a gateway that somebody else runs."""
+    if elsewhere := os.environ.get("JUPYTER_QSEC_GATEWAY_URL"):
+        raise InvalidRequestError(
+            f"This account uses the gateway at {plain(elsewhere)} and runs none of its own.",
+            remedy="'jupyter qsec doctor' tells how that one is.",
+        )
+
+
 def _run(options: list[str], output: str) -> None:
     """Supervise a gateway until a signal comes."""
     from jupyter_qsec.client.hardening import forbid_dumps
@@ -109,6 +120,7 @@ def _run(options: list[str], output: str) -> None:
     from jupyter_qsec.client.supervision import GatewayCondition, GatewayState, GatewaySupervisor, full_stop
 
     forbid_dumps()
+    require_own_gateway()
     home = QsecHome.default().ensure()
     running = home.running_gateway()
     if running is not None:

@@ -39,7 +39,7 @@ class Connections:
 
     def opened(self, stream: IOStream) -> bool:
         """Take a place for a new connection; `False` when all are taken by requests."""
-        if len(self._quiet) + len(self._busy) >= self.most:
+        while len(self._quiet) + len(self._busy) >= self.most:
             if not self._quiet:
                 return False
             oldest = next(iter(self._quiet))

@@ -61,6 +61,7 @@ STATUS: Mapping[str, int] = {
     "not-found": 404,
     "method-not-allowed": 405,
     "conflict": 409,
+    "claim-lost": 409,
     "not-recorded": 503,
     "state-directory": 503,
     "unavailable": 503,

@@ -232,7 +232,7 @@ def test_a_defect_is_logged_with_its_place_and_without_its_text(live_gateway: Li
             raise ValueError(f"could not parse {SECRET}") from error
 
     live_gateway.gateway.tasks.search = broken  # type: ignore[method-assign]  # a defect
-    live_gateway.gateway.tasks.live = broken  # type: ignore[method-assign]  # a defect
+    live_gateway.gateway.tasks.counts = broken  # type: ignore[method-assign]  # a defect
     braket = SignedClient.of(live_gateway, live_gateway.lease())
     answers = [braket.send("POST", "/quantum-tasks", b'{"filters":[]}'), live_gateway.get("/api/v1/status")]
     assert [getattr(answer, "status", None) or answer.status_code for answer in answers] == [500, 500]  # type: ignore[attr-defined]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,7 +120,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleHub]:
 
 
 @pytest.fixture(scope="module")
-def worked(example: ExampleHub) -> tuple[Person, str, str, dict[str, str]]:
+def worked(example: ExampleHub) -> tuple[Person, dict[str, Any], str, dict[str, str]]:
     """Ada, her kernel, the task that it ran, and what it sees in its environment."""
     ada = example.person("ada")
     kernel_id, client = ada.kernel()
@@ -127,17 +129,17 @@ def worked(example: ExampleHub) -> tuple[Person, str, str, dict[str, str]]:
         assert done.status == "ok", done.text
         shots, arn = done.text.split()
         assert shots == "20"
-        return ada, kernel_id, arn, json.loads(RealServer.run(client, LOOK).text)
+        [kernel] = [kernel for kernel in ada.qsec("kernels")["kernels"] if kernel["kernel_id"] == kernel_id]
+        return ada, kernel, arn, json.loads(RealServer.run(client, LOOK).text)
     finally:
         client.stop_channels()
 
 
 def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any) -> None:
-    ada, kernel_id, arn, _ = worked
+    ada, kernel, arn, _ = worked
     [task] = [task for task in ada.qsec("tasks")["tasks"] if task["arn"] == arn]
     assert (task["principal"], task["tenant"], task["project"]) == ("hub:ada", "research", "bell-tests")
     assert task["state"] == "COMPLETED"
-    [kernel] = [kernel for kernel in ada.qsec("kernels")["kernels"] if kernel["kernel_id"] == kernel_id]
     assert kernel["lease"]["state"] == "active"
     assert kernel["lease"]["principal"] == "hub:ada"
 
@@ -188,6 +190,14 @@ def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, t
     done = qsec("exec", "--", sys.executable, str(tmp_path / "job.py"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("20 arn:aws:braket:us-east-1:000000000202:quantum-task/")
+    told = qsec("doctor", "--quick")
+    assert f"{example.gateway_url}, version" in told.stdout
+    assert "you are hub:ada in research" in told.stdout
+    assert "lies with the gateway at" in qsec("audit", "verify").stderr
+    for command in (["gateway"], ["gateway", "status"]):
+        refused = qsec(*command)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"jupyter-qsec: This account uses the gateway at {example.gateway_url}")
     assert not any(tmp_path.rglob("control.token")), "no gateway of one's own was set up"
 
 
@@ -215,3 +225,31 @@ def test_when_the_hub_ends_nothing_is_left(tmp_path: Path) -> None:
     example.close()
     wait_for(lambda: not example.gateway_healthy(), "the gateway's end", 10)
     assert not (home / "gateway.json").exists(), "it ended in order"
+
+
+def tour() -> list[tuple[str, str]]:
+    """The commands of the administrator's tour, with where each is typed."""
+    text = (ROOT / "docs" / "hub-tour.md").read_text("utf-8")
+    blocks = re.findall(r"^```console (\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(where, line) for where, block in blocks for line in block.splitlines()]
+
+
+def test_the_administrators_tour_works_as_it_stands(worked: Any, example: ExampleHub, tmp_path: Path) -> None:
+    ada, _, arn, _ = worked
+    here = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    places = {
+        "ada": {**here, "JUPYTER_QSEC_GATEWAY_URL": example.gateway_url, "JUPYTERHUB_API_TOKEN": ada.token},
+        "hub": {**here, "JUPYTER_QSEC_HOME": str(example.data / "qsec")},
+    }
+    said: dict[str, str] = {}
+    for where, line in tour():
+        done = subprocess.run(
+            shlex.split(line), env=places[where], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        said[line] = done.stdout
+    assert "hub:ada in research" in said["jupyter qsec doctor --quick"]
+    assert arn.rpartition("/")[2][:8] in said["jupyter qsec tasks list"]
+    assert ada.token not in said["jupyter qsec exec --label tour -- env"]
+    assert said["jupyter qsec audit verify"].startswith("OK: ")
+    assert "end of the tour" in said["jupyter qsec audit list"]
