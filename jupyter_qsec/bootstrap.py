@@ -23,6 +23,8 @@ from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, has_room
+from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
+from jupyter_qsec.adapters.providers.dasklog import logging_kept
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import PATIENCE_SECONDS, Database, PostgresDatabase, SqliteDatabase, SqlStore
@@ -52,7 +54,7 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import QsecError, StateDirectoryError
+from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, StateDirectoryError
 from jupyter_qsec.domain.principal import Principal, Role
 
 _log = logging.getLogger(__name__)
@@ -78,7 +80,9 @@ class GatewayConfig:
     """Where `tenants.toml` and `policies/` lie, only read; `None`: in the state directory."""
     keystore: KeyStoreChoice = "auto"
     workers: int = 0
-    """Simulator processes; 0: as many as there are CPUs, 4 at most."""
+    """Simulator processes of its own; 0: as many as there are CPUs, 4 at most."""
+    dask: DaskCluster | None = None
+    """The Dask cluster that runs the simulations instead."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
     hold: float = HOLD_SECONDS
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -135,8 +139,12 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, take up what an earlier gateway left, begin the housekeeping."""
         await self.store.open()
-        await self.store.record([self._own_event("gateway.started")])
-        await self.dispatcher.start()
+        try:
+            await self.store.record([self._own_event("gateway.started")])
+            await self.dispatcher.start()
+        except BaseException:
+            await self.close()
+            raise
         loop = asyncio.get_running_loop()
         self._housekeeping = (
             loop.create_task(self._every(self.checkpoint_seconds, self.publish_checkpoint), name="checkpoints"),
@@ -221,6 +229,19 @@ def _database(config: GatewayConfig) -> Database:
     return PostgresDatabase(config.database) if config.database else SqliteDatabase(config.home / "state.db")
 
 
+def _executor(config: GatewayConfig) -> Executor:
+    if config.dask is None:
+        return SimulatorExecutor(config.workers or min(4, os.cpu_count() or 1), config.limits)
+    try:
+        with logging_kept():
+            from jupyter_qsec.adapters.providers.daskexecutor import DaskExecutor
+    except ImportError:
+        raise InvalidRequestError(
+            "Simulations on Dask need the package distributed.", remedy="Install jupyter_qsec[dask]."
+        ) from None
+    return DaskExecutor(config.dask, config.limits)
+
+
 async def build(config: GatewayConfig) -> Gateway:
     """All parts of a gateway, wired but not started.
 
@@ -248,8 +269,7 @@ async def build(config: GatewayConfig) -> Gateway:
     )
     results = FileResultStore(home / "results")
     devices = EmbeddedDevices(config.limits)
-    workers = config.workers or min(4, os.cpu_count() or 1)
-    executor = SimulatorExecutor(workers, config.limits)
+    executor = _executor(config)
     recorder = Recorder(store, clock)
     book = TaskBook(store, shared=shared)
     runner = Runner(store=store, book=book, executor=executor, results=results, devices=devices, clock=clock)

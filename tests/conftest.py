@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.contract.postgresfixtures"]
+pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.contract.postgresfixtures", "tests.contract.daskfixtures"]
 
 
 @pytest.fixture(autouse=True)

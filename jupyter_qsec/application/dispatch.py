@@ -54,7 +54,7 @@ class Dispatcher:
     # -- life
     async def start(self) -> None:
         """Start the executor and take up what an earlier process left."""
-        await self._executor.start()
+        await self._executor.start(self._pump)
         await self.recover()
 
     async def close(self) -> None:

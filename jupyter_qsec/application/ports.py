@@ -6,7 +6,7 @@ happens without its record: if the record cannot be written, the write fails wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -283,7 +283,9 @@ class ExecutionFailure:
 class Executor(Protocol):
     """Runs tasks. Results depend on the payload alone; a crash of the process that runs one is a failure here."""
 
-    async def start(self) -> None: ...
+    async def start(self, on_room: Callable[[], None] = ...) -> None:
+        """`on_room` is called whenever `capacity` has grown. `UnavailableError` when what executes is not there."""
+        ...
 
     async def close(self) -> None:
         """End all workers; running executions end as failures."""
@@ -291,7 +293,12 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many executions can run at once."""
+        """How many executions can run at once, at this moment; may be none."""
+        ...
+
+    @property
+    def obstacle(self) -> str:
+        """Why `capacity` is 0, for owners of waiting tasks; empty when it is not."""
         ...
 
     @property

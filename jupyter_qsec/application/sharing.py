@@ -97,7 +97,7 @@ class SharedDispatcher:
 
     # -- life
     async def start(self) -> None:
-        await self._executor.start()
+        await self._executor.start(self._work.set)
         await self._enlist()
         loop = asyncio.get_running_loop()
         self._loops = (
@@ -290,7 +290,9 @@ class SharedDispatcher:
             return ()
         ahead, line = await self._queue.place(task)
         own, cap = line.running.get(task.tenant, 0), self._share(task.tenant).most_running
-        return wait_reasons(task, ahead, own=own, cap=cap, capacity=line.capacity)
+        # Workers may have come since this process was put on the list.
+        capacity = max(line.capacity, self._executor.capacity)
+        return wait_reasons(task, ahead, own=own, cap=cap, capacity=capacity, obstacle=self._executor.obstacle)
 
     @property
     def load(self) -> tuple[int, int]:

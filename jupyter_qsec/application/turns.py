@@ -82,9 +82,14 @@ class Turns:
         """Every reason why a task of ours does not run yet, with its quantities; empty when it does not wait."""
         if task.id in self._running:
             return ()
-        own = self._running_by_tenant[task.tenant]
+        executor, own = self._executor, self._running_by_tenant[task.tenant]
         return wait_reasons(
-            task, self._fair.ahead(task.id), own=own, cap=self._cap(task.tenant), capacity=self._executor.capacity
+            task,
+            self._fair.ahead(task.id),
+            own=own,
+            cap=self._cap(task.tenant),
+            capacity=executor.capacity,
+            obstacle=executor.obstacle,
         )
 
     def _cap(self, tenant_id: str) -> int:
@@ -102,9 +107,11 @@ def soon(ahead: int, cap: int) -> bool:
     return ahead < max(cap, _BATCH_WIDTH)
 
 
-def wait_reasons(task: QuantumTask, ahead: int | None, *, own: int, cap: int, capacity: int) -> tuple[WaitReason, ...]:
+def wait_reasons(
+    task: QuantumTask, ahead: int | None, *, own: int, cap: int, capacity: int, obstacle: str
+) -> tuple[WaitReason, ...]:
     """Every reason why a task does not run yet. `ahead`: how many of its tenant's wait before it, `None` when it waits
-    in no line; `own`: how many of its tenant's run."""
+    in no line; `own`: how many of its tenant's run; `obstacle`: why nothing can run at all."""
     if task.state not in (TaskState.CREATED, TaskState.QUEUED):
         return ()
     if ahead is None:
@@ -115,7 +122,9 @@ def wait_reasons(task: QuantumTask, ahead: int | None, *, own: int, cap: int, ca
     if own >= cap:
         text = f"Tenant {task.tenant} runs {own} of at most {cap} tasks at once. {line}"
         reasons.append(WaitReason("tenant-concurrency", text))
-    if own >= capacity:
+    if obstacle:
+        reasons.append(WaitReason("no-worker", obstacle))
+    elif own >= capacity:
         reasons.append(WaitReason("device-concurrency", f"All {capacity} simulator workers run this tenant's tasks."))
     if not reasons:
         runs = f"tenant {task.tenant} runs {own} of at most {cap}"

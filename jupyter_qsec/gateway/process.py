@@ -15,6 +15,7 @@ from pathlib import Path
 from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
+from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
 from jupyter_qsec.bootstrap import GatewayConfig, build
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway import control
@@ -120,6 +121,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
             witness=_witness(os.environ),
             hub=_hub(os.environ) if options.identity == "hub" else None,
             database=database_url(os.environ),
+            dask=DaskCluster.from_environment(os.environ),
         )
     )
     token = state.control_token()

@@ -22,6 +22,10 @@ _DROPPED_NAMES = frozenset(
         "DBUS_SESSION_BUS_ADDRESS",  # the way to the session's keyring
         "GNOME_KEYRING_CONTROL",
         "GNOME_KEYRING_PID",
+        "JUPYTER_QSEC_DASK_SCHEDULER",
+        "JUPYTER_QSEC_DASK_TLS_CA",
+        "JUPYTER_QSEC_DASK_TLS_CERT",
+        "JUPYTER_QSEC_DASK_TLS_KEY",
         "JUPYTER_QSEC_DATABASE_URL",
         "KUBECONFIG",
         "QISKIT_IBM_CHANNEL",
@@ -39,7 +43,7 @@ _SECRET_WORDS = re.compile(
 # Settings whose values are no secrets, though their names sound like it: their values may appear elsewhere.
 _PLAIN_SETTING = re.compile(
     r"(?:_FILE|_PATH|_DIR|_HOME|_URL|_URI|_PROFILE|_PAGER|_OUTPUT|_DISABLED|_ENABLED|_MODE|_ATTEMPTS|_ENV|_BUNDLE|"
-    r"_ENDPOINTS?|_REGION|_CHANNEL|_INSTANCE|_ADDRESS|_CONTROL|_PID)$|^AWS_ENDPOINT_URL_|^KUBECONFIG$",
+    r"_ENDPOINTS?|_REGION|_CHANNEL|_INSTANCE|_ADDRESS|_CONTROL|_PID)$|^AWS_ENDPOINT_URL_|^JUPYTER_QSEC_DASK_|^KUBECONFIG$",
     re.IGNORECASE,
 )
 # Without these no program runs; their values are the system's own, so a coincidence must not remove them.

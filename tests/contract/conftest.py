@@ -1,4 +1,4 @@
-"""The implementations of the `Store` port. One more here runs under the whole contract."""
+"""The implementations of the ports `Store` and `Executor`. One more here runs under the whole contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from jupyter_qsec.adapters.keys import NoteSigner
 from jupyter_qsec.adapters.store import PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.ports import Store
+from tests.contract.executorbenches import Bench, DaskBench, PoolBench
 from tests.fakes.clock import FakeClock
+from tests.fakes.dask_cluster import DaskCluster
 from tests.fakes.store import FakeStore
 
 SIGNER = NoteSigner(b"contract" * 4, instance="contract")
@@ -63,3 +65,28 @@ def store(request: pytest.FixtureRequest, home: Path, jp_asyncio_loop: asyncio.A
     jp_asyncio_loop.run_until_complete(made.open())
     yield made
     jp_asyncio_loop.run_until_complete(made.close())
+
+
+@pytest.fixture(scope="session")
+def pool_bench() -> Iterator[PoolBench]:
+    with PoolBench() as bench:
+        yield bench
+
+
+@pytest.fixture(scope="session")
+def running_dask_bench(dask_cluster: DaskCluster) -> Iterator[DaskBench]:
+    with DaskBench(dask_cluster) as bench:
+        yield bench
+
+
+@pytest.fixture
+def dask_bench(running_dask_bench: DaskBench) -> DaskBench:
+    """Complete, whatever the test before did to it."""
+    return running_dask_bench.complete()
+
+
+@pytest.fixture(params=["pool", "dask"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """The implementations of the `Executor` port."""
+    found: Bench = request.getfixturevalue(f"{request.param}_bench")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from jupyter_qsec.application.ports import ExecutionFailure, ExecutionResult
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
@@ -33,8 +34,9 @@ class FakeExecutor:
         self.raises: Exception | None = None
         self._running: dict[str, tuple[QuantumTask, asyncio.Future[ExecutionResult | ExecutionFailure]]] = {}
 
-    async def start(self) -> None:
+    async def start(self, on_room: Callable[[], None] = lambda: None) -> None:
         self.started = True
+        self._on_room = on_room
 
     async def close(self) -> None:
         for task_id in list(self._running):
@@ -47,6 +49,16 @@ class FakeExecutor:
     @property
     def busy(self) -> int:
         return len(self._running)
+
+    @property
+    def obstacle(self) -> str:
+        return "" if self._capacity else "No simulator is there."
+
+    def resize(self, capacity: int) -> None:
+        """Workers come or go."""
+        grown, self._capacity = capacity > self._capacity, capacity
+        if grown:
+            self._on_room()
 
     @property
     def running(self) -> list[str]:

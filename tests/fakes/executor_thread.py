@@ -10,14 +10,13 @@ import uuid
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from braket.circuits import Circuit
 from braket.circuits.serialization import IRType
 from braket.device_schema import GateModelParameters
 from braket.device_schema.simulators import GateModelSimulatorDeviceParameters
 
-from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.application.ports import ExecutionFailure, ExecutionResult
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
 
@@ -27,12 +26,13 @@ T = TypeVar("T")
 class ExecutorThread:
     """`with ExecutorThread(SimulatorExecutor(1)) as executor: executor.execute(task, payload)`."""
 
-    def __init__(self, executor: SimulatorExecutor) -> None:
+    def __init__(self, executor: Any) -> None:
         self.executor = executor
+        """Implements the `Executor` port."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def __enter__(self) -> ExecutorThread:
+    def __enter__(self) -> Self:
         self._thread.start()
         self.call(self.executor.start())
         return self
@@ -53,7 +53,7 @@ class ExecutorThread:
         return self.call(self.executor.execute(task, payload))
 
     def workers(self) -> list[int]:
-        """Process ids of the idle workers."""
+        """Process ids of the idle workers of a process pool."""
 
         async def look() -> list[int]:
             return [worker.pid for worker in self.executor._idle]
@@ -98,6 +98,7 @@ def openqasm(source: str, **inputs: Any) -> TaskPayload:
     return TaskPayload(json.dumps({"braketSchemaHeader": header, "source": source, "inputs": inputs}))
 
 
+SLOW = openqasm("qubit q;\nfor int i in [0:999999] { h q; }")
 BELL = Circuit().h(0).cnot(0, 1)
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.gateway.statedir import StateDirectory
+from tests.fakes.dask_cluster import free_port
 from tests.gateway.livegateway import GatewayProcess, Issued
 from tests.gateway.signedcalls import SignedBraket
 
@@ -172,21 +173,26 @@ def test_it_ends_when_its_parents_pipe_closes(gateway_process):
     assert gateway.process.wait(20) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_order_when_asked(gateway_process, number):
-    gateway = gateway_process()
-    gateway.lease()
-    gateway.process.send_signal(number)
-    assert gateway.process.wait(20) == 0
+def recorded_kinds(home: Path) -> list[str]:
+    """The kinds of the audit log's events, of a gateway that has ended."""
     export = subprocess.run(
-        [sys.executable, "-m", "jupyter_qsec.gateway", "audit-export", "--home", str(gateway.home)],
+        [sys.executable, "-m", "jupyter_qsec.gateway", "audit-export", "--home", str(home)],
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
     )
     lines = [json.loads(line) for line in export.stdout.splitlines()]
-    kinds = [json.loads(line["leaf"])["kind"] for line in lines if "leaf" in line]
+    return [json.loads(line["leaf"])["kind"] for line in lines if "leaf" in line]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_when_asked(gateway_process, number):
+    gateway = gateway_process()
+    gateway.lease()
+    gateway.process.send_signal(number)
+    assert gateway.process.wait(20) == 0
+    kinds = recorded_kinds(gateway.home)
     assert (kinds[0], kinds[-1]) == ("gateway.started", "gateway.stopped")
     newest = [path for path in (gateway.home / "checkpoints").iterdir() if path.name != "log.pub"]
     assert any(f"\n{len(kinds)}\n" in path.read_text() for path in newest)
@@ -365,6 +371,22 @@ def test_state_lies_in_the_database_that_the_environment_names(gateway_process, 
     gateway = gateway_process(environ=environ)
     assert gateway.post("/api/v1/audit/checkpoint").status_code == 200
     assert not (gateway.home / "state.db").exists()
+
+
+def test_a_dask_scheduler_that_cannot_be_reached_stops_the_start_and_leaves_nothing_open(gateway_process, tmp_path):
+    environ = {**os.environ, "JUPYTER_QSEC_DASK_SCHEDULER": f"tcp://127.0.0.1:{free_port()}"}
+    code, line = failed(gateway_process(environ=environ, wait=False))
+    assert code == 3
+    assert "cannot be reached" in line and "Start it, or correct" in line and "\n" not in line
+    assert not (tmp_path / "home" / "gateway.json").exists()
+    assert recorded_kinds(tmp_path / "home") == ["gateway.started", "gateway.stopped"]
+
+
+def test_a_dask_scheduler_elsewhere_without_tls_stops_the_start(gateway_process):
+    environ = {**os.environ, "JUPYTER_QSEC_DASK_SCHEDULER": "tcp://dask.example:8786"}
+    code, line = failed(gateway_process(environ=environ, wait=False))
+    assert code == 2
+    assert "neither encrypted nor authenticated" in line and "\n" not in line
 
 
 @pytest.mark.parametrize("way", ["url", "file"])

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, CredentialRetrievalError
 from braket.aws import AwsDevice, AwsQuantumTask, AwsSession
 from braket.circuits import Circuit
 
+from tests.gateway.inkernel import enter_kernel
 from tests.gateway.livegateway import Issued, LiveGateway
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
@@ -28,7 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-FOREIGN = ("AWS_", "BRAKET_", "AMZN_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
 @pytest.fixture
@@ -39,17 +39,6 @@ def kernel(
     enter_kernel(shared_gateway, issued, tmp_path, monkeypatch)
     yield issued
     gc.collect()
-
-
-def enter_kernel(gateway: LiveGateway, lease: Issued, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    token_file = folder / "lease-token"
-    token_file.write_text(lease.token)
-    for name in list(os.environ):
-        if name.startswith(FOREIGN):
-            monkeypatch.delenv(name)
-    for name, value in gateway.environment(token_file).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # a kernel is a new process
 
 
 def bell() -> Circuit:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,31 @@ _BACKENDS = {
 }
 _RETRY_SECONDS = (0.5, 2.0, 10.0, 30.0)
 CANCELLED = ExecutionFailure("The task was cancelled.", cancelled=True)
+UNKNOWN_DEVICE = ExecutionFailure("This device is not simulated here.")
 
 
 def default_workers() -> int:
     """One for each processor but one, so that the gateway itself stays quick; at most four."""
     return min(MAX_WORKERS, max(1, (os.cpu_count() or 2) - 1))
+
+
+def job_of(task: QuantumTask, payload: TaskPayload, limits: ExecutionLimits) -> Frame | None:
+    """What a worker needs to know of a task, and not whose it is; `None` when its device is not simulated here."""
+    backend = _BACKENDS.get(task.device_arn.partition("::device/")[2])
+    if backend is None:
+        return None
+    name, bits_per_qubit = backend
+    head = {
+        "backend": name,
+        "task_arn": task.arn,
+        "device_arn": task.device_arn,
+        "shots": task.shots,
+        "created_at": rfc3339(task.created_at),
+        "device_parameters": payload.device_parameters,
+        "max_qubits": limits.max_qubits // bits_per_qubit,
+        "max_result_bytes": limits.max_result_bytes,
+    }
+    return Frame(Kind.JOB, head, payload.action.encode())
 
 
 @dataclass(slots=True, eq=False)
@@ -55,10 +75,13 @@ class SimulatorExecutor:
         workers: int | None = None,
         limits: ExecutionLimits | None = None,
         *,
+        threads: int | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
+        """`threads` is for each worker; without it they share the processors of this machine."""
         self._limits = limits or ExecutionLimits()
         self._capacity = max(1, workers if workers is not None else default_workers())
+        self._threads = threads or max(1, (os.cpu_count() or 1) // self._capacity)
         self._command = list(command) if command is not None else worker_command(self._limits.max_memory_bytes)
         self._idle: deque[Worker] = deque()
         self._waiters: deque[asyncio.Future[Worker]] = deque()
@@ -76,7 +99,11 @@ class SimulatorExecutor:
     def busy(self) -> int:
         return sum(run.worker is not None for run in self._running.values())
 
-    async def start(self) -> None:
+    @property
+    def obstacle(self) -> str:
+        return ""
+
+    async def start(self, on_room: Callable[[], None] = lambda: None) -> None:
         """Begin to start the workers and return at once; tasks wait for the first one that is ready."""
         self._closed = False
         for _ in range(self._capacity):
@@ -96,13 +123,18 @@ class SimulatorExecutor:
         await asyncio.gather(*(worker.kill() for worker in workers))
 
     async def execute(self, task: QuantumTask, payload: TaskPayload) -> ExecutionResult | ExecutionFailure:
+        job = job_of(task, payload, self._limits)
+        return UNKNOWN_DEVICE if job is None else await self.run(task.id, job)
+
+    async def run(self, task_id: str, job: Frame) -> ExecutionResult | ExecutionFailure:
+        """What `execute` does, for a job that `job_of` made."""
         run = _Run()
-        self._running[task.id] = run
+        self._running[task_id] = run
         try:
-            return await self._execute(run, task, payload)
+            return await self._execute(run, job)
         finally:
-            if self._running.get(task.id) is run:
-                del self._running[task.id]
+            if self._running.get(task_id) is run:
+                del self._running[task_id]
             if run.worker is not None:
                 # Not given back below: it crashed, ran too long, or this coroutine was cancelled in the middle.
                 self._keep(self._replace(run.worker))
@@ -117,10 +149,7 @@ class SimulatorExecutor:
         elif run.waiting is not None and not run.waiting.done():
             run.waiting.cancel()
 
-    async def _execute(self, run: _Run, task: QuantumTask, payload: TaskPayload) -> ExecutionResult | ExecutionFailure:
-        job = self._job(task, payload)
-        if job is None:
-            return ExecutionFailure("This device is not simulated here.")
+    async def _execute(self, run: _Run, job: Frame) -> ExecutionResult | ExecutionFailure:
         try:
             worker = await self._take(run)
         except WorkerEndedError as problem:
@@ -149,24 +178,6 @@ class SimulatorExecutor:
         run.worker = None
         self._give(worker)
         return self._outcome(answer)
-
-    def _job(self, task: QuantumTask, payload: TaskPayload) -> Frame | None:
-        backend = _BACKENDS.get(task.device_arn.partition("::device/")[2])
-        if backend is None:
-            return None
-        name, bits_per_qubit = backend
-        created = rfc3339(task.created_at)
-        head = {
-            "backend": name,
-            "task_arn": task.arn,
-            "device_arn": task.device_arn,
-            "shots": task.shots,
-            "created_at": created,
-            "device_parameters": payload.device_parameters,
-            "max_qubits": self._limits.max_qubits // bits_per_qubit,
-            "max_result_bytes": self._limits.max_result_bytes,
-        }
-        return Frame(Kind.JOB, head, payload.action.encode())
 
     @staticmethod
     def _outcome(answer: Frame) -> ExecutionResult | ExecutionFailure:
@@ -210,8 +221,7 @@ class SimulatorExecutor:
     async def _supply(self) -> None:
         """Start one worker, trying again for as long as it takes."""
         attempt = 0
-        threads = max(1, (os.cpu_count() or 1) // self._capacity)
-        environment = worker_environment(os.environ, threads)
+        environment = worker_environment(os.environ, self._threads)
         while not self._closed:
             try:
                 worker = await Worker.start(self._command, environment, self._limits.max_result_bytes)

@@ -253,6 +253,34 @@ async def test_waits_are_explained_with_quantities_and_end_with_the_wait():
     assert await world.tasks.queue_position(tasks[0]) is None
 
 
+async def test_tasks_wait_for_workers_with_the_reason_and_start_when_they_come():
+    world = await World(executor=FakeExecutor(capacity=0, manual=True)).started()
+    caller = await world.caller()
+    tasks = [await world.submit(caller) for _ in range(3)]
+    await settled(world)
+    assert world.executor.running == []
+    reasons = await world.tasks.waiting(tasks[0])
+    assert [(reason.code, reason.text) for reason in reasons] == [("no-worker", "No simulator is there.")]
+    world.executor.resize(1)
+    await settled(world)
+    assert world.executor.running == [tasks[0].id]
+    assert [reason.code for reason in await world.tasks.waiting(tasks[1])] == ["device-concurrency"]
+    world.executor.resize(4)
+    await settled(world)
+    assert world.executor.running == [tasks[0].id, tasks[1].id]  # the tenant's cap
+
+
+async def test_a_task_that_waits_for_workers_can_be_cancelled():
+    world = await World(executor=FakeExecutor(capacity=0, manual=True)).started()
+    caller = await world.caller()
+    task = await world.submit(caller)
+    await settled(world)
+    assert (await world.tasks.cancel(caller, task.arn)).state is TaskState.CANCELLED
+    world.executor.resize(1)
+    await settled(world)
+    assert world.executor.executed == []
+
+
 async def test_nothing_about_another_tenants_load_can_be_derived_from_a_wait():
     answers = set()
     for others in (1, 5, 50):

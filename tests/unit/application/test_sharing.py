@@ -91,6 +91,18 @@ async def test_a_tenants_cap_holds_over_all_workers_and_the_wait_is_explained_by
     assert await other.tasks.counts("beta") == (0, 0)
 
 
+async def test_tasks_wait_for_simulators_with_the_reason_and_start_when_they_come():
+    one, other = await pair(capacity=0)
+    task = await one.submit(await one.caller())
+    for world in (one, other):
+        await look(world)
+        assert [reason.code for reason in await world.tasks.waiting(task)] == ["no-worker"]
+    other.executor.resize(1)
+    assert other.dispatcher._work.is_set()
+    await look(other)
+    assert other.executor.running == [task.id]
+
+
 async def test_a_task_is_cancelled_wherever_it_runs():
     one, other = await pair()
     caller = await one.caller()
