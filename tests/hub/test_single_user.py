@@ -115,8 +115,12 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleHub]:
     example = ExampleHub(tmp_path_factory.mktemp("example"))
     example.hub.start()
     wait_for(example.gateway_healthy, "the gateway", 30)
+    announced = example.data / "qsec" / "gateway.json"
+    assert announced.exists()
     yield example
     example.close()
+    wait_for(lambda: not example.gateway_healthy(), "the end of the gateway with its hub", 10)
+    wait_for(lambda: not announced.exists(), "its end in order", 10)
 
 
 @pytest.fixture(scope="module")
@@ -214,17 +218,6 @@ def test_a_revoked_lease_ends_the_kernels_work_and_a_new_one_brings_it_back(work
         assert RealServer.run(client, BELL).status == "ok"
     finally:
         client.stop_channels()
-
-
-def test_when_the_hub_ends_nothing_is_left(tmp_path: Path) -> None:
-    example = ExampleHub(tmp_path)
-    example.hub.start()
-    wait_for(example.gateway_healthy, "the gateway", 30)
-    home = example.data / "qsec"
-    assert (home / "gateway.json").exists()
-    example.close()
-    wait_for(lambda: not example.gateway_healthy(), "the gateway's end", 10)
-    assert not (home / "gateway.json").exists(), "it ended in order"
 
 
 def tour() -> list[tuple[str, str]]:
