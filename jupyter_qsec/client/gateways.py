@@ -60,5 +60,5 @@ def connect(home: QsecHome, *, timeout: float = _TIMEOUT, environ: Mapping[str, 
     address = RemoteAddress.of_environment(environ)
     if address is not None:
         return ControlClient(address.url, address.token, timeout=timeout, trust=address.trust())
-    base_url, token = home.connect_checked()
-    return ControlClient(base_url, token, timeout=timeout, guard=home.connect_checked)
+    info, token = home.connect_checked()
+    return ControlClient(info.url, token, timeout=timeout, guard=home.connect_checked, trust=info.trust())

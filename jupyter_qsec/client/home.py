@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import ssl
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,25 @@ class GatewayInfo:
     port: int
     instance: str
     started_at: datetime | None
+    certificate: str = ""
+    """Its certificate in PEM form, when it speaks TLS."""
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.certificate else 'http'}://{HOST}:{self.port}"
+
+    def trust(self) -> ssl.SSLContext | None:
+        """That very certificate, under whatever name: it is known from a file that the gateway alone could write."""
+        if not self.certificate:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        try:
+            context.load_verify_locations(cadata=self.certificate)
+        except (ssl.SSLError, ValueError):
+            raise UnavailableError("gateway.json holds no usable certificate.", remedy="Restart the gateway.") from None
+        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +246,7 @@ class QsecHome:
                 port=int(value["port"]),
                 instance=str(value["instance"]),
                 started_at=_moment(value.get("started_at")),
+                certificate=str(value.get("certificate") or ""),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
@@ -246,8 +267,8 @@ class QsecHome:
         """`http://127.0.0.1:PORT`, choosing the port when none was chosen yet."""
         return f"http://{HOST}:{self.choose_port()}"
 
-    def connect_checked(self) -> tuple[str, str]:
-        """Base URL and control token of the gateway that runs now; `UnavailableError` when none does."""
+    def connect_checked(self) -> tuple[GatewayInfo, str]:
+        """The gateway that runs now and its control token; `UnavailableError` when none does."""
         self.check()
         info = self.running_gateway()
         if info is None:
@@ -255,7 +276,7 @@ class QsecHome:
                 "No gateway runs on this state directory.",
                 remedy="Start one with 'jupyter qsec gateway', JupyterLab, or 'jupyter qsec exec'.",
             )
-        return f"http://{HOST}:{info.port}", self.control_token()
+        return info, self.control_token()
 
     def _read(self, path: Path) -> bytes | None:
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.exits import PortTakenError
@@ -59,6 +60,8 @@ class Listening:
     tls: ssl.SSLContext | None
     authorities: frozenset[str]
     """What the Host header may say, in lower case."""
+    certificate: str = ""
+    """The certificate itself in PEM form; empty without TLS."""
 
     @property
     def port(self) -> int:
@@ -68,7 +71,7 @@ class Listening:
 def listen(place: Place, *, now: datetime | None = None) -> Listening:
     """`InvalidRequestError` for what would be unsafe or could not work, `PortTakenError`."""
     scheme, authority, host = _named(place.url)
-    tls = _tls(place, host, now or datetime.now(UTC))
+    tls, certificate = _tls(place, host, now or datetime.now(UTC))
     if place.fd is None:
         _require_unreadable(place.bind, tls)
     if scheme and scheme != ("http" if tls is None else "https"):
@@ -79,7 +82,7 @@ def listen(place: Place, *, now: datetime | None = None) -> Listening:
     opened = _inherited(place.fd, tls) if place.fd is not None else _bound(place.bind, place.port or 0)
     port = int(opened.getsockname()[1])
     authorities = {f"{name}:{port}" for name in _LOOPBACK_NAMES} | ({authority} if authority else set())
-    return Listening(opened, tls, frozenset(authorities))
+    return Listening(opened, tls, frozenset(authorities), certificate)
 
 
 def _named(url: str) -> tuple[str, str, str]:
@@ -97,13 +100,13 @@ def _named(url: str) -> tuple[str, str, str]:
     return parts.scheme, parts.netloc.lower(), parts.hostname or ""
 
 
-def _tls(place: Place, host: str, now: datetime) -> ssl.SSLContext | None:
+def _tls(place: Place, host: str, now: datetime) -> tuple[ssl.SSLContext | None, str]:
     if place.certificate is None and place.key is None:
-        return None
+        return None, ""
     if place.certificate is None or place.key is None:
         raise InvalidRequestError("--certificate and --key go together.")
     _require_private(place.key)
-    _require_good(place.certificate, host, now)
+    leaf = _good(place.certificate, host, now)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -111,7 +114,7 @@ def _tls(place: Place, host: str, now: datetime) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise InvalidRequestError(f"The certificate and the key cannot be used together ({reason}).") from None
-    return context
+    return context, leaf.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
 
 def _require_private(key: Path) -> None:
@@ -123,8 +126,8 @@ def _require_private(key: Path) -> None:
         raise InvalidRequestError(f"The key {key} is open to everybody.", remedy=f"Run: chmod 600 {key}")
 
 
-def _require_good(certificate: Path, host: str, now: datetime) -> None:
-    """Clients would find out too, each with an error of its own that names no file."""
+def _good(certificate: Path, host: str, now: datetime) -> x509.Certificate:
+    """The certificate, or why clients would refuse it: each of them with an error of its own that names no file."""
     try:
         with certificate.open("rb") as file:
             leaf = x509.load_pem_x509_certificates(file.read(_MAX_CERTIFICATE))[0]
@@ -143,6 +146,7 @@ def _require_good(certificate: Path, host: str, now: datetime) -> None:
         )
     if leaf.not_valid_after_utc - now < _SOON:
         _log.warning("the certificate expires on %s", leaf.not_valid_after_utc.strftime("%Y-%m-%d"))
+    return leaf
 
 
 def _is_for(leaf: x509.Certificate, host: str) -> bool:

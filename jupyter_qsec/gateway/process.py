@@ -133,7 +133,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
         server.add_sockets([listening.socket])
         if options.seat is None:
             state.save_port(port)
-            state.announce(port, gateway.instance, moment(gateway.started_at) or "")
+            state.announce(port, gateway.instance, moment(gateway.started_at) or "", listening.certificate)
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it, which would hold up every caller
         print(json.dumps({"event": "ready", "port": port}), flush=True)  # noqa: T201 - the starter waits for this line

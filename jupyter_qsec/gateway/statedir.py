@@ -75,9 +75,11 @@ class StateDirectory:
         if self.saved_port() != port:
             replace_private(self.home / "port", f"{port}\n".encode())
 
-    def announce(self, port: int, instance: str, started_at: str) -> None:
-        """Write `gateway.json`."""
+    def announce(self, port: int, instance: str, started_at: str, certificate: str = "") -> None:
+        """Write `gateway.json`; `certificate` is what callers of this account meet there, in PEM form."""
         document = {"version": 1, "pid": os.getpid(), "port": port, "instance": instance, "started_at": started_at}
+        if certificate:
+            document["certificate"] = certificate
         replace_private(self.home / "gateway.json", json.dumps(document).encode())
 
     def control_token(self) -> str:

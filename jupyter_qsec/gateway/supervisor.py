@@ -114,7 +114,8 @@ class _Supervisor:
                     return EXIT_OK
                 return await first.process.wait() or EXIT_STATE
             self._state.save_port(port)
-            self._state.announce(port, secrets.token_hex(16), rfc3339(datetime.now(UTC)))
+            started = rfc3339(datetime.now(UTC))
+            self._state.announce(port, secrets.token_hex(16), started, listening.certificate)
             print(json.dumps({"event": "ready", "port": port}), flush=True)  # noqa: T201 - the starter waits for it
             _log.info("serving on %s, port %d, with %d processes", place.bind, port, self._processes)
             for _ in range(self._processes - 1):

@@ -1,6 +1,13 @@
-"""The configuration of `examples/hub`, on ports of the test's own and with a service that drives it."""
+"""The configuration of `examples/hub`, on ports of the test's own, with TLS and a service that drives it."""
 
 import os
+from functools import partial
+from pathlib import Path
+
+from jupyter_qsec import hub
+
+tls = Path(os.environ["HUB_TLS"])
+hub.configure = partial(hub.configure, certificate=tls / "gateway.pem", key=tls / "gateway.key", ca=tls / "ca.pem")
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts it there
 load_subconfig(os.environ["HUB_EXAMPLE"])  # type: ignore[name-defined]  # noqa: F821 - as above

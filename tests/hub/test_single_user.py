@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import httpx
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from jupyter_qsec.gateway.certificates import make_certificates
 from tests.e2e.realserver import RealServer
 from tests.fakes.waiting import wait_for
 from tests.hub.realhub import ROOT, RealHub, free_ports
@@ -47,10 +49,10 @@ class Person:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def kernel(self) -> tuple[str, BlockingKernelClient]:
+    def kernel(self, name: str) -> tuple[str, BlockingKernelClient]:
         answer = self.http.post(
             "api/sessions",
-            json={"path": "w.ipynb", "name": "w", "type": "notebook", "kernel": {"name": "python3"}},
+            json={"path": name, "name": name, "type": "notebook", "kernel": {"name": "python3"}},
         )
         assert answer.status_code == 201, answer.text
         kernel_id = answer.json()["kernel"]["id"]
@@ -69,7 +71,12 @@ class ExampleHub:
         self.data = folder / "data"
         public, gateway = free_ports(2)
         self.url = f"http://127.0.0.1:{public}"
-        self.gateway_url = f"http://127.0.0.1:{gateway}"
+        self.gateway_url = f"https://127.0.0.1:{gateway}"
+        make_certificates(folder / "tls", ["127.0.0.1"])
+        self.ca = folder / "tls" / "ca.pem"
+        self.gateway = httpx.Client(
+            base_url=self.gateway_url, verify=ssl.create_default_context(cafile=self.ca), trust_env=False
+        )
         self.hub = RealHub(
             folder,
             "exampleconfig.py",
@@ -78,6 +85,7 @@ class ExampleHub:
                 "QSEC_HUB_DATA": str(self.data),
                 "QSEC_HUB_URL": self.url,
                 "QSEC_GATEWAY_URL": self.gateway_url,
+                "HUB_TLS": str(folder / "tls"),
             },
         )
         self.people: dict[str, Person] = {}
@@ -100,7 +108,7 @@ class ExampleHub:
 
     def gateway_healthy(self) -> bool:
         try:
-            return httpx.get(f"{self.gateway_url}/health", trust_env=False).status_code == 200
+            return self.gateway.get("/health").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -108,6 +116,14 @@ class ExampleHub:
         for person in self.people.values():
             person.http.close()
         self.hub.close()
+
+    def terminal(self, person: Person) -> dict[str, str]:
+        """What the command line needs of a terminal's environment."""
+        return {
+            "JUPYTER_QSEC_GATEWAY_URL": self.gateway_url,
+            "JUPYTER_QSEC_GATEWAY_CA": str(self.ca),
+            "JUPYTERHUB_API_TOKEN": person.token,
+        }
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +143,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleHub]:
 def worked(example: ExampleHub) -> tuple[Person, dict[str, Any], str, dict[str, str]]:
     """Ada, her kernel, the task that it ran, and what it sees in its environment."""
     ada = example.person("ada")
-    kernel_id, client = ada.kernel()
+    kernel_id, client = ada.kernel("first.ipynb")
     try:
         done = RealServer.run(client, BELL)
         assert done.status == "ok", done.text
@@ -154,6 +170,7 @@ def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: E
     fetched_from = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
     assert fetched_from.startswith("http://127.0.0.1:")
     assert not fetched_from.startswith(example.gateway_url), "credentials come from the own server"
+    assert environment["AWS_CA_BUNDLE"] == str(example.ca)
     assert "JUPYTERHUB_API_TOKEN" not in environment
     seen = json.dumps(environment)
     assert not any(token in seen for token in example.hub.tokens.values())
@@ -165,11 +182,7 @@ def test_another_groups_person_sees_nothing_of_it(worked: Any, example: ExampleH
     assert [tenant["id"] for tenant in bob.qsec("status")["tenants"]] == ["classroom"]
     assert bob.qsec("tasks")["tasks"] == []
     theirs, none = (
-        httpx.get(
-            f"{example.gateway_url}/api/v1/tasks/{task_id}",
-            headers={"Authorization": f"Bearer {bob.token}"},
-            trust_env=False,
-        )
+        example.gateway.get(f"/api/v1/tasks/{task_id}", headers={"Authorization": f"Bearer {bob.token}"})
         for task_id in (arn.rpartition("/")[2], "00000000-0000-4000-8000-000000000000")
     )
     assert theirs.status_code == none.status_code == 404
@@ -178,13 +191,8 @@ def test_another_groups_person_sees_nothing_of_it(worked: Any, example: ExampleH
 def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, tmp_path: Path) -> None:
     ada, _, arn, _ = worked
 
-    def qsec(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "JUPYTER_QSEC_GATEWAY_URL": example.gateway_url,
-            "JUPYTERHUB_API_TOKEN": ada.token,
-        }
+    def qsec(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **example.terminal(ada), **more}
         command = [str(Path(sys.executable).with_name("jupyter-qsec")), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -194,6 +202,9 @@ def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, t
     done = qsec("exec", "--", sys.executable, str(tmp_path / "job.py"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("20 arn:aws:braket:us-east-1:000000000202:quantum-task/")
+    stranger = qsec("tasks", "list", JUPYTER_QSEC_GATEWAY_CA="")
+    assert stranger.returncode != 0, "whom nobody vouches for gets no token"
+    assert "cannot be reached" in stranger.stderr
     told = qsec("doctor", "--quick")
     assert f"{example.gateway_url}, version" in told.stdout
     assert "you are hub:ada in research" in told.stdout
@@ -207,9 +218,10 @@ def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, t
 
 def test_a_revoked_lease_ends_the_kernels_work_and_a_new_one_brings_it_back(worked: Any) -> None:
     ada, *_ = worked
-    kernel_id, client = ada.kernel()
+    kernel_id, client = ada.kernel("second.ipynb")
     try:
-        assert RealServer.run(client, BELL).status == "ok"
+        first = RealServer.run(client, BELL)
+        assert first.status == "ok", first.text
         ada.http.post(f"jupyter-qsec/kernels/{kernel_id}/lease", json={"action": "revoke"}).raise_for_status()
         refused = RealServer.run(client, BELL)
         assert refused.status == "error"
@@ -231,7 +243,7 @@ def test_the_administrators_tour_works_as_it_stands(worked: Any, example: Exampl
     ada, _, arn, _ = worked
     here = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     places = {
-        "ada": {**here, "JUPYTER_QSEC_GATEWAY_URL": example.gateway_url, "JUPYTERHUB_API_TOKEN": ada.token},
+        "ada": {**here, **example.terminal(ada)},
         "hub": {**here, "JUPYTER_QSEC_HOME": str(example.data / "qsec")},
     }
     said: dict[str, str] = {}

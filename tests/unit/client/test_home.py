@@ -148,7 +148,8 @@ def test_a_gateway_runs_only_while_its_lock_is_held(home: QsecHome) -> None:
         info = home.running_gateway()
         assert info is not None
         assert (info.pid, info.port, info.instance) == (os.getpid(), 4711, "ab")
-        assert home.connect_checked() == ("http://127.0.0.1:4711", home.control_token())
+        info, token = home.connect_checked()
+        assert (info.url, info.trust(), token) == ("http://127.0.0.1:4711", None, home.control_token())
     assert home.running_gateway() is None
     with pytest.raises(UnavailableError, match="jupyter qsec gateway"):
         home.connect_checked()
