@@ -19,8 +19,10 @@ _FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as it is committed. An exercise `x` is a cell with the tag `exercise`; behind it stand its check and its
-    solution, which is text, so that running all cells leaves the exercise to the learner."""
+    """A notebook as it is committed.
+
+    An exercise is a cell with that tag; behind it stand its check and its solution. The solution is text, so that
+    running all cells leaves the exercise to the learner."""
 
     name: str
     cells: tuple[Mapping[str, Any], ...]
@@ -74,7 +76,9 @@ class Learner:
         """A value of the kernel, by way of JSON."""
         result = self.run(f"import json as _json; print(_json.dumps({expression}))")
         assert result.status == "ok", result.text
-        return json.loads(result.text)
+        # The SDK warns on standard error.
+        contents = [message["content"] for message in result.messages]
+        return json.loads("".join(content["text"] for content in contents if content.get("name") == "stdout"))
 
     def answer(self, exercise: str, code: str) -> str:
         """What the check says after an answer."""
