@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jupyter_client.blocking.client import BlockingKernelClient
 
 from jupyter_qsec.cli.main import cli
-from tests.e2e.realserver import RealServer
+from tests.e2e.realserver import CellResult, RealServer
 from tests.e2e.tutorials import EXAMPLES, Learner, Notebook, shown
 from tests.fakes.waiting import wait_for
 
@@ -89,6 +90,8 @@ class Run:
     wrong: dict[str, str] = field(default_factory=dict)
     solved: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    tried: dict[str, CellResult] = field(default_factory=dict)
+    """What else a learner tries when the text invites to."""
 
     def text(self, cell: str) -> str:
         return self.learner.seen[cell].text
@@ -103,9 +106,13 @@ Runs = Callable[[str], Run]
 
 @pytest.fixture(scope="module")
 def tutorials(shared_server: RealServer) -> Runs:
-    """Runs a notebook at first use: all cells, then each exercise wrong and right."""
+    """Runs a notebook at first use: all cells, then each exercise wrong and right.
+
+    One kernel for all: to start one and to import the SDK takes longer than most of what they do."""
     shared_server.wait_for_gateway()
-    outcome = functools.cache(functools.partial(_outcome, shared_server))
+    kernel = shared_server.start_session("tutorials.ipynb")
+    client = shared_server.client(kernel)
+    outcome = functools.cache(functools.partial(_outcome, shared_server, kernel, client))
 
     def run(number: str) -> Run:
         found = outcome(number)
@@ -116,17 +123,19 @@ def tutorials(shared_server: RealServer) -> Runs:
     return run
 
 
-def _outcome(server: RealServer, number: str) -> Run | Exception:
+def _outcome(server: RealServer, kernel: str, client: BlockingKernelClient, number: str) -> Run | Exception:
     """What fails is kept, too: each of a notebook's tests says why, and the notebook is not run again for each."""
     try:
-        return _run(server, number)
+        run = _run(Learner(client, NOTEBOOKS[number]), number)
+        if number == "05":  # it revoked the lease
+            server.http.post(f"jupyter-qsec/kernels/{kernel}/lease", json={"action": "new"}).raise_for_status()
+        return run
     except Exception as failure:  # noqa: BLE001  # raised again by every test that asks
         return failure
 
 
-def _run(server: RealServer, number: str) -> Run:
-    notebook = NOTEBOOKS[number]
-    learner = Learner(server, notebook)
+def _run(learner: Learner, number: str) -> Run:
+    notebook = learner.notebook
     learner.run_all()
     run = Run(learner)
     run.facts = {name: learner.value(expression) for name, expression in FACTS[number].items()}
@@ -135,6 +144,15 @@ def _run(server: RealServer, number: str) -> Run:
         if (number, exercise) not in BY_HAND:
             run.wrong[exercise] = learner.answer(exercise, WRONG[number, exercise])
             run.solved[exercise] = learner.answer(exercise, notebook.solution(exercise))
+    if number == "02":
+        run.wrong["nonsense"] = learner.answer("limit", "n_max = 'six'")
+    if number == "04":
+        run.tried["dots"] = learner.run(notebook.code["blocked"])
+        run.tried["blanks"] = learner.run(notebook.code["blocked"].replace("·", " "))
+        wait_for(lambda: learner.check("blocked") != NOT_YET, "the record of the stopped cell", 10)
+        run.solved["blocked"] = learner.check("blocked")
+    if number == "05":
+        run.tried["revoke"] = learner.run(notebook.code["revoke"].replace("really = False", "really = True"))
     return run
 
 
@@ -165,9 +183,7 @@ class TestExercises:
         assert tutorials(number).solved[exercise] == "Right."
 
     def test_what_is_no_answer_at_all_is_told_without_a_traceback(self, tutorials: Runs) -> None:
-        learner = tutorials("02").learner
-        assert learner.answer("limit", "n_max = 'six'").startswith("Look again: your answer cannot be used (")
-        learner.answer("limit", learner.notebook.solution("limit"))
+        assert tutorials("02").wrong["nonsense"].startswith("Look again: your answer cannot be used (")
 
 
 class TestGhzAndNoise:
@@ -280,20 +296,19 @@ class TestLeakingASecret:
         assert prints.pop() in table
 
     def test_the_cell_with_the_private_key_does_not_run_and_the_check_knows(self, tutorials: Runs) -> None:
-        learner = tutorials("04").learner
-        source = learner.notebook.code["blocked"]
-        assert source.count("·") == 4
-        stopped = learner.run(source.replace("·", " "))
+        run = tutorials("04")
+        notebook = run.learner.notebook
+        assert notebook.code["blocked"].count("·") == 4
+        assert run.tried["dots"].text == "This cell ran.\n"
+        stopped = run.tried["blanks"]
         assert stopped.status == "error"
-        quoted = "".join(learner.notebook.after("blocked", "solution")["source"])
+        quoted = "".join(notebook.after("blocked", "solution")["source"])
         assert " ".join(stopped.text.split()) in " ".join(quoted.replace("\n> ", " ").split())
         assert "This cell ran." not in stopped.text
-        wait_for(lambda: learner.check("blocked") == "Right.", "the record of the stopped cell", 10)
-        assert learner.run(source).text == "This cell ran.\n"
+        assert run.solved["blocked"] == "Right."
 
-    def test_the_saved_file_holds_neither(self, tutorials: Runs, shared_server: RealServer) -> None:
-        learner = tutorials("04").learner
-        stopped = learner.notebook.code["blocked"].replace("·", " ")
+    def test_the_saved_file_holds_neither(self, shared_server: RealServer) -> None:
+        stopped = NOTEBOOKS["04"].code["blocked"].replace("·", " ")
         cells = [
             {"cell_type": "code", "id": name, "execution_count": None, "metadata": {}, "outputs": [], "source": source}
             for name, source in (("blocked", stopped), ("key", f"key = '{self.KEY}'"))
@@ -348,12 +363,10 @@ class TestLeasesAndLimits:
         assert after == reserved - cancelled * 100_000
 
     def test_a_revoked_lease_ends_at_once(self, tutorials: Runs) -> None:
-        learner = tutorials("05").learner
-        assert learner.seen["revoke"].text == "The lease goes on.\n"
-        opted_in = learner.notebook.code["revoke"].replace("really = False", "really = True")
-        refused = learner.run(opted_in)
-        assert refused.status == "ok"
-        assert "was revoked" in refused.text
+        run = tutorials("05")
+        assert run.text("revoke") == "The lease goes on.\n"
+        assert run.tried["revoke"].status == "ok"
+        assert "was revoked" in run.tried["revoke"].text
 
 
 def test_every_notebook_is_in_the_list_of_tutorials() -> None:

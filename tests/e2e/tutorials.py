@@ -52,15 +52,14 @@ class Notebook:
 
 
 class Learner:
-    """A notebook and its kernel."""
+    """A notebook in a kernel, which may have run others before: it begins without a variable of theirs."""
 
-    def __init__(self, server: RealServer, notebook: Notebook) -> None:
+    def __init__(self, client: BlockingKernelClient, notebook: Notebook) -> None:
         self.notebook = notebook
-        self._server = server
-        self.kernel_id = server.start_session(f"{notebook.name}.ipynb")
-        self.client: BlockingKernelClient = server.client(self.kernel_id)
+        self._client = client
         self.seen: dict[str, CellResult] = {}
         """What each cell showed when all were run, nothing answered."""
+        self.run("%reset -f")
 
     def run_all(self) -> None:
         """As the menu does: from top to bottom, until a cell fails."""
@@ -70,7 +69,7 @@ class Learner:
             assert result.status == "ok", f"{self.notebook.name}, cell {cell_id}: {result.text}"
 
     def run(self, code: str) -> CellResult:
-        return self._server.run(self.client, code)
+        return RealServer.run(self._client, code)
 
     def value(self, expression: str) -> Any:
         """A value of the kernel, by way of JSON."""
