@@ -97,17 +97,19 @@ async def _measure(
     chance = random.Random(_SEED)
     clients = [Client(identity, made.gateway.port, ledger, chance, curious=True) for identity in identities]
     generator = Generator(clients, options.rate, chance)
+    processor = time.process_time()
     with Sampler(made.supervisor) as sampler, at_work(persons, ledger):
         await generator.run(options.warm_up)
-        begun, processor = time.monotonic(), time.process_time()
+        begun = time.monotonic()
         faults = asyncio.create_task(_faults(made, options.seconds))
         await generator.run(options.seconds)
-        ended, processor = time.monotonic(), time.process_time() - processor
+        ended = time.monotonic()
         await faults
         unfinished = await generator.drain(_DRAIN_SECONDS)
     for client in clients:
         client.close()
-    return report.Run(begun, ended, processor, made.outages, sampler.samples, unfinished, os.getloadavg()[0])
+    used = {"generator": time.process_time() - processor, **sampler.processor()}
+    return report.Run(begun, ended, used, made.outages, sampler.samples, unfinished, os.getloadavg()[0])
 
 
 async def _faults(made: Site, seconds: float) -> None:

@@ -103,7 +103,7 @@ class Sample:
 
 
 class Sampler:
-    """Looks at the gateway's processes every second, in a thread of its own."""
+    """Looks at the parts of a site every second, in a thread of its own."""
 
     def __init__(self, supervisor: psutil.Process, every: float = 1.0) -> None:
         self._supervisor = supervisor
@@ -111,7 +111,9 @@ class Sampler:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self.samples: dict[int, list[Sample]] = {}
-        """By process id."""
+        """Of gateway processes, by process id."""
+        self._processor: dict[tuple[str, int], tuple[float, float]] = {}
+        """Processor seconds by part and process id: when it was seen first, and last."""
 
     def __enter__(self) -> Sampler:
         self._thread.start()
@@ -121,13 +123,41 @@ class Sampler:
         self._ended.set()
         self._thread.join(10)
 
+    def processor(self) -> dict[str, float]:
+        """Processor seconds by part; the last moments of what has ended are not known."""
+        found: dict[str, float] = {}
+        for (part, _), (first, last) in self._processor.items():
+            found[part] = found.get(part, 0.0) + last - first
+        return found
+
     def _run(self) -> None:
         while not self._ended.wait(self._every):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for process in gateway_processes(self._supervisor):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        taken = Sample(time.monotonic(), process.memory_info().rss / 2**20, process.num_fds())
-                        self.samples.setdefault(process.pid, []).append(taken)
+            for part, process in parts(self._supervisor):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self._look(part, process)
+
+    def _look(self, part: str, process: psutil.Process) -> None:
+        times = process.cpu_times()
+        used = times.user + times.system
+        first, _ = self._processor.get((part, process.pid), (used, used))
+        self._processor[part, process.pid] = first, used
+        if part == "gateway":
+            taken = Sample(time.monotonic(), process.memory_info().rss / 2**20, process.num_fds())
+            self.samples.setdefault(process.pid, []).append(taken)
+
+
+def parts(supervisor: psutil.Process) -> list[tuple[str, psutil.Process]]:
+    """The processes of a site below this process, each with the part that it belongs to."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        serving = gateway_processes(supervisor)
+        workers = [worker for process in serving for worker in process.children(recursive=True)]
+        databases = [process for process in below() if process.name() == "postgres"]
+        return [
+            *[("gateway", process) for process in serving],
+            *[("simulators", process) for process in workers],
+            *[("PostgreSQL", process) for process in databases],
+        ]
+    return []
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ Findings = dict[str, list[str]]
 class Run:
     begun: float
     ended: float
-    processor: float
-    """Processor seconds of the generator and of the threads that drive the kernels."""
+    processor: Mapping[str, float]
+    """Processor seconds of each part, with warm-up and what followed; the generator's with the threads that drive the
+    kernels."""
     outages: Sequence[Outage]
     samples: Mapping[int, Sequence[Sample]]
     unfinished: int
@@ -101,7 +102,7 @@ def table(
         *_submissions(options, run, floor, ledger),
         *_promises(run, ledger, found, site),
         *_growth(run),
-        _machine(run, load_before),
+        *_machine(run, ledger, load_before),
     ]
 
 
@@ -186,11 +187,22 @@ def _growth(run: Run) -> list[Row]:
     ]
 
 
-def _machine(run: Run, load_before: float) -> Row:
-    share = run.processor / (run.ended - run.begun)
-    return Row(
-        "load average of the machine at the end",
-        run.load_after,
-        "",
-        f"{load_before:.1f} before it began, {os.cpu_count()} processors; generator {share:.0%} of one",
-    )
+def _machine(run: Run, ledger: Ledger, load_before: float) -> list[Row]:
+    tasks = max(1, len(ledger.accepted()) + len(ledger.kernel_arns))
+    each = {part: 1000 * seconds / tasks for part, seconds in run.processor.items()}
+    generator = each.pop("generator")
+    parts = ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in each.items())
+    return [
+        Row(
+            "processor time a task, with its polls and results",
+            sum(each.values()),
+            "ms",
+            f"{parts}; generator {generator:.1f} ms",
+        ),
+        Row(
+            "load average of the machine at the end",
+            run.load_after,
+            "",
+            f"{load_before:.1f} before it began, {os.cpu_count()} processors",
+        ),
+    ]

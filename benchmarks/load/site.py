@@ -93,8 +93,8 @@ class Site:
         begun = time.monotonic()
         gateway_processes(self.supervisor)[0].kill()
         async with asyncio.timeout(_RETURN_SECONDS):
-            while len(await self._instances()) < self.processes:
-                await asyncio.sleep(0.2)  # noqa: ASYNC110 - it is another process that changes
+            while len(await self._instances()) < self.processes:  # noqa: ASYNC110 - other processes tell nobody
+                await asyncio.sleep(0.2)
         self.outages.append(Outage("a gateway process killed", begun, time.monotonic()))
 
     async def restart_database(self) -> None:

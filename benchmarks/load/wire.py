@@ -15,7 +15,8 @@ ATTEMPTS = 5
 """In all, as in botocore's default mode."""
 RETRIED = frozenset({429, 500, 502, 503, 504})
 READ_SECONDS = 60.0
-"""botocore's default."""
+KEPT = 10
+"""Connections that a client keeps. These are botocore's defaults, too."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Connections:
             except BaseException:
                 writer.close()
                 raise
-        if b"\r\nconnection: close" in lowered:
+        if b"\r\nconnection: close" in lowered or len(self._free) >= KEPT:
             writer.close()
         else:
             self._free.append((reader, writer))
