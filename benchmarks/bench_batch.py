@@ -43,7 +43,7 @@ def canned() -> Iterator[stack.Stack]:
         try:
             assert process.stdout is not None
             port = int(json.loads(process.stdout.readline())["port"])
-            yield stack.Stack(process, port, Path(name), Path(name))
+            yield stack.Stack(port, Path(name), Path(name))
         finally:
             assert process.stdin is not None
             process.stdin.close()

@@ -96,7 +96,7 @@ class Load:
 def _load(running: stack.Stack, count: int) -> Load:
     """Sign and send `count` submissions, and check that the gateway counted every one."""
     _, token_file = running.lease()
-    credentials = json.loads(_get(running, "/credentials", token_file.read_text()))
+    credentials = running.credentials(token_file.read_text())
     signer = Signer(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["Token"], running.port)
     asyncio.run(_send(running.port, [signer.submission() for _ in range(100)]))  # warm
     requests = [signer.submission() for _ in range(count)]
@@ -105,15 +105,6 @@ def _load(running: stack.Stack, count: int) -> Load:
     counted = {usage["scope"]: usage["used"] for usage in usages if usage["metric"] == "tasks"}
     assert counted["tenant:sandbox"] == len(outcome.latencies) + 100, "a submission was answered and not counted"
     return Load(requests, outcome)
-
-
-def _get(running: stack.Stack, path: str, token: str) -> bytes:
-    import urllib.request
-
-    request = urllib.request.Request(f"{running.url}{path}", headers={"Authorization": token})  # noqa: S310  # loopback
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-        content: bytes = answer.read()
-    return content
 
 
 class Signer:

@@ -25,7 +25,6 @@ READY_SECONDS = 60.0
 class Stack:
     """A running gateway and how to reach it."""
 
-    process: subprocess.Popen[bytes]
     port: int
     home: Path
     folder: Path
@@ -46,6 +45,13 @@ class Stack:
                 "Content-Type": "application/json",
             },
         )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            document: dict[str, Any] = json.loads(answer.read())
+        return document
+
+    def credentials(self, token: str) -> dict[str, Any]:
+        """The synthetic AWS credentials of the lease with that token."""
+        request = urllib.request.Request(f"{self.url}/credentials", headers={"Authorization": token})  # noqa: S310  # as above
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
             document: dict[str, Any] = json.loads(answer.read())
         return document
@@ -89,7 +95,7 @@ def running(*, workers: int = 0, tenants: str = "", port: int | None = None) -> 
             (home / "tenants.toml").write_text(tenants)
         process = start(home, workers=workers, port=port)
         try:
-            yield Stack(process, _ready(process), home, folder)
+            yield Stack(ready_port(process), home, folder)
         finally:
             process.terminate()
             try:
@@ -108,7 +114,8 @@ def start(home: Path, *, workers: int = 0, port: int | None = None) -> subproces
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
-def _ready(process: subprocess.Popen[bytes]) -> int:
+def ready_port(process: subprocess.Popen[bytes]) -> int:
+    """The port of a gateway that was started with its standard output in a pipe, once it serves."""
     assert process.stdout is not None
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:

@@ -32,6 +32,8 @@ _HEADINGS = ("benchmark", "measured", "beside", "ratio", "target", "")
 
 
 def _number(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
     magnitude = abs(value)
     if magnitude >= 100:
         return f"{value:,.0f}"

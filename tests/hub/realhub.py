@@ -26,11 +26,15 @@ SERVICES = ("QSEC", "CI", "STRAY", "DRIVER")
 class RealHub:
     """One hub process; `close` ends it and its proxy."""
 
-    def __init__(self, folder: Path, config: str = "hubconfig.py", environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: str | Path = "hubconfig.py", environ: Mapping[str, str] | None = None
+    ) -> None:
+        """`config` is a file beside this one, or anywhere with its whole path."""
         self.folder = folder
-        self._config = Path(__file__).with_name(config)
+        self._config = Path(__file__).parent / config
         ports = free_ports(3)
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
+        self.url = f"http://127.0.0.1:{ports[0]}"
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
