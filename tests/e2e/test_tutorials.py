@@ -235,7 +235,7 @@ class TestMoneyStop:
         assert spent <= limit < spent + price
         assert spent == len(facts["history"]) * price
         assert price == 6 * Decimal("0.0038")  # six tasks, three seconds each at $0.075 a minute
-        assert f"${spent} of ${limit} are spent, the next step would cost ${price}" in tutorials("03").text("loop")
+        assert f"${spent} of ${limit} are spent, the next step costs ${price}" in tutorials("03").text("loop")
 
     def test_every_energy_is_the_molecule_s_within_its_error(self, tutorials: Runs) -> None:
         for _, theta, energy, error in tutorials("03").facts["history"]:
