@@ -1,7 +1,7 @@
 """What a durable submission costs at the store's port, by how many tasks are stored already: PostgreSQL databases that
 began with 10³ to 10⁶ of them, measured in turns, each after a checkpoint of the server, so that every page that is
-touched first is written whole, as it is for most submissions of a large database. What was submitted stays: the smallest
-one has a few thousand tasks in the end.
+touched first is written whole, as it is for most submissions of a large database. What was submitted stays, so the
+smallest one has a few thousand tasks in the end.
 
 Not part of `make bench`: filling a million tasks takes minutes, and some gigabytes of disk until it has ended.
 """
