@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab hub test check unit lint bench binder lock clean
+.PHONY: help install lab hub test check unit lint bench load binder lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make check    lint, types and unit tests: under two minutes'
 	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
 	@echo 'make bench    measure, and print a table of ratios'
+	@echo 'make load     two minutes of many people with faults, and a million stored tasks: a quarter of an hour'
 	@echo 'make binder   build what Binder builds, everything fetched anew, and run the first notebook in it'
 	@echo 'make lock     resolve requirements.lock and binder/requirements.txt anew'
 	@echo 'make clean    remove what the other commands made'
@@ -74,6 +75,10 @@ test: lint
 
 bench: install
 	$(BIN)/python -m benchmarks.run
+
+load: install
+	@sh tests/postgres.sh
+	$(BIN)/python -m benchmarks.run load growth
 
 binder: install
 	QSEC_TEST_BINDER=fetch $(BIN)/pytest tests/e2e/test_binder.py

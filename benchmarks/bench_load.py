@@ -130,7 +130,7 @@ def _floor(options: Options) -> report.Floor:
         clients = [Client(identity, port, ledger, chance, curious=False) for _ in range(options.clients)]
         generator = Generator(clients, options.rate, chance)
         processor = time.process_time()
-        await generator.run(_FLOOR_SECONDS)
+        await generator.run(min(_FLOOR_SECONDS, options.seconds / 4))
         await generator.drain(10)
         processor = time.process_time() - processor
         for client in clients:

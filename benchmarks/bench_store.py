@@ -107,7 +107,7 @@ async def _submissions(database: Database, folder: Path, other_work: Callable[[]
         for number in numbers:
             started = time.perf_counter()
             other_work()
-            outcome = await store.submit(_task(number), PAYLOAD, _charges(), _events(number))
+            outcome = await store.submit(task(number), PAYLOAD, charges(), events(number))
             latencies.append(time.perf_counter() - started)
             assert isinstance(outcome, Submitted)
 
@@ -130,7 +130,7 @@ def _spin() -> None:
         pass
 
 
-def _task(number: int) -> QuantumTask:
+def task(number: int) -> QuantumTask:
     return QuantumTask(
         id=f"00000000-0000-4000-8000-{number:012d}",
         tenant="sandbox",
@@ -153,11 +153,11 @@ def _task(number: int) -> QuantumTask:
     )
 
 
-def _charges() -> list[Charge]:
+def charges() -> list[Charge]:
     return [Charge(scope, metric, "2026-03-01", 1, 10**9) for scope in SCOPES for metric in Metric]
 
 
-def _events(number: int) -> list[AuditEvent]:
+def events(number: int) -> list[AuditEvent]:
     return [
         AuditEvent(
             kind="task.submitted",

@@ -1,4 +1,5 @@
-"""Runs every `bench_*.py` beside this file and prints one table: `python -m benchmarks.run [NAME…]`.
+"""Runs every `bench_*.py` beside this file and prints one table: `python -m benchmarks.run [NAME…]`. Those that take
+minutes run only when they are named.
 
 Exit codes: 0 every target is met, 1 a target is missed or a benchmark failed, 2 no such benchmark.
 """
@@ -17,6 +18,9 @@ from benchmarks.table import Row, render
 def available() -> list[str]:
     """Names of the benchmarks: `task` for `bench_task.py`."""
     return sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+
+
+LONG = frozenset({"growth", "load"})
 
 
 def measure(name: str) -> list[Row]:
@@ -38,7 +42,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"No benchmark {', '.join(unknown)}; there are: {', '.join(known)}.", file=sys.stderr)
         return 2
-    rows = [row for name in arguments or known for row in measure(name)]
+    rows = [row for name in arguments or sorted(set(known) - LONG) for row in measure(name)]
     print(render(rows))
     return 1 if any(row.ok is False for row in rows) else 0
 
