@@ -128,6 +128,8 @@ class Gateway:
     signatures: Signatures | None = None
     """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
     page_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    dashboard_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Seals what browsers keep; the same in all processes."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     _checkpoint_size: int = 0
     _housekeeping: Sequence[asyncio.Task[None]] = ()
@@ -311,4 +313,5 @@ async def build(config: GatewayConfig) -> Gateway:
         checkpoint_seconds=config.checkpoint_seconds,
         signatures=store.signatures if shared else None,
         page_key=hmac.digest(lease_key, b"jupyter_qsec page tokens", "sha256"),
+        dashboard_key=hmac.digest(lease_key, b"jupyter_qsec dashboard", "sha256"),
     )

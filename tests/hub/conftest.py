@@ -11,6 +11,7 @@ import pytest
 from tests.gateway.livegateway import GatewayProcess
 from tests.hub.realhub import RealHub
 
+PREFIX = "/services/qsec/"
 TENANTS = """
 [[tenant]]
 id = "research"
@@ -45,6 +46,16 @@ tenant = "*"
 roles = ["auditor"]
 
 [[member]]
+group = "leads"
+tenant = "research"
+roles = ["developer", "workspace-admin"]
+
+[[member]]
+group = "responders"
+tenant = "*"
+roles = ["incident-responder"]
+
+[[member]]
 service = "ci"
 tenant = "research"
 roles = ["service", "developer"]
@@ -58,8 +69,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHub]:
     hub.close()
 
 
-def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS) -> GatewayProcess:
-    """A gateway as a service of the hub, not started yet."""
+def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS, *, proxied: bool = False) -> GatewayProcess:
+    """A gateway as a service of the hub, not started yet; `proxied`: where the hub's proxy looks for it."""
     home.mkdir(mode=0o700)
     (home / "tenants.toml").touch(mode=0o600)
     (home / "tenants.toml").write_text(tenants)
@@ -68,11 +79,14 @@ def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS) -> GatewayProce
         "JUPYTERHUB_API_URL": hub.api_url,
         "JUPYTERHUB_API_TOKEN": hub.tokens["QSEC"],
     }
-    return GatewayProcess(home, ("--identity", "hub"), environ=environ)
+    if proxied:
+        environ["JUPYTERHUB_SERVICE_PREFIX"] = PREFIX
+    place = ("--port", str(hub.gateway_port)) if proxied else ()
+    return GatewayProcess(home, ("--identity", "hub", *place), environ=environ)
 
 
 @pytest.fixture(scope="session")
 def hub_gateway(hub: RealHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    gateway = gateway_of(hub, tmp_path_factory.mktemp("hub-gateway") / "home").start()
+    gateway = gateway_of(hub, tmp_path_factory.mktemp("hub-gateway") / "home", proxied=True).start()
     yield gateway
     gateway.close()

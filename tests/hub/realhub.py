@@ -29,7 +29,9 @@ class RealHub:
     def __init__(self, folder: Path, config: str = "hubconfig.py", environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self._config = Path(__file__).with_name(config)
-        ports = free_ports(3)
+        ports = free_ports(4)
+        self.gateway_port = ports[3]
+        self.url = f"http://127.0.0.1:{ports[0]}"
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
         self._environ = {
@@ -38,6 +40,7 @@ class RealHub:
             "HUB_PORT": str(ports[0]),
             "HUB_API_PORT": str(ports[1]),
             "HUB_PROXY_PORT": str(ports[2]),
+            "HUB_GATEWAY_PORT": str(ports[3]),
             "HUB_PROXY": f"{node()}\n{PROXY}",
             **(environ or {}),
         }
