@@ -187,6 +187,9 @@ class FakeStore:
             self._published = parse_checkpoint(format_note(text, self._signer.sign(text)))
         return self._published
 
+    async def newest_checkpoint(self) -> Checkpoint | None:
+        return self._published
+
     async def inclusion_proof(self, index: int, size: int) -> InclusionProof:
         if not 0 <= index < size <= len(self._leaves):
             raise InvalidRequestError("There is no such record.")

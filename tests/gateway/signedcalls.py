@@ -26,7 +26,9 @@ class SignedBraket:
     def __init__(self, gateway: ControlAccess, lease: Issued) -> None:
         made = gateway.get("/credentials", lease.token).json()
         self._credentials = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["Token"])
-        account = {"sandbox": "000000000101", "research": "000000000202"}[lease.lease["tenant"]]
+        account = {"sandbox": "000000000101", "research": "000000000202", "classroom": "000000000303"}[
+            lease.lease["tenant"]
+        ]
         self.bucket = f"amazon-braket-{REGION}-{account}"
         self._client = gateway.client("")
         self._url = gateway.url

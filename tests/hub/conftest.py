@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.gateway.livegateway import GatewayProcess
+from tests.gateway.livegateway import GatewayProcess, Issued
+from tests.gateway.manyprocesses import ENDLESS
+from tests.gateway.signedcalls import SignedBraket
 from tests.hub.realhub import RealHub
 
 PREFIX = "/services/qsec/"
@@ -90,3 +93,32 @@ def hub_gateway(hub: RealHub, tmp_path_factory: pytest.TempPathFactory) -> Itera
     gateway = gateway_of(hub, tmp_path_factory.mktemp("hub-gateway") / "home", proxied=True).start()
     yield gateway
     gateway.close()
+
+
+def take_lease(hub: RealHub, gateway: GatewayProcess, name: str) -> Issued:
+    answer = gateway.post("/api/v1/leases", {"ttl_seconds": 3600}, token=hub.user_token(name)[0])
+    assert answer.status_code == 201, answer.text
+    return Issued(**answer.json())
+
+
+@dataclass
+class Work:
+    """What ada does: one task that runs on the only worker, another that waits behind it."""
+
+    gateway: GatewayProcess
+    lease: Issued
+    braket: SignedBraket
+    running: str
+    waiting: str
+
+    def one_more(self) -> str:
+        return self.braket.create_bell()
+
+
+@pytest.fixture(scope="module")
+def work(hub: RealHub, hub_gateway: GatewayProcess) -> Iterator[Work]:
+    lease = take_lease(hub, hub_gateway, "ada")
+    with SignedBraket(hub_gateway, lease) as braket:
+        running = braket.create_bell(action=ENDLESS, shots=10)
+        yield Work(hub_gateway, lease, braket, running, braket.create_bell())
+    hub_gateway.post(f"/api/v1/tasks/{running}/cancel")

@@ -20,7 +20,7 @@ c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['HUB_PROXY_PORT
 c.JupyterHub.load_groups = {
     "physics": {"users": ["ada", "eve"]},
     "class": {"users": ["bob"]},
-    "auditors": {"users": ["eve"]},
+    "auditors": {"users": ["eve", "ida"]},
     "chess": {"users": ["max"]},
     "leads": {"users": ["lin"]},
     "responders": {"users": ["rio"]},

@@ -235,6 +235,17 @@ class SqlStore:
         signed."""
         return await self._read(self._publish)
 
+    async def newest_checkpoint(self) -> Checkpoint | None:
+        return await self._read(self._verified)
+
+    def _verified(self, session: Session) -> Checkpoint | None:
+        published = self._checkpoints.newest()  # before the head, as below
+        head = auditlog.read_head(session)
+        auditlog.check_head(session, head)
+        for checkpoint in published:
+            _require_extends(session, head, checkpoint)
+        return max(published, key=lambda checkpoint: checkpoint.size, default=None)
+
     def _publish(self, session: Session) -> Checkpoint:
         published = self._checkpoints.newest()  # before the head: others may append and publish meanwhile
         head = auditlog.read_head(session)

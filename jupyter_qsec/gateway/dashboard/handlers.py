@@ -74,7 +74,7 @@ class DashboardHandler(AttendedHandler):
         self._session: Session | None = None
         self._set_up(**rest)
 
-    def _set_up(self) -> None:
+    def _set_up(self, **rest: Any) -> None:
         """What a kind of handler needs besides."""
 
     def set_default_headers(self) -> None:
@@ -199,8 +199,8 @@ class DashboardHandler(AttendedHandler):
 class PageHandler(DashboardHandler):
     """Shows a page; who is not logged in is sent to the hub first."""
 
-    def _set_up(self, view: View) -> None:
-        self._view = view
+    def _set_up(self, **rest: Any) -> None:
+        self._view: View = rest["view"]
 
     async def get(self, **path: str) -> None:
         try:
@@ -228,8 +228,8 @@ class PageHandler(DashboardHandler):
 class DeedHandler(DashboardHandler):
     """Does what a button says: only for a form of this dashboard, sent by the session that it was made for."""
 
-    def _set_up(self, deed: Deed) -> None:
-        self._deed = deed
+    def _set_up(self, **rest: Any) -> None:
+        self._deed: Deed = rest["deed"]
 
     async def post(self, **path: str) -> None:
         try:

@@ -14,7 +14,7 @@ import jinja2
 from jupyter_qsec._version import __version__
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
 from jupyter_qsec.domain.times import rfc3339
-from jupyter_qsec.gateway.dashboard import work
+from jupyter_qsec.gateway.dashboard import evidence, overview, work
 from jupyter_qsec.gateway.dashboard.handlers import (
     CallbackHandler,
     Dashboard,
@@ -35,14 +35,18 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _ID = r"(?P<id>[0-9a-f-]{8,40})"
 
 PAGES: Mapping[str, View] = {
+    "": overview.overview,
     "tasks": work.tasks,
     f"tasks/{_ID}": work.task,
     "leases": work.leases,
+    "findings": evidence.findings,
+    "audit": evidence.audit,
 }
 """Path below the prefix, as a regular expression, to what it shows."""
 DEEDS: Mapping[str, Deed] = {
     f"tasks/{_ID}/cancel": work.cancel,
     f"leases/{_ID}/revoke": work.revoke,
+    "audit/checkpoint": evidence.sign,
 }
 
 

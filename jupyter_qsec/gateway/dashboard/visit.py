@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jupyter_qsec.application.callers import Operator, operator_access
 from jupyter_qsec.application.ports import Identity
 from jupyter_qsec.domain.access import Action, Permit
-from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.tenant import Tenant
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from jupyter_qsec.bootstrap import Gateway
 
 _MAX_FIELD = 300
+_DONE = {
+    "cancelled": "The task is being cancelled.",
+    "revoked": "The lease is revoked.",
+    "signed": "The head of the log is signed.",
+}
 
 
 @dataclass(slots=True)
@@ -71,6 +76,14 @@ class Visit:
         if chosen and chosen not in {tenant.id for tenant in self.tenants}:
             raise InvalidRequestError(f"There is no tenant {chosen[:60]!r}.", remedy="Choose one of the list.")
         return chosen
+
+    @property
+    def done(self) -> str:
+        """What the button that led here has done: a word of the address chooses the sentence."""
+        word = self.text("done")
+        if word and word not in _DONE:
+            raise NotFoundError("There is no such page.")
+        return _DONE.get(word, "")
 
     def may(self, action: Action, tenant: str, *, owner: bool = False) -> bool:
         """Whether the policy lets this person do that; `owner`: to something of their own."""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from jupyter_qsec.application.ports import TaskQuery
 from jupyter_qsec.domain.access import Action
-from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
+from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.lease import Lease, LeaseState
 from jupyter_qsec.domain.task import QuantumTask, TaskState, WaitReason
 from jupyter_qsec.gateway.dashboard.handlers import Page
@@ -26,7 +26,6 @@ _STATES = {
     "cancelled": (TaskState.CANCELLED,),
 }
 _BEFORE = re.compile(r"([0-9T:.+-]{20,40})_([0-9a-f-]{36})\Z")
-_DONE = {"cancelled": "The task is being cancelled.", "revoked": "The lease is revoked."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +71,14 @@ async def tasks(visit: Visit) -> Page:
             "states": tuple(_STATES),
             "older": older,
             "paged": bool(query.before),
-            "done": _done(visit),
+            "done": visit.done,
         },
     )
 
 
 async def task(visit: Visit) -> Page:
     found = await visit.gateway.tasks.get(visit.operator, visit.path["id"])
-    return Page("task.html", {"section": "tasks", "row": await _row(visit, found), "done": _done(visit)})
+    return Page("task.html", {"section": "tasks", "row": await _row(visit, found), "done": visit.done})
 
 
 async def cancel(visit: Visit) -> str:
@@ -105,7 +104,7 @@ async def leases(visit: Visit) -> Page:
             "more": len(found) > _MOST_LEASES,
             "filters": {"tenant": tenant, "state": state},
             "states": (*LeaseState, "all"),
-            "done": _done(visit),
+            "done": visit.done,
         },
     )
 
@@ -148,11 +147,3 @@ def _position(text: str) -> tuple[datetime, str] | None:
     if found is None or moment is None or moment.tzinfo is None:
         raise InvalidRequestError("This is no page of the list.", remedy="Begin with the first page.")
     return moment, found.group(2)
-
-
-def _done(visit: Visit) -> str:
-    """What the button that led here has done; a word of the address, never its text."""
-    word = visit.text("done")
-    if word and word not in _DONE:
-        raise NotFoundError("There is no such page.")
-    return _DONE.get(word, "")
