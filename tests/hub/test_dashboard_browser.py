@@ -78,7 +78,7 @@ def an_administrator_looks_cancels_and_revokes(browser: Browser, hub: RealHub, w
     log_in(page, hub, "lin")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(page.get_by_role("img", name="Tasks by day and tenant")).to_be_visible()
-    page.get_by_text("The numbers").click()
+    page.get_by_text("The numbers", exact=True).click()
     expect(page.get_by_role("table")).to_contain_text("research")
     picture(page, "overview")
 
