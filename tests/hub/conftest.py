@@ -21,6 +21,7 @@ id = "research"
 account = "000000000202"
 purpose = "research"
 environment = "dev"
+limits = { tasks = 500, shots = 1000000, simulator_minutes = 600 }
 [[tenant.project]]
 id = "other"
 [[tenant.project]]

@@ -68,7 +68,7 @@ def test_cancel_a_task(logged_in: LogIn, work: Work) -> None:
     ada = logged_in("ada")
     done = ada.press(ada.page("tasks"), f"tasks/{task}/cancel")
     assert (done.status_code, done.url.path) == (200, f"{PREFIX}tasks/{task}")
-    assert "The task is being cancelled." in done.text
+    assert "The task is cancelled." in done.text
     assert state_of(work, task) == "CANCELLED"
     again = ada.send(f"tasks/{task}/cancel", {"form_token": form_token(ada.page("tasks"))})
     assert again.status_code == 409

@@ -60,6 +60,8 @@ class Verification:
 class Row:
     index: int
     event: AuditEvent
+    subject: str
+    """In short: of an ARN its last part."""
     details: Sequence[tuple[str, Any]]
     signed: bool
     """Whether the newest checkpoint vouches for it."""
@@ -156,7 +158,10 @@ def _row(record: AuditRecord, signed: int) -> Row:
     details = [(name, value) for name, value in event.details.items() if value != ""]
     details += [("rules", ", ".join(event.rules))] if event.rules else []
     details += [("lease", event.lease_id)] if event.lease_id else []
-    return Row(record.index, event, details, record.index < signed, record.leaf_hash.hex())
+    subject = event.subject.rpartition(":")[2] if event.subject.startswith("arn:") else event.subject
+    if subject != event.subject:
+        details = [("subject", event.subject), *details]
+    return Row(record.index, event, subject, details, record.index < signed, record.leaf_hash.hex())
 
 
 def _index(text: str) -> int | None:

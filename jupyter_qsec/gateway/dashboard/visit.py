@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _MAX_FIELD = 300
 _DONE = {
-    "cancelled": "The task is being cancelled.",
+    "cancelling": "The task is being cancelled.",
+    "cancelled": "The task is cancelled.",
     "revoked": "The lease is revoked.",
     "signed": "The head of the log is signed.",
 }

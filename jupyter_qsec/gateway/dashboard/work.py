@@ -83,7 +83,7 @@ async def task(visit: Visit) -> Page:
 
 async def cancel(visit: Visit) -> str:
     found = await visit.gateway.tasks.cancel(visit.operator, visit.path["id"])
-    return f"tasks/{found.id}?done=cancelled"
+    return f"tasks/{found.id}?done={'cancelled' if found.state.terminal else 'cancelling'}"
 
 
 async def leases(visit: Visit) -> Page:
