@@ -354,6 +354,15 @@ class TestAuditLog:
         assert SIGNER.verify(second.note)
         assert await store.checkpoint() == second
 
+    async def test_the_newest_checkpoint_is_told_without_signing_another(self, store: Store) -> None:
+        assert await store.newest_checkpoint() is None
+        await store.record([event()])
+        first = await store.checkpoint()
+        await store.record([event()])
+        assert await store.newest_checkpoint() == first
+        second = await store.checkpoint()
+        assert await store.newest_checkpoint() == second
+
     async def test_every_record_is_proved_in_every_later_log(self, store: Store) -> None:
         roots = {0: merkle.EMPTY_ROOT}
         for size in range(1, 12):

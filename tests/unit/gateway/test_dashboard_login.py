@@ -36,9 +36,8 @@ def test_without_a_prefix_there_is_no_dashboard() -> None:
 
 
 def test_with_a_hub_below_a_path_and_one_with_subdomains() -> None:
-    assert site() == Site(
-        "/hubs/a/services/qsec/", "/hubs/a/hub/", "service-qsec", "/hubs/a/services/qsec/oauth_callback"
-    )
+    prefix = "/hubs/a/services/qsec/"
+    assert site() == Site(prefix, "/hubs/a/hub/", "service-qsec", f"{prefix}oauth_callback")
     apart = site(JUPYTERHUB_HOST="https://hub.example.org", JUPYTERHUB_CLIENT_ID="service-gateway")
     assert (apart.hub, apart.client_id) == ("https://hub.example.org/hubs/a/hub/", "service-gateway")
 
