@@ -32,6 +32,7 @@ from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECOND
 from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
 from jupyter_qsec.application.objects import Objects
+from jupyter_qsec.application.pausing import Pausing
 from jupyter_qsec.application.ports import (
     Catalogue,
     Clock,
@@ -120,6 +121,7 @@ class Gateway:
     dispatcher: Dispatch
     submissions: Submissions
     tasks: Tasks
+    pausing: Pausing
     objects: Objects
     health: Health
     metrics: Metrics
@@ -306,6 +308,7 @@ async def build(config: GatewayConfig) -> Gateway:
             limits=config.limits,
         ),
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
+        pausing=Pausing(store, catalogue, policy, dispatcher, clock),
         objects=objects,
         health=Health(store, policy, lambda: has_room(home), fresh=config.health_seconds),
         metrics=metrics,

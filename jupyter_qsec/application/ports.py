@@ -19,7 +19,7 @@ from jupyter_qsec.domain.money import CostEstimate
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.quota import Charge, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
-from jupyter_qsec.domain.tenant import DeviceKind, Tenant
+from jupyter_qsec.domain.tenant import DeviceKind, Pause, Tenant
 
 
 class Clock(Protocol):
@@ -214,6 +214,19 @@ class Store(Protocol):
     async def payload(self, task_id: str) -> TaskPayload | None: ...
 
     async def tasks(self, query: TaskQuery) -> Sequence[QuantumTask]: ...
+
+    # -- pauses
+    async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
+        """Let no task of a tenant start from now on. `ConflictError` when it is paused already."""
+        ...
+
+    async def resume(self, tenant: str, events: Sequence[AuditEvent]) -> None:
+        """`ConflictError` when it is not paused."""
+        ...
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        """Those that stand, by tenant."""
+        ...
 
     # -- quota
     async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]: ...

@@ -41,6 +41,7 @@ from jupyter_qsec.domain.errors import InvalidRequestError, StateDirectoryError,
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from jupyter_qsec.domain.tenant import Pause
 
 MAX_LIMIT = 10_000
 """Bound of any list; larger limits are cut to it."""
@@ -190,6 +191,18 @@ class SqlStore:
         return [rows.task_from(row) for row in await self._select(_task_query(query), query.limit)]
 
     # -- quota
+
+    # -- pauses
+
+    async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.PutPause(pause, events))
+
+    async def resume(self, tenant: str, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.DropPause(tenant, events))
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        found = await self._select(select(tables.tenant_pauses), MAX_LIMIT)
+        return {row["tenant"]: rows.pause_from(row) for row in found}
 
     async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]:
         table = tables.counters

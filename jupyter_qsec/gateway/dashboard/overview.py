@@ -11,7 +11,7 @@ from jupyter_qsec.application.ports import TaskQuery
 from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.lease import LeaseState
 from jupyter_qsec.domain.quota import Metric, QuotaLimits, day_window
-from jupyter_qsec.domain.tenant import Tenant
+from jupyter_qsec.domain.tenant import Pause, Tenant
 from jupyter_qsec.gateway.dashboard.chart import Chart
 from jupyter_qsec.gateway.dashboard.handlers import Page
 from jupyter_qsec.gateway.dashboard.visit import Visit
@@ -34,6 +34,17 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One tenant's queue."""
+
+    tenant: Tenant
+    running: int
+    waiting: int
+    pause: Pause | None
+    pausable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     chart: Chart
     unit: str
@@ -46,7 +57,7 @@ async def overview(visit: Visit) -> Page:
     metric = visit.choice("metric", tuple(_METRICS)) or "tasks"
     tenant = visit.tenant_choice()
     shown = [one for one in visit.tenants if tenant in ("", one.id)]
-    counts = [await visit.gateway.tasks.counts(name) for name in visit.principal.tenants]
+    queues = await _queues(visit)
     leases = 0
     if visit.sees_leases:
         for name in visit.principal.tenants:
@@ -57,15 +68,28 @@ async def overview(visit: Visit) -> Page:
         {
             "section": "overview",
             "health": await visit.gateway.health.problem(),
-            "running": sum(running for running, _ in counts),
-            "waiting": sum(waiting for _, waiting in counts),
+            "running": sum(queue.running for queue in queues),
+            "waiting": sum(queue.waiting for queue in queues),
             "leases": leases,
+            "queues": [queue for queue in queues if tenant in ("", queue.tenant.id)],
+            "done": visit.done,
             "usage": await (_by_day if by == "day" else _by_hour)(visit, shown, metric),
             "gauges": await _gauges(visit, shown),
             "filters": {"by": by, "metric": metric, "tenant": tenant},
             "metrics": tuple(_METRICS),
         },
     )
+
+
+async def _queues(visit: Visit) -> list[QueueRow]:
+    pauses = await visit.gateway.store.pauses()
+    found = []
+    for tenant in visit.tenants:
+        if visit.may(Action.TASK_READ, tenant.id):
+            running, waiting = await visit.gateway.tasks.counts(tenant.id)
+            pausable = visit.may_change(Action.TENANT_PAUSE, tenant.id)
+            found.append(QueueRow(tenant, running, waiting, pauses.get(tenant.id), pausable))
+    return found
 
 
 async def _by_day(visit: Visit, tenants: Sequence[Tenant], metric: str) -> Usage:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jupyter_qsec.bootstrap import Gateway
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_TENANT = r"(?P<id>[a-z][a-z0-9-]{0,39})"
 _ID = r"(?P<id>[0-9a-f-]{8,40})"
 
 PAGES: Mapping[str, View] = {
@@ -46,6 +47,8 @@ PAGES: Mapping[str, View] = {
 DEEDS: Mapping[str, Deed] = {
     f"tasks/{_ID}/cancel": work.cancel,
     f"leases/{_ID}/revoke": work.revoke,
+    rf"queues/{_TENANT}/pause": work.pause,
+    rf"queues/{_TENANT}/resume": work.resume,
     "audit/checkpoint": evidence.sign,
 }
 
@@ -76,7 +79,7 @@ def routes(gateway: Gateway, hub: HubAddress, site: Site) -> list[Any]:
 
 
 def _template(path: str) -> str:
-    return path.replace(_ID, "{id}")
+    return path.replace(_ID, "{id}").replace(_TENANT, "{tenant}")
 
 
 def _environment() -> jinja2.Environment:

@@ -21,6 +21,8 @@ _DONE = {
     "cancelling": "The task is being cancelled.",
     "cancelled": "The task is cancelled.",
     "revoked": "The lease is revoked.",
+    "paused": "The queue is paused: what runs goes on, nothing else starts.",
+    "resumed": "The queue goes on.",
     "signed": "The head of the log is signed.",
 }
 
@@ -94,7 +96,7 @@ class Visit:
             self._answers[question] = isinstance(self.gateway.policy.decide(asked), Permit)
         return self._answers[question]
 
-    def may_change(self, action: Action, tenant: str, owner: str) -> bool:
+    def may_change(self, action: Action, tenant: str, owner: str = "") -> bool:
         """Whether a button is of any use: the action itself is asked again when it is pressed."""
         return self.identity.may_write and self.may(action, tenant, owner=owner == self.principal.id)
 

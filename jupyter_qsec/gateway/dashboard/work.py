@@ -116,6 +116,16 @@ async def revoke(visit: Visit) -> str:
     return "leases?done=revoked"
 
 
+async def pause(visit: Visit) -> str:
+    await visit.gateway.pausing.pause(visit.principal, visit.path["id"], visit.text("reason"))
+    return "?done=paused"
+
+
+async def resume(visit: Visit) -> str:
+    await visit.gateway.pausing.resume(visit.principal, visit.path["id"])
+    return "?done=resumed"
+
+
 async def _row(visit: Visit, task: QuantumTask) -> TaskRow:
     device = visit.gateway.devices.device(task.device_arn)
     ended = task.ended_at or (None if task.state.terminal else visit.gateway.clock.now())
