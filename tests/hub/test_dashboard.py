@@ -44,6 +44,12 @@ def state_of(work: Work, task: str) -> str:
     return str(work.gateway.get(f"/api/v1/tasks/{task}").json()["task"]["state"])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def bobs_lease(hub: RealHub, hub_gateway: GatewayProcess) -> None:
+    """So that his pages have a form."""
+    take_lease(hub, hub_gateway, "bob")
+
+
 def form_token(page: httpx.Response) -> str:
     return next(fields["form_token"] for fields in Form(page.text).forms.values() if "form_token" in fields)
 
@@ -87,6 +93,28 @@ def test_an_administrator_of_the_tenant_revokes_anothers_lease_with_a_reason(
     assert work.gateway.get("/credentials", lease.token).status_code == 403
     record = logged_in("ida").page("audit", kind="lease.revoked", principal="hub:lin")
     assert "laptop stolen" in record.text
+
+
+def test_a_paused_queue_starts_nothing_and_says_who_paused_it(logged_in: LogIn, work: Work) -> None:
+    lin, rio = logged_in("lin"), logged_in("rio")
+    done = lin.press(lin.page(), "queues/research/pause", reason="the <b>fridge</b> warms up")
+    assert "The queue is paused" in done.text
+    try:
+        why = "Tenant research is paused by hub:lin: the &lt;b&gt;fridge&lt;/b&gt; warms up"
+        assert why in logged_in("ada").page(f"tasks/{work.waiting}").text
+        reasons = work.gateway.get(f"/api/v1/tasks/{work.waiting}").json()["task"]["waiting"]
+        assert [reason["code"] for reason in reasons] == ["paused"]
+        assert "fridge" not in logged_in("bob").page().text
+        for name, status in (("ada", 403), ("ida", 403), ("bob", 404)):
+            visitor = logged_in(name)
+            fields = {"form_token": form_token(visitor.page("audit" if name == "ida" else "leases"))}
+            assert visitor.send("queues/research/resume", fields).status_code == status, name
+    finally:
+        resumed = rio.press(rio.page(), "queues/research/resume")
+    assert "The queue goes on." in resumed.text
+    record = logged_in("ida").page("audit", kind="tenant.").text
+    assert "tenant.paused" in record
+    assert "tenant.resumed" in record
 
 
 SEES = {
@@ -198,7 +226,6 @@ def test_who_has_no_button_is_refused_with_the_reason_when_they_send_its_form(lo
     assert denied.status_code == 403
     assert "no-policy-allows" in denied.text
     assert ida.send(f"leases/{work.lease.id}/revoke", fields).status_code == 403
-    take_lease(bob.hub, work.gateway, "bob")
     fields = {"form_token": form_token(bob.page("leases"))}
     assert bob.send(f"tasks/{work.running}/cancel", fields).status_code == 404
     assert bob.send(f"leases/{work.lease.id}/revoke", fields).status_code == 404

@@ -80,8 +80,15 @@ def an_administrator_looks_cancels_and_revokes(browser: Browser, hub: RealHub, w
     expect(page.get_by_role("img", name="Tasks by day and tenant")).to_be_visible()
     expect(page.locator("meter").first).to_be_visible()
     page.get_by_text("The numbers", exact=True).click()
-    expect(page.get_by_role("table")).to_contain_text("research")
+    expect(page.get_by_role("table", name="Tasks by day and tenant")).to_contain_text("research")
     picture(page, "overview")
+
+    page.get_by_label("Pause research").click()
+    page.get_by_label("Reason, shown to those who wait").fill("the laboratory moves")
+    page.get_by_role("button", name="Pause research", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("The queue is paused")
+    expect(page.get_by_role("row").filter(has_text="research").first).to_contain_text("by hub:lin")
+    picture(page, "paused")
 
     page.get_by_role("link", name="Tasks", exact=True).click()
     page.get_by_label("State").select_option("waiting")
@@ -89,11 +96,16 @@ def an_administrator_looks_cancels_and_revokes(browser: Browser, hub: RealHub, w
     expect(page.get_by_role("link", name=work.waiting[:8])).to_be_visible()
     expect(page.get_by_role("link", name=work.running[:8])).to_have_count(0)
     picture(page, "tasks")
+    expect(page.get_by_text("is paused by hub:lin: the laboratory moves")).to_be_visible()
     page.get_by_role("button", name=f"Cancel task {work.waiting[:8]}").click()
     expect(page.get_by_role("status")).to_have_text("The task is cancelled.")
     expect(page.locator(".head .chip")).to_have_text("cancelled")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     picture(page, "task")
+
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("button", name="Resume research").click()
+    expect(page.get_by_role("status")).to_have_text("The queue goes on.")
 
     page.get_by_role("link", name="Leases").click()
     page.get_by_label(f"Revoke lease {lease[:8]}").click()

@@ -174,10 +174,11 @@ class DashboardHandler(AttendedHandler):
         self._problem(QsecError("The request failed here.", remedy="The gateway's log says why."))
 
     async def _rejected(self, error: QsecError) -> None:
+        """On record under what was asked for and why it was refused: what is the same is counted, not repeated."""
         await self.dashboard.gateway.recorder.rejected(
-            "dashboard",
+            f"dashboard {self.exchange.operation}",
             self.request.remote_ip or "",
-            error.code,
+            error.reasons[0] if isinstance(error, DeniedError) and error.reasons else error.code,
             error.message,
             principal=self.exchange.principal,
             subject=self.exchange.operation,

@@ -61,9 +61,9 @@ async def test_a_waiting_task_of_it_can_be_cancelled(world: World) -> None:
     assert await state(world, held.id) is TaskState.CANCELLED
 
 
-async def test_a_restart_changes_nothing(world: World) -> None:
-    if world.shared:
-        pytest.skip("workers on a shared store read it with each claim: see the contract of claims")
+async def test_a_restart_changes_nothing() -> None:
+    """Workers on a shared store read it with each claim: see the contract of claims."""
+    world = await World(executor=FakeExecutor(manual=True)).started()
     await world.pausing.pause(LIN, "alpha", "")
     held = await world.submit(await world.caller())
     again = await world.restarted()
