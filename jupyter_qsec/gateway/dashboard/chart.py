@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 760, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 10, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 10, 30
 _COLOURS = 6
 _TICKS = 4
 _GAP = 0.28

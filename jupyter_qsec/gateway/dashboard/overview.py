@@ -166,7 +166,7 @@ def _limits(visit: Visit, tenant: Tenant) -> dict[str, tuple[str, QuotaLimits]]:
     """Counters of a tenant with their names and limits; the person's own where they may submit there."""
     first = tenant.projects[0].id
     whole, _, own = scopes_of(tenant.id, first, visit.principal.id)
-    limits = {whole: ("all of it", tenant.limits)}
+    limits = {whole: ("whole tenant", tenant.limits)}
     for project in tenant.projects:
         limits[scopes_of(tenant.id, project.id, "")[1]] = (project.name, project.limits)
     if tenant.id in visit.principal.tenant_roles:
