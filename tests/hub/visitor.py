@@ -37,9 +37,10 @@ class Form(HTMLParser):
 class Visitor:
     """One person's browser."""
 
-    def __init__(self, hub: RealHub, name: str) -> None:
+    def __init__(self, hub: RealHub, name: str, password: str = "x") -> None:
         self.hub = hub
         self.name = name
+        self._password = password
         self.http = httpx.Client(base_url=hub.url, follow_redirects=True, timeout=30, trust_env=False)
 
     def log_in(self, path: str = "") -> httpx.Response:
@@ -47,7 +48,7 @@ class Visitor:
         page = self.http.get(PREFIX + path)
         assert page.url.path == "/hub/login", (page.url, page.text[:500])
         [(action, fields)] = [item for item in Form(page.text).forms.items() if "_xsrf" in item[1]]
-        filled = {**fields, "username": self.name, "password": "x"}
+        filled = {**fields, "username": self.name, "password": self._password}
         return self.http.post(str(page.url.join(unescape(action))), data=filled)
 
     def page(self, path: str = "", **query: str) -> httpx.Response:
