@@ -34,6 +34,7 @@ from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECOND
 from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
 from jupyter_qsec.application.objects import Objects
+from jupyter_qsec.application.pausing import Pausing
 from jupyter_qsec.application.ports import (
     Catalogue,
     Clock,
@@ -124,6 +125,7 @@ class Gateway:
     dispatcher: Dispatch
     submissions: Submissions
     tasks: Tasks
+    pausing: Pausing
     objects: Objects
     health: Health
     metrics: Metrics
@@ -132,6 +134,8 @@ class Gateway:
     signatures: Signatures | None = None
     """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
     page_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    dashboard_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Seals what browsers keep; the same in all processes."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     _checkpoint_size: int = 0
     _housekeeping: Sequence[asyncio.Task[None]] = ()
@@ -324,6 +328,7 @@ async def build(config: GatewayConfig) -> Gateway:
             limits=config.limits,
         ),
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
+        pausing=Pausing(store, catalogue, policy, dispatcher, clock),
         objects=objects,
         health=Health(store, policy, lambda: has_room(home), fresh=config.health_seconds),
         metrics=metrics,
@@ -331,4 +336,5 @@ async def build(config: GatewayConfig) -> Gateway:
         checkpoint_seconds=config.checkpoint_seconds,
         signatures=store.signatures if shared else None,
         page_key=hmac.digest(lease_key, b"jupyter_qsec page tokens", "sha256"),
+        dashboard_key=hmac.digest(lease_key, b"jupyter_qsec dashboard", "sha256"),
     )

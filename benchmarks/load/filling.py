@@ -37,7 +37,10 @@ SELECT gen_random_uuid()::text, 'sandbox', 'playground', 'os:ada', md5((number /
     'us-east-1', '100000000001', 'arn:aws:braket:::device/quantum-simulator/amazon/sv1', 1, 2, repeat('a', 64),
     repeat('b', 64), gen_random_uuid()::text, 'amazon-braket-us-east-1-100000000001', 'tasks', moment, 'COMPLETED',
     moment, moment + 5000, moment + 9000, 1, '', '{tags}', '0.0375', '0.0375', 4, repeat('c', 64), 'BraketSdk', 2
-FROM (SELECT number, 1772236800000000 + number * 80000 AS moment FROM generate_series(1::bigint, {count}) AS number) AS numbers
+FROM (
+    SELECT number, 1772236800000000 + number * 80000 AS moment
+    FROM generate_series(1::bigint, {count}) AS number
+) AS numbers
 """
 _PAYLOADS = "INSERT INTO payloads SELECT id, repeat('x', 600), '{}' FROM tasks"
 _COUNTER = "INSERT INTO quota_counters VALUES (:scope, :metric, :day, :count, NULL)"

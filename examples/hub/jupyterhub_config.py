@@ -28,12 +28,20 @@ if os.getuid() == 0:
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = password
 c.Authenticator.allowed_users = {"ada", "bob", "max"}
-c.JupyterHub.load_groups = {"physics": {"users": ["ada"]}, "class": {"users": ["bob", "max"]}}
+c.JupyterHub.load_groups = {
+    "physics": {"users": ["ada"]},
+    "class": {"users": ["bob", "max"]},
+}
 c.JupyterHub.db_url = f"sqlite:///{data}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = str(data / "cookie_secret")
 c.ConfigurableHTTPProxy.pid_file = str(data / "proxy.pid")
 
-configure(c, state=data / "qsec", config=here, url=os.environ.get("QSEC_GATEWAY_URL", "http://127.0.0.1:8765"))
+configure(
+    c,
+    state=data / "qsec",
+    config=here,
+    url=os.environ.get("QSEC_GATEWAY_URL", "http://127.0.0.1:8765"),
+)
 
 
 def give_examples(spawner):
@@ -49,4 +57,7 @@ c.Spawner.pre_spawn_hook = give_examples
 
 data.mkdir(mode=0o700, parents=True, exist_ok=True)
 if "--generate-config" not in sys.argv:
-    print(f"\n  Open {address} and log in as ada, bob or max. The password is: {password}\n", flush=True)
+    print(
+        f"\n  Open {address} and log in as ada, bob or max. The password is: {password}\n",
+        flush=True,
+    )

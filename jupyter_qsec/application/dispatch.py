@@ -55,6 +55,7 @@ class Dispatcher:
     async def start(self) -> None:
         """Start the executor and take up what an earlier process left."""
         await self._executor.start(self._pump)
+        await self.pauses_changed()
         await self.recover()
 
     async def close(self) -> None:
@@ -178,6 +179,10 @@ class Dispatcher:
             self._release(known, self._costs_of_held[task.id])
         await self._book.wait(task.id, timeout)
         return await self._book.get(task.id)
+
+    async def pauses_changed(self) -> None:
+        self._turns.paused = frozenset(await self._store.pauses())
+        self._pump()
 
     # -- what is told of the queue
     async def imminent(self, task: QuantumTask) -> bool:

@@ -19,7 +19,7 @@ from jupyter_qsec.domain.money import CostEstimate
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.quota import Charge, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
-from jupyter_qsec.domain.tenant import DeviceKind, Tenant
+from jupyter_qsec.domain.tenant import DeviceKind, Pause, Tenant
 
 
 class Clock(Protocol):
@@ -215,6 +215,19 @@ class Store(Protocol):
 
     async def tasks(self, query: TaskQuery) -> Sequence[QuantumTask]: ...
 
+    # -- pauses
+    async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
+        """Let no task of a tenant start from now on. `ConflictError` when it is paused already."""
+        ...
+
+    async def resume(self, tenant: str, events: Sequence[AuditEvent]) -> None:
+        """`ConflictError` when it is not paused."""
+        ...
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        """Those that stand, by tenant."""
+        ...
+
     # -- quota
     async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]: ...
 
@@ -238,6 +251,11 @@ class Store(Protocol):
 
     async def checkpoint(self) -> Checkpoint:
         """Sign the present head, publish it, return it."""
+        ...
+
+    async def newest_checkpoint(self) -> Checkpoint | None:
+        """The newest published checkpoint, after holding the log against all published ones; signs nothing.
+        `StateDirectoryError` when the log is not what was signed."""
         ...
 
     async def inclusion_proof(self, index: int, size: int) -> InclusionProof: ...

@@ -41,6 +41,10 @@ class Dispatch(Protocol):
         """Every reason why a task does not run yet, with its quantities; empty when it does not wait."""
         ...
 
+    async def pauses_changed(self) -> None:
+        """A tenant was paused or resumed in the store: keep to it from now on."""
+        ...
+
     @property
     def load(self) -> tuple[int, int]:
         """How many tasks run in this process, and how many wait in its own queue: none, where the queue is shared."""

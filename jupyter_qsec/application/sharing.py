@@ -272,6 +272,9 @@ class SharedDispatcher:
         await self._watch.wait(task, timeout)
         return await self._book.get(task.id)
 
+    async def pauses_changed(self) -> None:
+        self._work.set()  # who claims reads the pauses in the same transaction
+
     # -- what is told of the queue
     async def imminent(self, task: QuantumTask) -> bool:
         if task.state in (TaskState.RUNNING, TaskState.CANCELLING):

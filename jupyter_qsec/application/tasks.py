@@ -18,7 +18,7 @@ from jupyter_qsec.application.submission import check_tags, refuse_own_tags
 from jupyter_qsec.application.taskbook import Step, TaskBook
 from jupyter_qsec.domain.access import AccessRequest, Action, Deny
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, NotFoundError
-from jupyter_qsec.domain.task import QuantumTask, WaitReason
+from jupyter_qsec.domain.task import QuantumTask, TaskState, WaitReason
 
 Asker = Caller | Operator
 
@@ -106,6 +106,11 @@ class Tasks:
 
     async def waiting(self, task: QuantumTask) -> Sequence[WaitReason]:
         """Why a task does not run yet; empty when it does, or has ended."""
+        if task.state in (TaskState.CREATED, TaskState.QUEUED):
+            pause = (await self._store.pauses()).get(task.tenant)
+            if pause is not None:
+                text = f"Tenant {task.tenant} is paused by {pause.principal}: {pause.because}"
+                return (WaitReason("paused", text),)
         return await self._dispatcher.reasons(task)
 
     async def queue_position(self, task: QuantumTask) -> str | None:

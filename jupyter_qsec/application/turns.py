@@ -29,6 +29,8 @@ class Turns:
         self._tenant_of: dict[str, str] = {}
         self._running: dict[str, str] = {}
         self._running_by_tenant: Counter[str] = Counter()
+        self.paused: frozenset[str] = frozenset()
+        """Tenants none of whose tasks may start."""
 
     def arrive(self, task: QuantumTask) -> None:
         self._tenant_of[task.id] = task.tenant
@@ -43,7 +45,7 @@ class Turns:
         """Take the task whose turn it is, or `None` when nothing may start now."""
         if len(self._running) >= self._executor.capacity:
             return None
-        task_id = self._fair.pop(lambda tenant: self._running_by_tenant[tenant] < self._cap(tenant))
+        task_id = self._fair.pop(self._may_start)
         if task_id is not None:
             tenant = self._tenant_of[task_id]
             self._running[task_id] = tenant
@@ -91,6 +93,9 @@ class Turns:
             capacity=executor.capacity,
             obstacle=executor.obstacle,
         )
+
+    def _may_start(self, tenant: str) -> bool:
+        return tenant not in self.paused and self._running_by_tenant[tenant] < self._cap(tenant)
 
     def _cap(self, tenant_id: str) -> int:
         return share_of(self._catalogue, tenant_id).most_running

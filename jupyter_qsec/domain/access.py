@@ -30,6 +30,7 @@ class Action(StrEnum):
     SESSION_REPORT = "session:report"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
+    TENANT_PAUSE = "tenant:pause"
 
 
 @dataclass(frozen=True, slots=True)

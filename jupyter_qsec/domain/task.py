@@ -113,5 +113,5 @@ class WaitReason:
     """One reason why a task does not run yet, with its quantities."""
 
     code: str
-    """`tenant-concurrency`, `device-concurrency`, `no-worker`, `fair-turn`, `starting`."""
+    """`tenant-concurrency`, `device-concurrency`, `no-worker`, `fair-turn`, `starting`, `paused`."""
     text: str

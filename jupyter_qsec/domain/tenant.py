@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.quota import QuotaLimits
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}\Z")
+MAX_REASON = 200
 _ACCOUNT = re.compile(r"[0-9]{12}\Z")
 
 
@@ -84,3 +86,14 @@ class Tenant:
 
     def project(self, project_id: str) -> Project | None:
         return next((project for project in self.projects if project.id == project_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No task of the tenant starts while this stands; what runs goes on."""
+
+    tenant: str
+    principal: str
+    """Who paused it."""
+    at: datetime
+    because: str

@@ -46,16 +46,17 @@ class MeteredGateway(Gateway, Protocol):
 
 
 def make_app(
-    gateway: MeteredGateway, control_routes: Sequence[Any], authorities: Collection[str]
+    gateway: MeteredGateway, control_routes: Sequence[Any], authorities: Collection[str], proxied: str = ""
 ) -> GatewayApplication:
-    """All routes of a gateway. `authorities` are the hosts with ports that clients may address it by."""
+    """All routes of a gateway. `authorities` are the hosts with ports that clients may address it by; what lies below
+    the path `proxied` comes through the hub's proxy, under the hub's name."""
     services = (BraketService(gateway), S3Service(gateway), StsService())
     doors = [
         (service.prefix + r"(?:/.*)?\Z", FrontDoorHandler, {"door": FrontDoor(gateway, service)})
         for service in services
     ]
     denied = (DENIED_PREFIX + r"(?:/.*)?\Z", DeniedHandler, {"door": DeniedDoor(gateway)})
-    return GatewayApplication(gateway, [*doors, denied, *control_routes], authorities)
+    return GatewayApplication(gateway, [*doors, denied, *control_routes], authorities, proxied)
 
 
 def make_server(app: GatewayApplication, tls: ssl.SSLContext | None = None) -> HTTPServer:
@@ -84,10 +85,13 @@ def _discreet(record: logging.LogRecord) -> bool:
 class GatewayApplication(Application):
     """Refuses foreign hosts and browsers before any handler is chosen."""
 
-    def __init__(self, gateway: MeteredGateway, routes: Sequence[Any], authorities: Collection[str]) -> None:
+    def __init__(
+        self, gateway: MeteredGateway, routes: Sequence[Any], authorities: Collection[str], proxied: str = ""
+    ) -> None:
         super().__init__(list(routes), default_handler_class=NotFoundHandler)
         self._gateway = gateway
         self._authorities = frozenset(authorities)
+        self._proxied = proxied
         self.connections = Connections(most_connections())
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
@@ -118,9 +122,12 @@ class GatewayApplication(Application):
                 metrics.submission_refused(exchange.tenant, exchange.code)
 
     def _refusal(self, request: HTTPServerRequest) -> tuple[str, str] | None:
-        if request.host.lower() not in self._authorities:
+        path = request.path or ""
+        # Sealed cookies and form tokens guard the dashboard: of a foreign name there are none.
+        proxied = bool(self._proxied) and path.startswith(self._proxied)
+        if request.host.lower() not in self._authorities and not proxied:
             return "host-refused", "The Host header does not name this gateway."
-        if "Origin" in request.headers and (request.path or "").startswith(_NO_BROWSERS):
+        if "Origin" in request.headers and path.startswith(_NO_BROWSERS):
             return "origin-refused", "Requests from web pages are not accepted here."
         return None
 

@@ -11,18 +11,20 @@ import ssl
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
 from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
-from jupyter_qsec.bootstrap import GatewayConfig, build
+from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.connections import Connections
 from jupyter_qsec.gateway.control_shapes import moment
+from jupyter_qsec.gateway.dashboard.login import Site
 from jupyter_qsec.gateway.databaseurl import database_url
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, exit_code
@@ -107,11 +109,26 @@ def _hub(environ: MutableMapping[str, str]) -> HubAddress:
     return HubAddress(environ.get("JUPYTERHUB_API_URL", ""), token, context)
 
 
+def _dashboard(gateway: Gateway, hub: HubAddress | None, site: Site | None) -> list[Any]:
+    """The routes of the dashboard, where the hub has a place for it."""
+    if hub is None or site is None:
+        return []
+    try:
+        from jupyter_qsec.gateway.dashboard.site import routes
+    except ModuleNotFoundError as error:
+        raise InvalidRequestError(
+            f"The dashboard needs {error.name}, which is not installed.", remedy="Install jupyter_qsec[hub]."
+        ) from None
+    return routes(gateway, hub, site)
+
+
 async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     asyncio.get_running_loop().set_exception_handler(log_unhandled)
     scraper = metrics_token(os.environ)
     listening = listen(place_of(options, state))
     port = listening.port
+    hub = _hub(os.environ) if options.identity == "hub" else None
+    site = Site.of_environment(os.environ) if hub else None
     gateway = await build(
         GatewayConfig(
             home=options.home,
@@ -119,7 +136,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
             keystore=options.keystore,
             workers=options.workers,
             witness=_witness(os.environ),
-            hub=_hub(os.environ) if options.identity == "hub" else None,
+            hub=hub,
             database=database_url(os.environ),
             dask=DaskCluster.from_environment(os.environ),
         )
@@ -128,7 +145,8 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
     ending = Ending(options.parent_fd, with_parent=options.with_parent)
     await gateway.start()
     try:
-        app = make_app(gateway, control.routes(gateway, token, scraper), listening.authorities)
+        routes = [*control.routes(gateway, token, scraper), *_dashboard(gateway, hub, site)]
+        app = make_app(gateway, routes, listening.authorities, site.prefix if site else "")
         server = make_server(app, listening.tls)
         server.add_sockets([listening.socket])
         if options.seat is None:

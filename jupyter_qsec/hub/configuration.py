@@ -31,6 +31,7 @@ def configure(
     api_token: str = "",
     services: Sequence[str] = (),
     claims: bool = False,
+    dashboard: bool | None = None,
     options: Sequence[str] = (),
 ) -> None:
     """Call it at the end of `jupyterhub_config.py`, with the `c` of that file.
@@ -47,12 +48,19 @@ def configure(
     api_token: the service token of a gateway that runs elsewhere; it is started there with the same token.
     services: names of further services of the hub that may take leases (`[[member]] service = …` maps them).
     claims: whether `tenants.toml` maps claims, so that the gateway may read people's `auth_state`.
+    dashboard: whether the hub's proxy has the dashboard at `/services/qsec/`. By default it has, unless the gateway's
+        certificate is one that hub and proxy do not trust by themselves.
     options: more options of `python -m jupyter_qsec.gateway serve`.
 
     Raises `InvalidRequestError` for a combination that could not work.
     """
     port = _port(url)
-    service: dict[str, Any] = {"name": SERVICE, "display": False}
+    if dashboard is None:
+        # A hub ends itself when it does not reach a service that it started.
+        dashboard = ca is None and (certificate is None or not c.JupyterHub.get("internal_ssl", False))
+    service: dict[str, Any] = {"name": SERVICE, "display": dashboard}
+    if dashboard:
+        service |= {"url": url, "oauth_no_confirm": True, "oauth_client_allowed_scopes": [WRITE_SCOPE]}
     if api_token:
         service |= {"api_token": api_token}
     else:
@@ -73,7 +81,8 @@ def configure(
         },
     )
     gateway_scopes = [*_GATEWAY_SCOPES, *(["admin:auth_state"] if claims else [])]
-    _extend_role(c.JupyterHub, "user", ["self"], [WRITE_SCOPE])
+    own = [WRITE_SCOPE, f"access:services!service={SERVICE}"] if dashboard else [WRITE_SCOPE]
+    _extend_role(c.JupyterHub, "user", ["self"], own)
     _extend(c.JupyterHub, "load_roles", [{"name": "qsec-gateway", "scopes": gateway_scopes, "services": [SERVICE]}])
     if services:
         role = {"name": "qsec-automation", "scopes": [WRITE_SCOPE], "services": list(services)}

@@ -16,6 +16,7 @@ from jupyter_qsec.domain.errors import ClaimLostError, ConflictError
 from jupyter_qsec.domain.fairness import FairQueue
 from jupyter_qsec.domain.quota import Metric
 from jupyter_qsec.domain.task import QuantumTask, TaskState
+from jupyter_qsec.domain.tenant import Pause
 from tests.contract.builders import NOON, PAYLOAD, charge, event, task
 from tests.contract.test_store import kinds
 
@@ -47,6 +48,18 @@ def store(shared_store: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Any:
     for worker, capacity in (("w1", 2), ("w2", 3)):
         jp_asyncio_loop.run_until_complete(shared_store.claims.enlist(worker, capacity))
     return shared_store
+
+
+class TestPauses:
+    async def test_nothing_of_a_paused_tenant_is_claimed_by_anybody(self, store: Any) -> None:
+        await waiting(store, "t1", tenant="alpha", second=1)
+        await waiting(store, "t2", tenant="beta", second=2)
+        await store.pause(Pause("alpha", "hub:lin", NOON, "maintenance"), [])
+        assert await claim(store, "w1", 5) == ["t2"]
+        assert await claim(store, "w2", 5) == []
+        assert (await store.claims.line("alpha")).waiting == {"alpha": ["t1"]}
+        await store.resume("alpha", [])
+        assert await claim(store, "w2", 5) == ["t1"]
 
 
 class TestClaiming:

@@ -41,7 +41,11 @@ def engine(empty: Database) -> Iterator[Engine]:
     made.dispose()
 
 
-ADDED = {"0001": ["write_groups"], "0002": ["fair_flows", "gateway_workers", "seen_signatures", "task_queue"]}
+ADDED = {
+    "0001": ["write_groups"],
+    "0002": ["fair_flows", "gateway_workers", "seen_signatures", "task_queue"],
+    "0003": ["tenant_pauses"],
+}
 """The tables that each version lacks of the next one."""
 
 

@@ -119,6 +119,16 @@ class TestRollback:
         with pytest.raises(StateDirectoryError, match="not signed by the key"):
             await sqlite_store(home).open()
 
+    async def test_a_running_store_sees_that_the_log_is_not_what_was_signed(self, home: Path) -> None:
+        store = sqlite_store(home)
+        await store.open()
+        await store.record([event(f"k{number}") for number in range(5)])
+        await store.checkpoint()
+        rewrite(home, 1, b'{"v":1,"kind":"forged"}')
+        with pytest.raises(StateDirectoryError):
+            await store.newest_checkpoint()
+        await store.close()
+
     async def test_a_running_store_never_signs_a_fork(self, home: Path) -> None:
         store = sqlite_store(home)
         await store.open()

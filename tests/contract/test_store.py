@@ -25,6 +25,7 @@ from jupyter_qsec.domain.errors import (
 )
 from jupyter_qsec.domain.quota import Metric, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import TaskState
+from jupyter_qsec.domain.tenant import Pause
 from tests.contract.builders import DAY, NOON, PAYLOAD, TENANT, charge, event, finding, lease, task
 from tests.contract.conftest import SIGNER
 from tests.fakes.clock import FakeClock
@@ -353,6 +354,28 @@ class TestAuditLog:
         assert SIGNER.verify(first.note)
         assert SIGNER.verify(second.note)
         assert await store.checkpoint() == second
+
+    async def test_a_pause_stands_until_it_is_lifted_and_each_change_is_recorded_once(self, store: Store) -> None:
+        pause = Pause("alpha", "hub:lin", NOON, "maintenance")
+        await store.pause(pause, [event("tenant.paused")])
+        with pytest.raises(ConflictError, match="paused already"):
+            await store.pause(replace(pause, because="again"), [event("tenant.paused")])
+        await store.pause(replace(pause, tenant="beta"), [event("tenant.paused")])
+        assert await store.pauses() == {"alpha": pause, "beta": replace(pause, tenant="beta")}
+        await store.resume("alpha", [event("tenant.resumed")])
+        with pytest.raises(ConflictError, match="not paused"):
+            await store.resume("alpha", [event("tenant.resumed")])
+        assert list(await store.pauses()) == ["beta"]
+        assert await kinds(store) == ["tenant.paused", "tenant.paused", "tenant.resumed"]
+
+    async def test_the_newest_checkpoint_is_told_without_signing_another(self, store: Store) -> None:
+        assert await store.newest_checkpoint() is None
+        await store.record([event()])
+        first = await store.checkpoint()
+        await store.record([event()])
+        assert await store.newest_checkpoint() == first
+        second = await store.checkpoint()
+        assert await store.newest_checkpoint() == second
 
     async def test_every_record_is_proved_in_every_later_log(self, store: Store) -> None:
         roots = {0: merkle.EMPTY_ROOT}

@@ -75,7 +75,7 @@ class FakeClaims:
         running = self._running()
         claimed: list[QuantumTask] = []
         while len(claimed) < most:
-            found = self._fair.pop(lambda tenant: running[tenant] < share_of(tenant).most_running)
+            found = self._fair.pop(lambda tenant: self._may_start(tenant, running, share_of(tenant)))
             if found is None:
                 break
             del self.waiting[found]
@@ -85,6 +85,9 @@ class FakeClaims:
             running[task.tenant] += 1
             claimed.append(task)
         return claimed
+
+    def _may_start(self, tenant: str, running: Counter[str], share: Share) -> bool:
+        return tenant not in self._store.paused and running[tenant] < share.most_running
 
     async def take_over(self, worker: str, silent: str, beats: int) -> Sequence[QuantumTask]:
         self._require(worker)

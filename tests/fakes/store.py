@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,6 +30,7 @@ from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.notes import checkpoint_text, format_note, parse_checkpoint
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from jupyter_qsec.domain.tenant import Pause
 from tests.fakes.claims import FakeClaims, FakeSignatures
 from tests.fakes.keys import FakeSigner
 
@@ -47,6 +48,7 @@ class FakeStore:
         self._signer = signer or FakeSigner()
         self._open = False
         self._leases: dict[str, Lease] = {}
+        self.paused: dict[str, Pause] = {}
         self._tasks: dict[str, QuantumTask] = {}
         self._payloads: dict[str, TaskPayload] = {}
         self._reserved: dict[str, list[Charge]] = {}
@@ -145,6 +147,24 @@ class FakeStore:
         found = [task for task in self._tasks.values() if _matches(task, query)]
         return sorted(found, key=lambda task: (task.created_at, task.id), reverse=True)[: max(query.limit, 0)]
 
+    # -- pauses
+    async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
+        leaves = self._writing(events)
+        if pause.tenant in self.paused:
+            raise ConflictError("The tenant is paused already.")
+        self.paused[pause.tenant] = pause
+        self._append(leaves)
+
+    async def resume(self, tenant: str, events: Sequence[AuditEvent]) -> None:
+        leaves = self._writing(events)
+        if tenant not in self.paused:
+            raise ConflictError("The tenant is not paused.")
+        del self.paused[tenant]
+        self._append(leaves)
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        return dict(self.paused)
+
     # -- quota
     async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]:
         return [
@@ -185,6 +205,9 @@ class FakeStore:
         if self._published is None or self._published.size != size:
             text = checkpoint_text(self._signer.origin, size, merkle.root_of(size, self._node))
             self._published = parse_checkpoint(format_note(text, self._signer.sign(text)))
+        return self._published
+
+    async def newest_checkpoint(self) -> Checkpoint | None:
         return self._published
 
     async def inclusion_proof(self, index: int, size: int) -> InclusionProof:

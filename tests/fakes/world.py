@@ -14,6 +14,7 @@ from jupyter_qsec.application.callers import Caller
 from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.leasing import LeaseRequest, Leasing
 from jupyter_qsec.application.objects import Objects
+from jupyter_qsec.application.pausing import Pausing
 from jupyter_qsec.application.ports import ExecutionLimits, Policy
 from jupyter_qsec.application.recording import Recorder
 from jupyter_qsec.application.running import Runner
@@ -112,6 +113,8 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
         )
+
+        self.pausing = Pausing(self.store, self.catalogue, self.policy, self.dispatcher, self.clock)
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(

@@ -18,6 +18,7 @@ from tests.fakes.world import BELL, SV1
 from tests.gateway.livegateway import ControlAccess, Issued
 
 REGION = "us-east-1"
+_ACCOUNTS = {"sandbox": "000000000101", "research": "000000000202", "classroom": "000000000303"}
 
 
 class SignedBraket:
@@ -26,7 +27,7 @@ class SignedBraket:
     def __init__(self, gateway: ControlAccess, lease: Issued) -> None:
         made = gateway.get("/credentials", lease.token).json()
         self._credentials = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["Token"])
-        account = {"sandbox": "000000000101", "research": "000000000202"}[lease.lease["tenant"]]
+        account = _ACCOUNTS[lease.lease["tenant"]]
         self.bucket = f"amazon-braket-{REGION}-{account}"
         self._client = gateway.client("")
         self._url = gateway.url

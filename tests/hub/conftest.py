@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.gateway.livegateway import GatewayProcess
+from tests.gateway.livegateway import GatewayProcess, Issued
+from tests.gateway.manyprocesses import ENDLESS
+from tests.gateway.signedcalls import SignedBraket
 from tests.hub.realhub import RealHub
 
+PREFIX = "/services/qsec/"
 TENANTS = """
 [[tenant]]
 id = "research"
 account = "000000000202"
 purpose = "research"
 environment = "dev"
+limits = { tasks = 500, shots = 1000000, simulator_minutes = 600 }
 [[tenant.project]]
 id = "other"
 [[tenant.project]]
@@ -45,6 +50,16 @@ tenant = "*"
 roles = ["auditor"]
 
 [[member]]
+group = "leads"
+tenant = "research"
+roles = ["developer", "workspace-admin"]
+
+[[member]]
+group = "responders"
+tenant = "*"
+roles = ["incident-responder"]
+
+[[member]]
 service = "ci"
 tenant = "research"
 roles = ["service", "developer"]
@@ -58,8 +73,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHub]:
     hub.close()
 
 
-def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS) -> GatewayProcess:
-    """A gateway as a service of the hub, not started yet."""
+def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS, *, proxied: bool = False) -> GatewayProcess:
+    """A gateway as a service of the hub, not started yet; `proxied`: where the hub's proxy looks for it."""
     home.mkdir(mode=0o700)
     (home / "tenants.toml").touch(mode=0o600)
     (home / "tenants.toml").write_text(tenants)
@@ -68,11 +83,43 @@ def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS) -> GatewayProce
         "JUPYTERHUB_API_URL": hub.api_url,
         "JUPYTERHUB_API_TOKEN": hub.tokens["QSEC"],
     }
-    return GatewayProcess(home, ("--identity", "hub"), environ=environ)
+    if proxied:
+        environ["JUPYTERHUB_SERVICE_PREFIX"] = PREFIX
+    place = ("--port", str(hub.gateway_port)) if proxied else ()
+    return GatewayProcess(home, ("--identity", "hub", *place), environ=environ)
 
 
 @pytest.fixture(scope="session")
 def hub_gateway(hub: RealHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    gateway = gateway_of(hub, tmp_path_factory.mktemp("hub-gateway") / "home").start()
+    gateway = gateway_of(hub, tmp_path_factory.mktemp("hub-gateway") / "home", proxied=True).start()
     yield gateway
     gateway.close()
+
+
+def take_lease(hub: RealHub, gateway: GatewayProcess, name: str) -> Issued:
+    answer = gateway.post("/api/v1/leases", {"ttl_seconds": 3600}, token=hub.user_token(name)[0])
+    assert answer.status_code == 201, answer.text
+    return Issued(**answer.json())
+
+
+@dataclass
+class Work:
+    """What ada does: one task that runs on the only worker, another that waits behind it."""
+
+    gateway: GatewayProcess
+    lease: Issued
+    braket: SignedBraket
+    running: str
+    waiting: str
+
+    def one_more(self) -> str:
+        return self.braket.create_bell()
+
+
+@pytest.fixture(scope="module")
+def work(hub: RealHub, hub_gateway: GatewayProcess) -> Iterator[Work]:
+    lease = take_lease(hub, hub_gateway, "ada")
+    with SignedBraket(hub_gateway, lease) as braket:
+        running = braket.create_bell(action=ENDLESS, shots=10)
+        yield Work(hub_gateway, lease, braket, running, braket.create_bell())
+    hub_gateway.post(f"/api/v1/tasks/{running}/cancel")

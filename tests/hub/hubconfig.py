@@ -20,21 +20,30 @@ c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['HUB_PROXY_PORT
 c.JupyterHub.load_groups = {
     "physics": {"users": ["ada", "eve"]},
     "class": {"users": ["bob"]},
-    "auditors": {"users": ["eve"]},
+    "auditors": {"users": ["eve", "ida"]},
     "chess": {"users": ["max"]},
+    "leads": {"users": ["lin"]},
+    "responders": {"users": ["rio"]},
 }
 c.JupyterHub.custom_scopes = {
     "custom:qsec:read": {"description": "See one's own leases and tasks"},
     "custom:qsec:write": {"description": "Take leases", "subscopes": ["custom:qsec:read"]},
 }
 c.JupyterHub.services = [
-    {"name": "qsec", "api_token": os.environ["QSEC_TOKEN"]},
+    {
+        "name": "qsec",
+        "api_token": os.environ["QSEC_TOKEN"],
+        "url": f"http://127.0.0.1:{os.environ['HUB_GATEWAY_PORT']}",
+        "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": _SCOPES,
+        "timeout": 1,  # the gateway of the tests starts after its hub
+    },
     {"name": "ci", "api_token": os.environ["CI_TOKEN"]},
     {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},
     {"name": "driver", "api_token": os.environ["DRIVER_TOKEN"]},
 ]
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", *_SCOPES]},
+    {"name": "user", "scopes": ["self", "access:services!service=qsec", *_SCOPES]},
     {"name": "qsec-gateway", "scopes": ["read:users:name", "read:users:groups"], "services": ["qsec"]},
     {"name": "qsec-automation", "scopes": _SCOPES, "services": ["ci", "stray"]},
     {"name": "driver", "scopes": ["admin:users", "tokens", "admin:groups", "inherit"], "services": ["driver"]},

@@ -32,7 +32,8 @@ class RealHub:
         """`config` is a file beside this one, or anywhere with its whole path."""
         self.folder = folder
         self._config = Path(__file__).parent / config
-        ports = free_ports(3)
+        ports = free_ports(4)
+        self.gateway_port = ports[3]
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
@@ -42,6 +43,7 @@ class RealHub:
             "HUB_PORT": str(ports[0]),
             "HUB_API_PORT": str(ports[1]),
             "HUB_PROXY_PORT": str(ports[2]),
+            "HUB_GATEWAY_PORT": str(ports[3]),
             "HUB_PROXY": f"{node()}\n{PROXY}",
             **(environ or {}),
         }

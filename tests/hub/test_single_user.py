@@ -22,9 +22,11 @@ from jupyter_qsec.gateway.certificates import make_certificates
 from tests.e2e.realserver import RealServer
 from tests.fakes.waiting import wait_for
 from tests.hub.realhub import ROOT, RealHub, free_ports
+from tests.hub.visitor import Visitor
 
 pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.kernel]
 
+PASSWORD = "the-password-of-this-test"
 BELL = """
 from braket.aws import AwsDevice
 from braket.circuits import Circuit
@@ -84,10 +86,12 @@ class ExampleHub:
                 "HUB_EXAMPLE": str(ROOT / "examples" / "hub" / "jupyterhub_config.py"),
                 "QSEC_HUB_DATA": str(self.data),
                 "QSEC_HUB_URL": self.url,
+                "QSEC_HUB_PASSWORD": PASSWORD,
                 "QSEC_GATEWAY_URL": self.gateway_url,
                 "HUB_TLS": str(folder / "tls"),
             },
         )
+        self.hub.url = self.url
         self.people: dict[str, Person] = {}
 
     def person(self, name: str) -> Person:
@@ -162,6 +166,17 @@ def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any)
     assert task["state"] == "COMPLETED"
     assert kernel["lease"]["state"] == "active"
     assert kernel["lease"]["principal"] == "hub:ada"
+
+
+def test_the_dashboard_is_a_service_of_the_hub(example: ExampleHub) -> None:
+    """As `configure` and the hub itself set it up. In the example, ada is an administrator and bob is in a class."""
+    for name, pausable in (("ada", True), ("bob", False)):
+        visitor = Visitor(example.hub, name, PASSWORD)
+        page = visitor.log_in()
+        assert (page.status_code, page.url.path) == (200, "/services/qsec/"), page.text
+        assert ("Pause Research" in page.text, "Pause Classroom" in page.text) == (pausable, False)
+        assert 'href="/services/qsec/"' in visitor.http.get("/hub/home").text
+        visitor.close()
 
 
 def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: ExampleHub) -> None:

@@ -150,10 +150,15 @@ class _Claim(Operation):
         _require_on_list(session, self._worker)
         running = Counter(_pairs(session.execute(statements.running, {})))
         finish = _pairs(session.execute(statements.flows, {}))
+        paused = {tenant for (tenant,) in session.execute(statements.paused, {})}
+
+        def may_start(tenant: str) -> bool:
+            return tenant not in paused and running[tenant] < self._share_of(tenant).most_running
+
         claimed: list[QuantumTask] = []
         while len(claimed) < self._most:
             heads = session.mappings(statements.heads, {})
-            ready = [head for head in heads if running[head["tenant"]] < self._share_of(head["tenant"]).most_running]
+            ready = [head for head in heads if may_start(head["tenant"])]
             if not ready:
                 break
             head = min(ready, key=lambda head: (_start(head, finish), head["queued_at"], head["task_id"]))

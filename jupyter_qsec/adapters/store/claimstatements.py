@@ -62,6 +62,10 @@ class ClaimStatements(_Compiling):
         )
 
     @cached_property
+    def paused(self) -> Statement:
+        return self._compile(select(tables.tenant_pauses.c.tenant))
+
+    @cached_property
     def waits(self) -> Statement:
         return self._compile(select(_queue.c.task_id).where(_queue.c.claimed_by == "").limit(1))
 

@@ -19,6 +19,7 @@ from jupyter_qsec.domain.errors import ClaimLostError, ConflictError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, QuotaBreach
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
+from jupyter_qsec.domain.tenant import Pause
 
 _COUNTERS = 32
 """Counters moved by one statement: more are moved by several, so that few statements are compiled."""
@@ -206,6 +207,26 @@ class PutTask(Operation):
                 values = {"scope": scope, "metric": metric, "window": window, "amount": amount}
                 if not session.execute(session.statements.adjust, values):
                     session.execute(session.statements.insert_counter, values)
+
+
+class PutPause(Operation):
+    def __init__(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
+        super().__init__(events)
+        self._row = rows.pause_row(pause)
+
+    def apply(self, session: Session) -> None:
+        if not session.execute(session.statements.insert_pause, self._row):
+            raise ConflictError(f"Tenant {self._row['tenant']} is paused already.")
+
+
+class DropPause(Operation):
+    def __init__(self, tenant: str, events: Sequence[AuditEvent]) -> None:
+        super().__init__(events)
+        self._tenant = tenant
+
+    def apply(self, session: Session) -> None:
+        if not session.execute(session.statements.delete_pause, {"paused_tenant": self._tenant}):
+            raise ConflictError(f"Tenant {self._tenant} is not paused.")
 
 
 class AddFindings(Operation):

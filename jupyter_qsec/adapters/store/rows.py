@@ -13,6 +13,7 @@ from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, Metric
 from jupyter_qsec.domain.task import QuantumTask, TaskState
+from jupyter_qsec.domain.tenant import Pause
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -71,6 +72,19 @@ def lease_from(row: Mapping[str, Any]) -> Lease:
     values["ttl"] = timedelta(microseconds=values["ttl"])
     values["revoked_at"] = _moment_or_none(values["revoked_at"])
     return Lease(**values)
+
+
+def pause_row(pause: Pause) -> Row:
+    return {
+        "tenant": pause.tenant,
+        "principal": pause.principal,
+        "paused_at": micros(pause.at),
+        "because": pause.because,
+    }
+
+
+def pause_from(row: Mapping[str, Any]) -> Pause:
+    return Pause(row["tenant"], row["principal"], moment(row["paused_at"]), row["because"])
 
 
 def task_row(task: QuantumTask) -> Row:

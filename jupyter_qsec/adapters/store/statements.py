@@ -56,6 +56,21 @@ class Statements:
         return self._compile(statement)
 
     @cached_property
+    def insert_pause(self) -> Statement:
+        """No row when the tenant is paused already."""
+        table = tables.tenant_pauses
+        fresh = self._insert(table).on_conflict_do_nothing(index_elements=["tenant"]).returning(table.c.tenant)
+        return self._compile(fresh, [column.name for column in table.columns])
+
+    @cached_property
+    def delete_pause(self) -> Statement:
+        """No row when the tenant is not paused."""
+        table = tables.tenant_pauses
+        return self._compile(
+            delete(table).where(table.c.tenant == bindparam("paused_tenant")).returning(table.c.tenant)
+        )
+
+    @cached_property
     def insert_lease(self) -> Statement:
         return self._insert_into(tables.leases)
 

@@ -41,6 +41,7 @@ from jupyter_qsec.domain.errors import InvalidRequestError, StateDirectoryError,
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaUsage
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
+from jupyter_qsec.domain.tenant import Pause
 
 MAX_LIMIT = 10_000
 """Bound of any list; larger limits are cut to it."""
@@ -191,6 +192,18 @@ class SqlStore:
 
     # -- quota
 
+    # -- pauses
+
+    async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.PutPause(pause, events))
+
+    async def resume(self, tenant: str, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.DropPause(tenant, events))
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        found = await self._select(select(tables.tenant_pauses), MAX_LIMIT)
+        return {row["tenant"]: rows.pause_from(row) for row in found}
+
     async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]:
         table = tables.counters
         query = (
@@ -234,6 +247,17 @@ class SqlStore:
         it cannot be written, `StateDirectoryError` when the log no longer extends what was published: a fork is never
         signed."""
         return await self._read(self._publish)
+
+    async def newest_checkpoint(self) -> Checkpoint | None:
+        return await self._read(self._verified)
+
+    def _verified(self, session: Session) -> Checkpoint | None:
+        published = self._checkpoints.newest()  # before the head, as below
+        head = auditlog.read_head(session)
+        auditlog.check_head(session, head)
+        for checkpoint in published:
+            _require_extends(session, head, checkpoint)
+        return max(published, key=lambda checkpoint: checkpoint.size, default=None)
 
     def _publish(self, session: Session) -> Checkpoint:
         published = self._checkpoints.newest()  # before the head: others may append and publish meanwhile

@@ -172,6 +172,15 @@ write_groups = Table(
     Column("number", BigInteger, nullable=False),
 )
 
+tenant_pauses = Table(
+    "tenant_pauses",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("principal", Text, nullable=False),
+    Column("paused_at", BigInteger, nullable=False),
+    Column("because", Text, nullable=False),
+)
+
 # What gateway processes on one database share. Where one process has the database for itself, these stay empty.
 
 gateway_workers = Table(

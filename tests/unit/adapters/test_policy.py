@@ -30,7 +30,7 @@ TABLE: dict[Role, set[Action]] = {
     Role.WORKSPACE_ADMIN: READS
     | REPORTS
     | OWN_LEASE
-    | {Action.TASK_CANCEL, Action.TASK_TAG, Action.FINDING_READ, Action.METRICS_READ},
+    | {Action.TASK_CANCEL, Action.TASK_TAG, Action.FINDING_READ, Action.METRICS_READ, Action.TENANT_PAUSE},
     Role.APPROVER: READS,
     Role.INCIDENT_RESPONDER: {
         Action.DEVICE_READ,
@@ -40,6 +40,7 @@ TABLE: dict[Role, set[Action]] = {
         Action.LEASE_REVOKE,
         Action.FINDING_READ,
         Action.AUDIT_READ,
+        Action.TENANT_PAUSE,
     },
     Role.BILLING: READS,
     Role.AUDITOR: {

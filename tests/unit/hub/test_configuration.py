@@ -73,6 +73,22 @@ def test_a_gateway_elsewhere_gets_a_token_and_no_command() -> None:
     assert "command" not in own
 
 
+def test_the_hubs_proxy_has_the_dashboard_where_it_can_reach_the_gateway(tmp_path: Path) -> None:
+    """A hub ends itself when it does not reach a service with an address that it started."""
+    own = service(configured())
+    assert (own["url"], own["oauth_no_confirm"], own["display"]) == ("http://127.0.0.1:8765", True, True)
+    assert own["oauth_client_allowed_scopes"] == [WRITE]
+    assert service(configured(url="https://qsec:8443", api_token="t" * 32))["url"] == "https://qsec:8443"
+    apart = configured(url="https://qsec:8443", certificate=tmp_path / "c", key=tmp_path / "k", ca=tmp_path / "ca")
+    internal = Config()
+    internal.JupyterHub.internal_ssl = True
+    configured(internal, url="https://qsec:8443", certificate=tmp_path / "c", key=tmp_path / "k")
+    for c in (apart, internal, configured(dashboard=False)):
+        assert "url" not in service(c)
+        assert "access:services" not in str(c.JupyterHub.load_roles)
+    assert "url" in service(configured(url="https://qsec:8443", ca=tmp_path / "ca", dashboard=True))
+
+
 def test_the_database_is_handed_on_and_stays_out_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_QSEC_DATABASE_URL", "postgresql://qsec:secret@db/qsec")
     own = service(configured())
@@ -90,7 +106,7 @@ def test_what_the_file_said_before_stays() -> None:
     configured(c, services=["ci"], claims=True)
     assert [entry["name"] for entry in c.JupyterHub.services] == ["ci", "qsec"]
     roles = {role["name"]: role for role in c.JupyterHub.load_roles}
-    assert roles["user"]["scopes"] == ["self", "read:users", WRITE]
+    assert roles["user"]["scopes"] == ["self", "read:users", WRITE, "access:services!service=qsec"]
     assert roles["qsec-gateway"]["scopes"] == ["read:users:name", "read:users:groups", "admin:auth_state"]
     assert roles["qsec-automation"] == {"name": "qsec-automation", "scopes": [WRITE], "services": ["ci"]}
     assert set(c.JupyterHub.custom_scopes) == {"custom:x:y", WRITE, "custom:qsec:read"}

@@ -1,0 +1,172 @@
+"""Findings and the audit log, with what the log's own proofs say about it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from jupyter_qsec.application.callers import operator_access, require
+from jupyter_qsec.domain.access import Action
+from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint
+from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, UnavailableError
+from jupyter_qsec.gateway.dashboard.handlers import Page
+from jupyter_qsec.gateway.dashboard.visit import Visit
+
+_FINDINGS = 200
+_RECORDS = 50
+_BATCH, _SEARCHED = 1000, 5000
+"""Records that are looked through for one page when a filter is set."""
+
+
+async def findings(visit: Visit) -> Page:
+    tenant = visit.tenant_choice()
+    if not visit.sees_findings:
+        raise DeniedError("None of your roles may read findings.", reasons=("no-policy-allows",))
+    names = (tenant,) if tenant else visit.principal.tenants
+    found = []
+    for name in names:
+        page = await visit.gateway.store.findings(tenant=name, limit=_FINDINGS)
+        found += [finding for finding in page if visit.may(Action.FINDING_READ, finding.tenant)]
+    found.sort(key=lambda finding: (finding.found_at, finding.id), reverse=True)
+    return Page(
+        "findings.html",
+        {
+            "section": "findings",
+            "rows": found[:_FINDINGS],
+            "more": len(found) >= _FINDINGS,
+            "filters": {"tenant": tenant},
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What holds of the log at this moment."""
+
+    at: datetime
+    size: int
+    checkpoint: Checkpoint | None
+    """The newest published one."""
+    problem: str
+    """Why the log does not hold; empty when it does."""
+    unknown: str
+    """Why nothing can be said now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    index: int
+    event: AuditEvent
+    subject: str
+    """In short: of an ARN its last part."""
+    details: Sequence[tuple[str, Any]]
+    signed: bool
+    """Whether the newest checkpoint vouches for it."""
+    leaf_hash: str
+
+
+async def audit(visit: Visit) -> Page:
+    await _permitted(visit)
+    filters = {name: visit.text(name) for name in ("kind", "tenant", "principal")}
+    verification = await _verify(visit)
+    before = _index(visit.text("before"))
+    end = verification.size if before is None else min(before, verification.size)
+    records, next_before = await _search(visit, end, filters)
+    signed = verification.checkpoint.size if verification.checkpoint and not verification.problem else 0
+    kept = {name: value for name, value in filters.items() if value}
+    return Page(
+        "audit.html",
+        {
+            "section": "audit",
+            "verification": verification,
+            "rows": [_row(record, signed) for record in records],
+            "filters": filters,
+            "paged": before is not None,
+            "older": urlencode({**kept, "before": str(next_before)}) if next_before > 0 else "",
+            "searched": end - next_before,
+            "done": visit.done,
+        },
+    )
+
+
+async def sign(visit: Visit) -> str:
+    """Sign and publish the head now, as the control API's `audit/checkpoint`."""
+    require(visit.gateway.policy, operator_access(visit.principal, Action.AUDIT_READ, "audit"))
+    await visit.gateway.store.checkpoint()
+    return "audit?done=signed"
+
+
+async def _permitted(visit: Visit) -> None:
+    """As at the control API: reading the log is on record itself, at most once a minute for each reader."""
+    permit = require(visit.gateway.policy, operator_access(visit.principal, Action.AUDIT_READ, "audit"))
+    event = AuditEvent(
+        "audit.read",
+        visit.gateway.clock.now(),
+        principal=visit.principal.id,
+        outcome="allowed",
+        rules=permit.rules,
+        details={"at": "dashboard"},
+    )
+    await visit.gateway.recorder.noted(event, ("audit.read", visit.principal.id))
+
+
+async def _verify(visit: Visit) -> Verification:
+    store, now = visit.gateway.store, visit.gateway.clock.now()
+    checkpoint, problem, unknown = None, "", ""
+    try:
+        checkpoint = await store.newest_checkpoint()
+    except UnavailableError as error:
+        unknown = error.message
+    except QsecError as error:
+        problem = error.message
+    return Verification(now, await store.audit_size(), checkpoint, problem, unknown)
+
+
+async def _search(visit: Visit, end: int, filters: dict[str, str]) -> tuple[list[AuditRecord], int]:
+    """The newest records below `end` that fit, and below which index to go on."""
+    found: list[AuditRecord] = []
+    batch = _BATCH if any(filters.values()) else _RECORDS
+    last = max(0, end - _SEARCHED)
+    while end > last and len(found) < _RECORDS:
+        start = max(last, end - batch)
+        records = await visit.gateway.store.audit_records(start, end - start)
+        for record in reversed(records):
+            end = record.index
+            if _fits(record.event, filters):
+                found.append(record)
+                if len(found) == _RECORDS:
+                    break
+        else:
+            end = start
+    return found, end
+
+
+def _fits(event: AuditEvent, filters: dict[str, str]) -> bool:
+    """A kind may be named by its beginning: `task.` or `lease`."""
+    return (
+        event.kind.startswith(filters["kind"])
+        and filters["tenant"] in ("", event.tenant)
+        and filters["principal"] in ("", event.principal)
+    )
+
+
+def _row(record: AuditRecord, signed: int) -> Row:
+    event = record.event
+    details = [(name, value) for name, value in event.details.items() if value != ""]
+    details += [("rules", ", ".join(event.rules))] if event.rules else []
+    details += [("lease", event.lease_id)] if event.lease_id else []
+    subject = event.subject.rpartition(":")[2] if event.subject.startswith("arn:") else event.subject
+    if subject != event.subject:
+        details = [("subject", event.subject), *details]
+    return Row(record.index, event, subject, details, record.index < signed, record.leaf_hash.hex())
+
+
+def _index(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InvalidRequestError("before must be the index of a record.")
+    return int(text)
