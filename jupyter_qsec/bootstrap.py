@@ -79,6 +79,9 @@ class GatewayConfig:
     """The state directory: exists, mode 0700, checked."""
     settings: Path | None = None
     """Where `tenants.toml` and `policies/` lie, only read; `None`: in the state directory."""
+    shared: Path | None = None
+    """Where keys, results and checkpoints lie, when gateways with state directories of their own share them and the
+    database; `None`: in the state directory."""
     keystore: KeyStoreChoice = "auto"
     workers: int = 0
     """Simulator processes of its own; 0: as many as there are CPUs, 4 at most."""
@@ -223,10 +226,27 @@ def operating_system_principal() -> Principal:
 def _keys(config: GatewayConfig) -> tuple[KeyStore, NoteSigner, bytes]:
     """The key store, the log's signer, and the key behind all leases' credentials."""
     try:
-        keys = open_key_store(config.keystore, config.home)
+        keys = open_key_store(config.keystore if config.shared is None else "file", config.shared or config.home)
         return keys, NoteSigner.from_key_store(keys), keys.key("leases")
     except StateDirectoryError as error:
         raise KeyStoreError(error.message, remedy=error.remedy) from error
+
+
+def _folder(config: GatewayConfig) -> Path:
+    """Where keys, results and checkpoints lie. `InvalidRequestError` when they cannot be shared."""
+    if config.shared is None:
+        return config.home
+    if not config.database:
+        raise InvalidRequestError(
+            "--shared is for gateways that share a PostgreSQL database.",
+            remedy="Name one in JUPYTER_QSEC_DATABASE_URL, or leave --shared out.",
+        )
+    if config.keystore == "keyring":
+        raise InvalidRequestError(
+            "A keyring is one machine's, and --shared is for gateways on several.", remedy="Use --keystore file."
+        )
+    ensure_private_directory(config.shared)
+    return config.shared
 
 
 def _database(config: GatewayConfig) -> Database:
@@ -251,7 +271,7 @@ async def build(config: GatewayConfig) -> Gateway:
 
     `InvalidRequestError` names a wrong file and line, `StateDirectoryError` what is wrong with the state directory,
     `KeyStoreError` with the key store."""
-    home = config.home
+    home, folder = config.home, _folder(config)
     shared = bool(config.database)  # others may use it, on this machine or elsewhere
     clock = SystemClock()
     settings = config.settings or home
@@ -260,18 +280,18 @@ async def build(config: GatewayConfig) -> Gateway:
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies")), metrics)
     keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
-        ensure_private_directory(home / name)
+        ensure_private_directory(folder / name)
     store = SqlStore(
         _database(config),
         signer=signer,
         clock=clock,
-        checkpoint_dir=home / "checkpoints",
+        checkpoint_dir=folder / "checkpoints",
         witness=config.witness,
         shared=shared,
         patience=config.patience,
         observer=metrics,
     )
-    results = FileResultStore(home / "results")
+    results = FileResultStore(folder / "results")
     devices = EmbeddedDevices(config.limits)
     executor = _executor(config)
     recorder = Recorder(store, clock)
@@ -330,7 +350,7 @@ async def build(config: GatewayConfig) -> Gateway:
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
         pausing=Pausing(store, catalogue, policy, dispatcher, clock),
         objects=objects,
-        health=Health(store, policy, lambda: has_room(home), fresh=config.health_seconds),
+        health=Health(store, policy, lambda: has_room(folder), fresh=config.health_seconds),
         metrics=metrics,
         identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,

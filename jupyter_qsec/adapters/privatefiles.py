@@ -12,6 +12,8 @@ from pathlib import Path
 
 from jupyter_qsec.domain.errors import StateDirectoryError
 
+LOCK_NAME = ".lock"
+"""In a directory that `directory_lock` is used on."""
 _OTHERS = 0o077
 
 
@@ -113,11 +115,13 @@ def has_room(directory: Path, least: int = 4 << 20) -> bool:
 
 @contextlib.contextmanager
 def directory_lock(path: Path) -> Iterator[None]:
-    """Keep other processes and threads that use this lock out; it ends with the process at the latest."""
+    """Keep other processes and threads that use this lock out; it ends with the process at the latest.
+
+    A file in the directory is locked, open for writing: NFS tells the server of no other `flock`."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = open_private(path / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise StateDirectoryError(f"{path} cannot be opened ({error.strerror}).") from error
+        raise StateDirectoryError(f"{path} cannot be locked ({error.strerror}).") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,9 +1,10 @@
-"""`python -m jupyter_qsec.gateway`: `serve` runs a gateway, `certificates` makes what it needs for TLS, `audit-export`
-writes the audit log as JSON lines."""
+"""`python -m jupyter_qsec.gateway`: `serve` runs a gateway, `migrate` brings its PostgreSQL database up, `certificates`
+makes what it needs for TLS, `audit-export` writes the audit log as JSON lines."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "certificates":
         return _certificates(Path(options.folder).expanduser().absolute(), options.names)
+    if options.command == "migrate":
+        from jupyter_qsec.gateway import migrating  # here: a migration needs neither simulator nor web server
+
+        return migrating.run(os.environ)
     home = Path(options.home).expanduser().absolute()
     if options.command == "audit-export":
         from jupyter_qsec.gateway import auditexport  # here: an export needs neither simulator nor web server
@@ -28,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         home=home,
         place=Place(options.fd, options.port, options.bind, options.url, options.certificate, options.key),
         settings=options.config,
+        shared=options.shared,
         keystore=options.keystore,
         parent_fd=options.parent_fd,
         with_parent=options.with_parent,
@@ -57,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--certificate", type=_path, help="PEM file with certificate and chain: every connection is TLS")
     run.add_argument("--key", type=_path, help="the certificate's key, closed to others")
     run.add_argument("--config", type=_path, help="where tenants.toml and policies/ lie (default: --home)")
+    run.add_argument("--shared", type=_path, help="where keys, results and checkpoints that several gateways share lie")
     run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
     run.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
@@ -68,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=("local", "hub"),
         default="local",
         help="who may call: this account, or also people and services of the hub whose service this is",
+    )
+    commands.add_parser(
+        "migrate", help="bring the database that JUPYTER_QSEC_DATABASE_URL names up", allow_abbrev=False
     )
     make = commands.add_parser("certificates", help="make an authority, and a certificate by it", allow_abbrev=False)
     make.add_argument("folder", help="where they go; an authority that lies there is used again")

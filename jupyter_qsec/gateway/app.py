@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import IOStream
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from jupyter_qsec.adapters.metering import Metrics
@@ -33,6 +34,8 @@ MAX_SMALL_BODY_BYTES = 2 << 20
 BODY_SECONDS = 120.0
 IDLE_SECONDS = 300.0
 _NO_BROWSERS = ("/aws/", "/credentials")
+_WATCHED = ("/health", "/metrics")
+"""Also under the address that the connection came to: who watches each of several gateways has no name for one."""
 
 _access_log = logging.getLogger("jupyter_qsec.gateway.access")
 _log = logging.getLogger(__name__)
@@ -123,13 +126,25 @@ class GatewayApplication(Application):
 
     def _refusal(self, request: HTTPServerRequest) -> tuple[str, str] | None:
         path = request.path or ""
+        named = request.host.lower() in self._authorities
+        watched = path in _WATCHED and request.host == _own_address(request)
         # Sealed cookies and form tokens guard the dashboard: of a foreign name there are none.
         proxied = bool(self._proxied) and path.startswith(self._proxied)
-        if request.host.lower() not in self._authorities and not proxied:
+        if not (named or watched or proxied):
             return "host-refused", "The Host header does not name this gateway."
         if "Origin" in request.headers and path.startswith(_NO_BROWSERS):
             return "origin-refused", "Requests from web pages are not accepted here."
         return None
+
+
+def _own_address(request: HTTPServerRequest) -> str:
+    """Where the connection came to, as a Host header says it. A page that makes its own name point here sends that
+    name, never this."""
+    stream: IOStream | None = getattr(request.connection, "stream", None)
+    if stream is None or stream.socket is None:
+        return ""
+    address, port = stream.socket.getsockname()[:2]
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class _Handler(AttendedHandler):

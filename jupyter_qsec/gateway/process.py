@@ -133,6 +133,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
         GatewayConfig(
             home=options.home,
             settings=_settings(options.settings),
+            shared=options.shared,
             keystore=options.keystore,
             workers=options.workers,
             witness=_witness(os.environ),

@@ -164,6 +164,7 @@ class _Supervisor:
             *_named("--certificate", self._place.certificate),
             *_named("--key", self._place.key),
             *_named("--config", options.settings),
+            *_named("--shared", options.shared),
         )
 
     async def _attend(self, child: _Child) -> None:

@@ -90,18 +90,20 @@ def driver_error(error: BaseException) -> BaseException:
     return _driver_error(error) or error
 
 
-def migrate(database: Database, engine: Engine) -> None:
-    """Bring the schema to `SCHEMA_VERSION`, in one transaction and safe when processes start together."""
+def migrate(database: Database, engine: Engine) -> str:
+    """Bring the schema to `SCHEMA_VERSION`, in one transaction and safe when processes start together; the version
+    that was found, empty for a database without tables."""
     try:
         with engine.connect() as connection:
             if _version(connection) == SCHEMA_VERSION:
-                return
+                return SCHEMA_VERSION
         with engine.connect() as connection, connection.begin():
             # The driver is in autocommit mode, so that SQLAlchemy's begin() sent nothing.
             database.begin_migrating(connection)
             version = _version(connection)
             if version != SCHEMA_VERSION:
                 _upgrade(connection, version)
+            return version
     except SQLAlchemyError as error:
         if database.trouble(error) is Trouble.PASSING:
             raise
