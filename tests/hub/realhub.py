@@ -47,9 +47,11 @@ class RealHub:
             "HUB_PROXY": f"{node()}\n{PROXY}",
             **(environ or {}),
         }
+        self._before = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RealHub:
+        self._before = len(self.log()) if (self.folder / "hub.log").exists() else 0
         with (self.folder / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(self._config)],
@@ -69,6 +71,9 @@ class RealHub:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log()[-3000:]
+        # It answers before it listens to signals, and ended then it would leave its proxy behind.
+        if "JupyterHub is now running" not in self.log()[self._before :]:
+            return False
         with suppress(OSError):
             return self.ask("GET", "/users/ada", self.tokens["DRIVER"])[0] in (200, 404)
         return False
