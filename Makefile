@@ -21,7 +21,7 @@ help:
 	@echo 'make bench    measure, and print a table of ratios'
 	@echo 'make load     two minutes of many people with faults, and a million stored tasks: a quarter of an hour'
 	@echo 'make binder   build what Binder builds, everything fetched anew, and run the first notebook in it'
-	@echo 'make lock     resolve requirements.lock and binder/requirements.txt anew'
+	@echo 'make lock     resolve requirements.lock and its parts for images anew'
 	@echo 'make clean    remove what the other commands made'
 
 $(BIN)/python:
@@ -83,8 +83,8 @@ load: install
 binder: install
 	QSEC_TEST_BINDER=fetch $(BIN)/pytest tests/e2e/test_binder.py
 
-# Binder's lock is the same choice of versions for less: an image needs no tools for tests, and the jupyterhub that it came
-# with is the one that fits its hub.
+# The locks of images are the same choice of versions for less: they need no tools for tests. The jupyterhub that a Binder
+# comes with is the one that fits its hub.
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
   --no-emit-index-url --no-emit-find-links
 
@@ -93,6 +93,10 @@ lock: | $(BIN)/python
 	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --no-annotate --constraint requirements.lock --extra lab --extra gateway --extra examples \
 	  --extra build --output-file binder/requirements.txt pyproject.toml
+	$(COMPILE) --upgrade --no-annotate --constraint requirements.lock --extra hub \
+	  --output-file examples/kubernetes/requirements.txt pyproject.toml
+	echo hatchling | $(COMPILE) --upgrade --no-annotate --constraint requirements.lock \
+	  --output-file examples/kubernetes/build-requirements.txt -
 
 clean:
 	rm -rf $(VENV) node_modules labextension/lib jupyter_qsec/labextension test-results

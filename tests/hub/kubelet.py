@@ -57,10 +57,10 @@ class PodProcess(ControlAccess):
         volumes = pod.volumes()
         for mount in pod.mounts():
             self._places[mount["mountPath"]] = self._volume(volumes[mount["name"]], shared, contents)
-        self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         for entry in pod.container["env"]:
-            self._environ[entry["name"]] = self._value(entry, contents)
-        self._environ |= environ
+            self.environ[entry["name"]] = self._value(entry, contents)
+        self.environ |= environ
 
     def _volume(self, volume: dict[str, Any], shared: Path, contents: Contents) -> Path:
         if "persistentVolumeClaim" in volume:
@@ -104,7 +104,7 @@ class PodProcess(ControlAccess):
             self.process = subprocess.Popen(
                 self.command(),
                 cwd="/",
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

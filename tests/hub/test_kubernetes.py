@@ -211,6 +211,23 @@ def test_the_volume_holds_nothing_that_others_can_read(cluster: Cluster, two) ->
     assert not [path for path in [shared, *shared.rglob("*")] if path.lstat().st_mode & 0o077]
 
 
+def test_the_log_is_verified_from_the_shared_folder(cluster: Cluster, two, ada: str) -> None:
+    lease_of(two[0], ada)
+    assert two[1].post("/api/v1/audit/checkpoint").status_code == 200
+    command = [sys.executable, "-P", "-c", "from jupyter_qsec.cli.main import main; main()", "audit", "verify"]
+    done = subprocess.run(
+        [*command, "--format", "json", "--home", str(cluster.folder / "shared" / "shared")],
+        check=False,
+        env={**two[0].environ, "JUPYTER_QSEC_HOME": str(cluster.folder / "none")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"], report["problems"]) == (0, True, []), done.stderr
+    assert report["signed_size"] > 0
+
+
 def test_one_is_replaced_by_another_pod_while_work_goes_on(cluster: Cluster, two, ada: str) -> None:
     [name] = [rest for instruction, rest in dockerfile() if instruction == "STOPSIGNAL"]
     new = cluster.pod(gateway_pod(), "new").start()

@@ -1,5 +1,5 @@
-"""The gateway's image, as far as it needs no Docker: what is copied is there, what is installed is locked, and the
-steps that build the package build it."""
+"""The gateway's image, as far as it needs no Docker: what is copied is there, what is installed is locked, and its own
+steps build the package."""
 
 from __future__ import annotations
 
