@@ -41,7 +41,7 @@ class Options:
     clients: int = 200
     seconds: float = 120.0
     processes: int = 2
-    rate: float = 30.0
+    rate: float = 20.0
     """Tasks a second of all clients together, without those of the kernels."""
 
     @property

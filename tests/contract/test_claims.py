@@ -214,6 +214,9 @@ class TestLine:
         await waiting(store, "t2", second=1)
         await claim(store)
         assert await store.claims.revisions(["t1", "t2", "t9"]) == {"t1": 1, "t2": 0}
+        assert await store.claims.revisions([]) == {}
+        many = [*[f"none-{number}" for number in range(70)], "t2", "t1"]
+        assert await store.claims.revisions(many) == {"t1": 1, "t2": 0}
 
 
 class TestSignatures:

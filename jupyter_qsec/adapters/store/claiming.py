@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from jupyter_qsec.adapters.store import rows, tables
+from jupyter_qsec.adapters.store.claimstatements import TOGETHER
 from jupyter_qsec.adapters.store.operations import Operation, replace
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.writer import Writer
@@ -26,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 class Read(Protocol):
-    def __call__(self, question: Callable[[Session], Answer]) -> Awaitable[Answer]: ...
+    def __call__(self, question: Callable[[Session], Answer], *, snapshot: bool = True) -> Awaitable[Answer]: ...
 
 
 class SqlClaims:
@@ -79,10 +80,14 @@ class SqlClaims:
 
     async def revisions(self, task_ids: Sequence[str]) -> Mapping[str, int]:
         def look(session: Session) -> Mapping[str, int]:
-            found = [session.execute(session.statements.claims.revision, {"task": task_id}) for task_id in task_ids]
-            return {task_id: row[0][0] for task_id, row in zip(task_ids, found, strict=True) if row}
+            found: dict[str, int] = {}
+            for start in range(0, len(task_ids), TOGETHER):
+                some = task_ids[start : start + TOGETHER]
+                values = {f"task_{number}": some[number % len(some)] for number in range(TOGETHER)}
+                found.update(session.execute(session.statements.claims.revisions, values))
+            return found
 
-        return await self._read(look)
+        return await self._read(look, snapshot=False)
 
 
 class _Enlist(Operation):

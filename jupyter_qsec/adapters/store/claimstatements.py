@@ -12,6 +12,9 @@ from sqlalchemy.engine import Dialect
 from jupyter_qsec.adapters.store import tables
 from jupyter_qsec.adapters.store.compiled import Statement
 
+TOGETHER = 32
+"""Tasks whose revisions one statement reads."""
+
 _queue = tables.task_queue
 _workers = tables.gateway_workers
 _flows = tables.fair_flows
@@ -132,8 +135,10 @@ class ClaimStatements(_Compiling):
         )
 
     @cached_property
-    def revision(self) -> Statement:
-        return self._compile(select(tables.tasks.c.revision).where(tables.tasks.c.id == bindparam("task")))
+    def revisions(self) -> Statement:
+        """Id and revision of `task_0` and so on, as many as `TOGETHER`; a task may be named more than once."""
+        names: list[Any] = [bindparam(f"task_{number}") for number in range(TOGETHER)]
+        return self._compile(select(tables.tasks.c.id, tables.tasks.c.revision).where(tables.tasks.c.id.in_(names)))
 
     @cached_property
     def unfinished(self) -> Statement:

@@ -127,8 +127,8 @@ class SqlStore:
                 if self._database.trouble(error) is not Trouble.PASSING or not outage.wait():
                     raise
 
-    def _reading(self) -> AbstractContextManager[Session]:
-        return read_session(self._database, self._engine, self._statements)
+    def _reading(self, *, snapshot: bool = True) -> AbstractContextManager[Session]:
+        return read_session(self._database, self._engine, self._statements, snapshot=snapshot)
 
     async def close(self) -> None:
         """Commit what waits and close the database."""
@@ -147,7 +147,9 @@ class SqlStore:
         await self._writer.commit(operations.PutLease(lease, events))
 
     async def lease(self, lease_id: str) -> Lease | None:
-        found = await self._read(lambda session: session.mappings(session.statements.lease, {"id": lease_id}))
+        found = await self._read(
+            lambda session: session.mappings(session.statements.lease, {"id": lease_id}), snapshot=False
+        )
         return rows.lease_from(found[0]) if found else None
 
     async def leases(self, *, tenant: str = "", unrevoked_only: bool = False, limit: int = 500) -> Sequence[Lease]:
@@ -180,11 +182,15 @@ class SqlStore:
         await self._writer.commit(operations.PutTask(task, events, settle, shared=self._shared, claimed_by=claimed_by))
 
     async def task(self, task_id: str) -> QuantumTask | None:
-        found = await self._read(lambda session: session.mappings(session.statements.task, {"id": task_id}))
+        found = await self._read(
+            lambda session: session.mappings(session.statements.task, {"id": task_id}), snapshot=False
+        )
         return rows.task_from(found[0]) if found else None
 
     async def payload(self, task_id: str) -> TaskPayload | None:
-        found = await self._read(lambda session: session.execute(session.statements.payload, {"id": task_id}))
+        found = await self._read(
+            lambda session: session.execute(session.statements.payload, {"id": task_id}), snapshot=False
+        )
         return TaskPayload(*found[0]) if found else None
 
     async def tasks(self, query: TaskQuery) -> Sequence[QuantumTask]:
@@ -307,9 +313,11 @@ class SqlStore:
 
         return await self._in_reader(fetch)
 
-    async def _read(self, question: Callable[[Session], Answer]) -> Answer:
+    async def _read(self, question: Callable[[Session], Answer], *, snapshot: bool = True) -> Answer:
+        """`snapshot=False`: for a question of one statement."""
+
         def ask() -> Answer:
-            with self._reading() as session:
+            with self._reading(snapshot=snapshot) as session:
                 return question(session)
 
         return await self._in_reader(ask)
