@@ -9,13 +9,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab hub test check unit lint bench load binder lock clean
+.PHONY: help install lab hub test long check unit lint bench load binder lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make lab      set everything up in .venv and open JupyterLab on examples/'
 	@echo 'make hub      the same as a JupyterHub on this machine, with three people to try it as'
 	@echo 'make test     set everything up and run every check'
+	@echo 'make long     what takes minutes: gateways as the Kubernetes manifests start them'
 	@echo 'make check    lint, types and unit tests: under two minutes'
 	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
 	@echo 'make bench    measure, and print a table of ratios'
@@ -71,7 +72,11 @@ test: lint
 	$(BIN)/jlpm test
 	@sh tests/ui/browser.sh
 	@sh tests/postgres.sh
-	$(BIN)/pytest -n 2 --dist loadgroup tests
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long' tests
+
+long: install
+	@sh tests/postgres.sh
+	$(BIN)/pytest -m long tests
 
 bench: install
 	$(BIN)/python -m benchmarks.run

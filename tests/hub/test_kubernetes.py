@@ -32,6 +32,7 @@ from tests.unit.kubernetes.manifests import GATEWAY, Pod, dockerfile, gateway_po
 pytestmark = [
     pytest.mark.xdist_group("kubernetes"),
     pytest.mark.timeout(600),
+    pytest.mark.long,
     pytest.mark.skipif(
         sys.platform != "linux" or syscalls.landlock_abi() < landlock.FIRST_USABLE_ABI,
         reason="addresses of loopback and a read-only root need Linux with Landlock",
