@@ -11,6 +11,7 @@ from jupyter_qsec.domain.access import Action, Permit
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
 from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint, Fields
 from jupyter_qsec.gateway.control_shapes import checkpoint_shape, finding_shape, record_shape
 
@@ -173,7 +174,7 @@ async def consistency(call: Call) -> Answer:
 async def _audit(call: Call, kind: str = "") -> None:
     """Permission to read the log. Reading it is itself on record, at most once a minute for each reader, so that
     reading to the end has an end."""
-    permit = require(call.gateway.policy, operator_access(call.operator.principal, Action.AUDIT_READ, "audit"))
+    permit = require(call.gateway.policy, operator_access(call.operator.principal, Action.AUDIT_READ, EVERY_TENANT))
     if kind:
         event = AuditEvent(
             kind, call.gateway.clock.now(), principal=call.principal.id, outcome="allowed", rules=permit.rules

@@ -9,7 +9,7 @@ import pytest
 
 from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS
 from tests.gateway.livegateway import GatewayProcess
-from tests.hub.conftest import gateway_of
+from tests.hub.conftest import TENANTS, gateway_of
 from tests.hub.realhub import RealHub
 
 pytestmark = pytest.mark.xdist_group("hub")
@@ -220,5 +220,18 @@ def test_without_the_option_a_hub_token_means_nothing(hub: RealHub, tmp_path: Pa
     gateway.start()
     try:
         assert refusal(gateway, hub.user_token("ada")[0])[:2] == (401, "unauthenticated")
+    finally:
+        gateway.close()
+
+
+def test_an_auditor_of_a_tenant_called_audit_does_not_read_the_log(hub: RealHub, tmp_path: Path) -> None:
+    tenants = TENANTS.replace('id = "classroom"', 'id = "audit"').replace(
+        'group = "class"\ntenant = "classroom"', 'group = "class"\ntenant = "audit"\nroles = ["developer", "auditor"]'
+    )
+    gateway = gateway_of(hub, tmp_path / "home", tenants).start()
+    try:
+        token = hub.user_token("bob")[0]
+        assert take_lease(gateway, token)["tenant"] == "audit"
+        assert gateway.get("/api/v1/audit/records?start=0&limit=1", token).status_code == 403
     finally:
         gateway.close()

@@ -12,6 +12,7 @@ from jupyter_qsec.application.callers import operator_access, require
 from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, UnavailableError
+from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.gateway.dashboard.handlers import Page
 from jupyter_qsec.gateway.dashboard.visit import Visit
 
@@ -94,14 +95,14 @@ async def audit(visit: Visit) -> Page:
 
 async def sign(visit: Visit) -> str:
     """Sign and publish the head now, as the control API's `audit/checkpoint`."""
-    require(visit.gateway.policy, operator_access(visit.principal, Action.AUDIT_READ, "audit"))
+    require(visit.gateway.policy, operator_access(visit.principal, Action.AUDIT_READ, EVERY_TENANT))
     await visit.gateway.store.checkpoint()
     return "audit?done=signed"
 
 
 async def _permitted(visit: Visit) -> None:
     """As at the control API: reading the log is on record itself, at most once a minute for each reader."""
-    permit = require(visit.gateway.policy, operator_access(visit.principal, Action.AUDIT_READ, "audit"))
+    permit = require(visit.gateway.policy, operator_access(visit.principal, Action.AUDIT_READ, EVERY_TENANT))
     event = AuditEvent(
         "audit.read",
         visit.gateway.clock.now(),

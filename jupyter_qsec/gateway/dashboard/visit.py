@@ -10,6 +10,7 @@ from jupyter_qsec.application.callers import Operator, operator_access
 from jupyter_qsec.application.ports import Identity
 from jupyter_qsec.domain.access import Action, Permit
 from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
+from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.tenant import Tenant
 
@@ -102,7 +103,7 @@ class Visit:
 
     @property
     def sees_audit(self) -> bool:
-        return self.may(Action.AUDIT_READ, "audit")
+        return self.may(Action.AUDIT_READ, EVERY_TENANT)
 
     @property
     def sees_findings(self) -> bool:
