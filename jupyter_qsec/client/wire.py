@@ -197,6 +197,7 @@ _BY_CODE: Mapping[str, type[errors.QsecError]] = {
         errors.QuotaExceededError,
         errors.NotFoundError,
         errors.ConflictError,
+        errors.ClaimLostError,
         errors.RecordingError,
         errors.StateDirectoryError,
         errors.UnavailableError,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from jupyter_qsec import hub
 
-tls = Path(os.environ["HUB_TLS"])
-hub.configure = partial(hub.configure, certificate=tls / "gateway.pem", key=tls / "gateway.key", ca=tls / "ca.pem")
+if os.environ["HUB_TLS"]:
+    tls = Path(os.environ["HUB_TLS"])
+    hub.configure = partial(hub.configure, certificate=tls / "gateway.pem", key=tls / "gateway.key", ca=tls / "ca.pem")
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts it there
 load_subconfig(os.environ["HUB_EXAMPLE"])  # type: ignore[name-defined]  # noqa: F821 - as above
