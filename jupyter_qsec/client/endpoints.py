@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
 
 URL_VARIABLE, CA_VARIABLE, TOKEN_VARIABLE = (
@@ -84,12 +84,3 @@ class RemoteAddress:
             return ssl.create_default_context(cafile=self.ca_file or None)
         except (OSError, ValueError):
             raise InvalidRequestError(f"{CA_VARIABLE} names {self.ca_file}, which holds no certificates.") from None
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

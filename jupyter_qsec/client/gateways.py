@@ -30,7 +30,7 @@ def gateway_of(
     address = RemoteAddress.of_environment(environ)
     if address is None:
         return GatewaySupervisor(home, options=options, on_change=on_change, log=log)
-    return RemoteGateway(address, on_change=on_change, log=log)
+    return RemoteGateway(address, on_change=on_change)
 
 
 def client_of(gateway: AnyGateway, *, timeout: float = _TIMEOUT) -> ControlClient:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import threading
 from collections.abc import Callable, Sequence
@@ -26,7 +25,6 @@ class RemoteGateway:
         address: RemoteAddress,
         *,
         on_change: Callable[[GatewayCondition], None] | None = None,
-        log: logging.Logger | logging.LoggerAdapter[logging.Logger] | None = None,
         watch_seconds: float = _WATCH_SECONDS,
         retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
@@ -35,7 +33,7 @@ class RemoteGateway:
         self.condition = GatewayCondition(GatewayState.STOPPED)
         self._trust = address.trust()
         self._client = ControlClient(address.url, address.token, timeout=_TIMEOUT, trust=self._trust)
-        self._on_change, self._log = on_change, log or logging.getLogger(__name__)
+        self._on_change = on_change
         self._watch_seconds, self._retry_seconds = watch_seconds, retry_seconds
         self._changed = threading.Condition()
         self._stopping = threading.Event()

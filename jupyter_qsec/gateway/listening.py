@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.exits import PortTakenError
 
@@ -203,15 +204,8 @@ def _inherited(descriptor: int, tls: ssl.SSLContext | None) -> socket.socket:
 
 
 def _require_unreadable(address: str, tls: ssl.SSLContext | None) -> None:
-    if tls is None and not _is_loopback(address):
+    if tls is None and not is_loopback(address):
         raise InvalidRequestError(
             f"On {address} the gateway would speak plain http, and whoever is on the way could read it.",
             remedy="Give it --certificate and --key (python -m jupyter_qsec.gateway certificates makes them).",
         )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import json
 import ssl
 import time
@@ -23,6 +22,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from jupyter_qsec.application.ports import Identity
+from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import Membership, Standing
 from jupyter_qsec.domain.principal import Principal, PrincipalKind
@@ -50,7 +50,7 @@ class HubAddress:
         parts = urlsplit(self.api_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidRequestError("JUPYTERHUB_API_URL must be an http or https address.")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise InvalidRequestError(
                 f"The hub's API at {parts.hostname} is neither on this machine nor https: tokens would be readable.",
                 remedy="Set c.JupyterHub.internal_ssl = True, or give the hub's API an https address.",
@@ -59,15 +59,6 @@ class HubAddress:
             raise InvalidRequestError(
                 "There is no JUPYTERHUB_API_TOKEN.", remedy="Start the gateway as a service of the hub."
             )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class HubIdentities:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
 
 SCHEDULER = "JUPYTER_QSEC_DASK_SCHEDULER"
@@ -39,7 +39,7 @@ class DaskCluster:
             raise InvalidRequestError(
                 "A Dask scheduler at a tls:// address needs certificates.", remedy=f"Set {', '.join(_FILES)}."
             )
-        if scheme == "tcp" and not _is_loopback(host):
+        if scheme == "tcp" and not is_loopback(host):
             raise InvalidRequestError(
                 "A Dask scheduler on another machine must have a tls:// address: tcp:// is neither encrypted nor "
                 "authenticated.",
@@ -92,10 +92,3 @@ def _parts(address: str) -> tuple[str, str]:
             "The address of a Dask scheduler is not valid.", remedy=f"Set {SCHEDULER}=tcp://127.0.0.1:PORT or tls://…"
         )
     return parts.scheme, host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from jupyter_qsec.adapters.store.database import Database, Trouble, driver_error
+from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -224,11 +224,11 @@ def _connection(parsed: URL) -> tuple[URL, dict[str, Any]]:
     if host.startswith("/"):
         arguments |= {"unix_sock": f"{host}/.s.PGSQL.{parsed.port or _PORT}", "ssl_context": False}
         return url.set(host=None, port=None), arguments
-    if mode not in ("", "verify-full") and not (mode == "disable" and _is_loopback(host)):
+    if mode not in ("", "verify-full") and not (mode == "disable" and is_loopback(host)):
         raise InvalidRequestError(
             f"sslmode={mode} does not prove who the database server is.", remedy="Use sslmode=verify-full."
         )
-    if mode != "verify-full" and _is_loopback(host):
+    if mode != "verify-full" and is_loopback(host):
         arguments["ssl_context"] = False
     else:
         arguments["ssl_context"] = _verifying(options.get("sslrootcert"))
@@ -240,12 +240,3 @@ def _verifying(authority: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError):
         raise InvalidRequestError(f"The certificates in {authority} cannot be read.") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -100,7 +100,7 @@ def test_one_that_ends_soon_is_warned_of(folder: Path, caplog: pytest.LogCapture
         (Place(url="qsec:80"), "must be scheme, host and port"),
         (Place(url="http://qsec/path"), "must be scheme, host and port"),
         (Place(url="http://qsec:x"), "must be scheme, host and port"),
-        (Place(bind="localhost"), "plain http"),
+        (Place(bind="localhost"), "is not an IP address"),
         (Place(certificate=Path("/c")), "go together"),
         (Place(certificate=Path("/no/c"), key=Path("/no/k")), "cannot be read"),
     ],
