@@ -41,6 +41,7 @@ $(VENV)/.labextension: $(VENV)/.dependencies package.json yarn.lock .yarnrc.yml 
 
 $(VENV)/.package: $(VENV)/.labextension pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m jupyter_qsec.gateway compile
 	@touch $@
 
 install: $(VENV)/.package
@@ -72,7 +73,7 @@ test: lint
 	$(BIN)/jlpm test
 	@sh tests/ui/browser.sh
 	@sh tests/postgres.sh
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long' tests
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m 'not long' tests
 
 long: install
 	@sh tests/postgres.sh
@@ -91,7 +92,7 @@ binder: install
 # The locks of images are the same choice of versions for less: they need no tools for tests. The jupyterhub that a Binder
 # comes with is the one that fits its hub.
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-  --no-emit-index-url --no-emit-find-links
+  --no-strip-extras --no-emit-index-url --no-emit-find-links
 
 lock: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet uv

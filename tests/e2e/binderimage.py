@@ -75,6 +75,13 @@ class BinderImage:
             elif not target.exists():
                 _link(source, target)
 
+    def compiled_kernels(self) -> None:
+        """Give the environment the kernels of the simulators that `make install` compiled for this one."""
+        for kernel in Path(sys.prefix).glob(
+            "lib/python*/site-packages/braket/default_simulator/**/__pycache__/*.nb[ci]"
+        ):
+            _link(kernel, self.environment / kernel.relative_to(sys.prefix))
+
     def fetched_packages_of_the_sidebar(self) -> None:
         """Give the clone what `make install` fetched for this one."""
         for source in (ROOT / ".yarn/cache").glob("*"):

@@ -1,9 +1,9 @@
 """Binder: the steps of repo2docker in a clean place, then the first notebook through the server that they give.
 
 Fetching and unpacking the dependencies takes minutes, so that here they come from the environment that runs the tests:
-what `binder/requirements.txt` names, in its versions, and nothing else. The sidebar's packages come from this clone's
-cache. All else is real: a clone, a fresh virtual environment, an empty home, `postBuild` and `start`. With
-`make binder` pip fetches everything.
+what `binder/requirements.txt` names, in its versions, and nothing else, with the simulators' compiled kernels. The
+sidebar's packages come from this clone's cache. All else is real: a clone, a fresh virtual environment, an empty home,
+`postBuild` and `start`. With `make binder` pip fetches everything.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> BinderImage:
         image.install()
     else:
         image.install_from_here()
+        image.compiled_kernels()
         image.fetched_packages_of_the_sidebar()
     image.post_build(fetch=FETCH)
     return image
