@@ -178,6 +178,22 @@ def test_while_the_hub_is_down_nobody_is_let_in_and_afterwards_all_are(tmp_path:
         own.close()
 
 
+@pytest.mark.parametrize("token", ["0" * 32, "STRAY"], ids=["rotated", "of another service"])
+def test_a_gateway_whose_own_token_the_hub_refuses_blames_itself_and_lets_nobody_in(
+    hub: RealHub, tmp_path: Path, token: str
+) -> None:
+    gateway = gateway_of(hub, tmp_path / "home")
+    gateway.environ = {**gateway.environ, "JUPYTERHUB_API_TOKEN": hub.tokens.get(token, token)}
+    gateway.start()
+    try:
+        answer = gateway.post("/api/v1/leases", {}, token=hub.user_token("ada")[0])
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert "refuses the gateway's own service token" in answer.json()["detail"]
+        assert "scopes read:users" in answer.json()["remedy"]
+    finally:
+        gateway.close()
+
+
 def test_the_gateways_hub_token_is_in_no_file_answer_or_child(hub: RealHub, hub_gateway: GatewayProcess) -> None:
     take_lease(hub_gateway, hub.user_token("ada")[0])
     secret = hub.tokens["QSEC"].encode()

@@ -34,6 +34,7 @@ CACHE_SECONDS = 2.0
 _CACHED = 10_000
 _MAX_ANSWER = 1 << 20
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
+_FOUND = 200
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class HubIdentities:
         return await asyncio.shield(known[1])
 
     async def _ask(self, token: str) -> Identity:
-        model = await self._get("/user", token)
-        if model is None:
+        status, model = await self._get("/user", token)
+        if status != _FOUND:
             raise UnauthenticatedError("The token is not known to the hub.", remedy="Log in at the hub again.")
         name, kind = model.get("name"), model.get("kind")
         if not isinstance(name, str) or not 0 < len(name) <= 255 or kind not in ("user", "service"):
@@ -121,11 +122,17 @@ class HubIdentities:
         return Identity(principal, standing.tenant, standing.project, may_write=WRITE_SCOPE in scopes)
 
     async def _person(self, name: str) -> tuple[Standing, dict[str, str]]:
-        model = await self._get(f"/users/{quote(name, safe='')}", self._hub.token)
-        if model is None:
+        status, model = await self._get(f"/users/{quote(name, safe='')}", self._hub.token)
+        if status in (401, 403):
+            raise UnavailableError(
+                "The hub refuses the gateway's own service token, so nobody can be identified.",
+                remedy="An administrator has to start the gateway with the token that the hub has for it now, or to"
+                " give its service the scopes read:users and read:users:groups.",
+            )
+        if status != _FOUND:
             raise UnauthenticatedError(
                 f"The hub tells nothing of {name}.",
-                remedy="If the account exists, the gateway's service lacks the scopes read:users and read:groups.",
+                remedy="If the account exists, the gateway's service lacks the scope read:users for it.",
             )
         groups = model.get("groups")
         if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
@@ -138,9 +145,9 @@ class HubIdentities:
         standing = self._membership.of_person(name, groups)
         return standing, {claim: value for claim, value in claims.items() if value is not None}
 
-    async def _get(self, path: str, token: str) -> dict[str, Any] | None:
-        """The JSON object at a path, `None` when the hub refuses. No text of the hub's gets into an error: it may
-        repeat what it was asked."""
+    async def _get(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
+        """Status and JSON object at a path; the object is empty when the hub refuses with 401, 403 or 404. No text of
+        the hub's gets into an error: it may repeat what it was asked."""
         if self._client is None:
             # An instance of its own: the shared one may be configured by whatever else runs in this process.
             self._client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MAX_ANSWER)
@@ -157,8 +164,8 @@ class HubIdentities:
         except (OSError, HTTPClientError, ValueError):
             raise UnavailableError("The hub cannot be reached, so nobody can be identified.", remedy=_LATER) from None
         if answer.code in (401, 403, 404):
-            return None
-        if answer.code != 200:
+            return answer.code, {}
+        if answer.code != _FOUND:
             raise UnavailableError(f"The hub answered {answer.code}, so nobody can be identified.", remedy=_LATER)
         try:
             model = json.loads(answer.body)
@@ -166,7 +173,7 @@ class HubIdentities:
             model = None
         if not isinstance(model, dict):
             raise UnavailableError("The hub's answer makes no sense here.", remedy=_LATER)
-        return model
+        return answer.code, model
 
 
 _LATER = "Try again in a moment; an administrator finds more in the hub's log."
