@@ -58,21 +58,21 @@ class PostgresServer:
         """`settings` are set after our own."""
         self._settings = {**_SETTINGS, **(settings or {})}
         self._programs = programs
-        self._account = _account()
-        self._folder = Path(tempfile.mkdtemp(prefix="qsec-pg-"))
+        self.account = _account()
+        self.folder = Path(tempfile.mkdtemp(prefix="qsec-pg-"))
         self._process: subprocess.Popen[str] | None = None
         self._drain: threading.Thread | None = None
         self._numbers = itertools.count()
-        if self._account:
-            shutil.chown(self._folder, self._account)
+        if self.account:
+            shutil.chown(self.folder, self.account)
         options = ["--auth=trust", "--username=qsec", "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run(
-            [programs / "initdb", "-D", self._folder / "data", *options],
+            [programs / "initdb", "-D", self.folder / "data", *options],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd="/",
             env=self._environ(),
-            user=self._account,
+            user=self.account,
         )
 
     @staticmethod
@@ -81,14 +81,14 @@ class PostgresServer:
 
     def start(self) -> None:
         settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        settings += ["-c", f"unix_socket_directories={self._folder}", "-p", str(PORT)]
+        settings += ["-c", f"unix_socket_directories={self.folder}", "-p", str(PORT)]
         process = subprocess.Popen(
-            [self._programs / "postgres", "-D", self._folder / "data", *settings],
+            [self._programs / "postgres", "-D", self.folder / "data", *settings],
             stderr=subprocess.PIPE,
             text=True,
             cwd="/",
             env=self._environ(),
-            user=self._account,
+            user=self.account,
         )
         self._process = process
         assert process.stderr is not None
@@ -115,14 +115,14 @@ class PostgresServer:
 
     def delete(self) -> None:
         self.stop(signal.SIGQUIT)
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def url(self, database: str) -> str:
-        return f"postgresql://qsec@/{database}?host={self._folder}"
+        return f"postgresql://qsec@/{database}?host={self.folder}"
 
     def run(self, *statements: str, database: str = "postgres") -> None:
         with pg8000.native.Connection(
-            "qsec", unix_sock=f"{self._folder}/.s.PGSQL.{PORT}", database=database, ssl_context=False
+            "qsec", unix_sock=f"{self.folder}/.s.PGSQL.{PORT}", database=database, ssl_context=False
         ) as connection:
             for statement in statements:
                 connection.run(statement)
