@@ -32,7 +32,7 @@ def small_disk(postgres_server: PostgresServer) -> Iterator[Path]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_MEGABYTES}m", "tmpfs", folder], check=True)
     try:
-        shutil.chown(folder, postgres_server.account)
+        shutil.chown(folder, postgres_server.account or "postgres")
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -43,7 +43,7 @@ def small_disk(postgres_server: PostgresServer) -> Iterator[Path]:
 def url_on_small_disk(postgres_server: PostgresServer, small_disk: Path) -> Iterator[str]:
     data = small_disk / "data"
     data.mkdir()
-    shutil.chown(data, postgres_server.account)
+    shutil.chown(data, postgres_server.account or "postgres")
     postgres_server.run(
         f"CREATE TABLESPACE small LOCATION '{data}'", f"CREATE DATABASE full_disk TEMPLATE {TEMPLATE} TABLESPACE small"
     )
