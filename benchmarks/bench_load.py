@@ -17,48 +17,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench_batch import canned
 from benchmarks.load import report
 from benchmarks.load.clients import Client, Generator, Identity
 from benchmarks.load.ledger import Ledger
+from benchmarks.load.options import Options
 from benchmarks.load.people import Person, at_work, people
 from benchmarks.load.processes import Sampler, nothing_left
-from benchmarks.load.site import ACCOUNTS, Site, capped, site
+from benchmarks.load.site import ACCOUNTS, Site, site
 from benchmarks.load.wire import Keys
 from benchmarks.table import Row, render
 
 _FLOOR_SECONDS = 3.0
 _DRAIN_SECONDS = 90.0
 _SEED = 3
-
-
-@dataclass(frozen=True)
-class Options:
-    servers: int = 8
-    clients: int = 200
-    seconds: float = 120.0
-    processes: int = 2
-    rate: float = 20.0
-    """Tasks a second of all clients together, without those of the kernels."""
-
-    @property
-    def warm_up(self) -> float:
-        """Seconds of the same load before the measured ones."""
-        return min(5.0, self.seconds / 5)
-
-    @property
-    def limit(self) -> int:
-        """Of the capped tenant, in tasks: reached before half of the time is over."""
-        share = sum(capped(number) for number in range(self.clients)) / self.clients
-        return max(1, int(0.4 * share * self.rate * self.seconds))
-
-    @property
-    def longest(self) -> float:
-        """After so many seconds all is ended by force."""
-        return 300.0 + 60.0 * self.servers + 2 * self.seconds
 
 
 def rows(options: Options | None = None) -> list[Row]:

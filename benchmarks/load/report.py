@@ -9,17 +9,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.load import checks
 from benchmarks.load.ledger import Ledger, Submission
+from benchmarks.load.options import Options
 from benchmarks.load.processes import Sample, growth
 from benchmarks.load.site import CAPPED, Outage, Site
 from benchmarks.load.stored import read_stored
 from benchmarks.table import Row
-
-if TYPE_CHECKING:
-    from benchmarks.bench_load import Options
 
 OUTAGE_ENDS_AFTER = 10.0
 """Seconds after the service is back; until then a submission counts as made in the outage."""

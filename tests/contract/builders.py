@@ -1,4 +1,4 @@
-"""Leases, tasks, charges and events as a test needs them."""
+"""Leases, tasks, charges and events as a test needs them, and what a store recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from jupyter_qsec.application.ports import Finding
+from jupyter_qsec.application.ports import Finding, Store
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, Metric
@@ -87,3 +87,7 @@ def finding(identity: str = "f1", **changes: Any) -> Finding:
         action="redacted",
     )
     return replace(made, **changes)
+
+
+async def kinds(store: Store) -> list[str]:
+    return [record.event.kind for record in await store.audit_records(0, 1000)]

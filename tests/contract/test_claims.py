@@ -17,8 +17,7 @@ from jupyter_qsec.domain.fairness import FairQueue
 from jupyter_qsec.domain.quota import Metric
 from jupyter_qsec.domain.task import QuantumTask, TaskState
 from jupyter_qsec.domain.tenant import Pause
-from tests.contract.builders import NOON, PAYLOAD, charge, event, task
-from tests.contract.test_store import kinds
+from tests.contract.builders import NOON, PAYLOAD, charge, event, kinds, task
 
 
 def share(weight: float = 1, most_running: int = 10**6) -> Any:

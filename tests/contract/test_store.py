@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from jupyter_qsec.adapters.store import SqliteDatabase, SqlStore
-from jupyter_qsec.application.ports import Duplicate, Refused, Store, StoreFigures, Submitted, TaskQuery
-from jupyter_qsec.domain import merkle
-from jupyter_qsec.domain.audit import AuditEvent
+from jupyter_qsec.application.ports import Duplicate, Refused, Store, Submitted, TaskQuery
 from jupyter_qsec.domain.errors import (
     ConflictError,
     InvalidRequestError,
-    RecordingError,
-    TooLargeError,
     UnavailableError,
 )
 from jupyter_qsec.domain.quota import Metric, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.task import TaskState
-from jupyter_qsec.domain.tenant import Pause
-from tests.contract.builders import DAY, NOON, PAYLOAD, TENANT, charge, event, finding, lease, task
-from tests.contract.conftest import SIGNER
-from tests.fakes.clock import FakeClock
-
-
-async def kinds(store: Store) -> list[str]:
-    return [record.event.kind for record in await store.audit_records(0, 1000)]
+from tests.contract.builders import DAY, NOON, PAYLOAD, TENANT, charge, event, finding, kinds, lease, task
 
 
 async def used(store: Store, scope: str = TENANT) -> dict[Metric, int]:
@@ -321,213 +306,6 @@ class TestUsage:
         await store.submit(task(), PAYLOAD, [charge(2), charge(3, scope="tenant:other"), other_day], [])
         assert list(await store.usage([TENANT, "tenant:none"], DAY)) == [QuotaUsage(TENANT, Metric.TASKS, DAY, 2)]
         assert list(await store.usage([], DAY)) == []
-
-
-class TestAuditLog:
-    async def test_records_are_numbered_in_order_and_read_in_pages(self, store: Store) -> None:
-        await store.record([event(f"k{number}") for number in range(5)])
-        await store.record([event("k5", details={"note": "\ud800\x00", "n": 1, "yes": True})])
-        await store.record([])
-        assert await store.audit_size() == 6
-        assert await kinds(store) == [f"k{number}" for number in range(6)]
-        page = await store.audit_records(2, 2)
-        assert [(record.index, record.event.kind) for record in page] == [(2, "k2"), (3, "k3")]
-        assert all(record.leaf_hash == merkle.leaf_hash(record.leaf) for record in page)
-        assert (await store.audit_records(5, 9))[0].event.details == {"note": "\ud800\x00", "n": 1, "yes": True}
-        assert not await store.audit_records(6, 5)
-        assert [record.index for record in await store.audit_records(-3, 1)] == [0]
-
-    async def test_an_event_too_large_to_record_stops_its_action(self, store: Store) -> None:
-        with pytest.raises(TooLargeError):
-            await store.put_lease(lease(), [event(subject="x" * 100_000)])
-        assert await store.lease("l1") is None
-
-    async def test_a_checkpoint_signs_the_present_head(self, store: Store) -> None:
-        empty = await store.checkpoint()
-        assert (empty.size, empty.root) == (0, merkle.EMPTY_ROOT)
-        await store.record([event()])
-        first = await store.checkpoint()
-        await store.record([event(), event()])
-        second = await store.checkpoint()
-        assert (first.size, second.size) == (1, 3)
-        assert first.root == (await store.audit_records(0, 1))[0].leaf_hash
-        assert SIGNER.verify(first.note)
-        assert SIGNER.verify(second.note)
-        assert await store.checkpoint() == second
-
-    async def test_a_pause_stands_until_it_is_lifted_and_each_change_is_recorded_once(self, store: Store) -> None:
-        pause = Pause("alpha", "hub:lin", NOON, "maintenance")
-        await store.pause(pause, [event("tenant.paused")])
-        with pytest.raises(ConflictError, match="paused already"):
-            await store.pause(replace(pause, because="again"), [event("tenant.paused")])
-        await store.pause(replace(pause, tenant="beta"), [event("tenant.paused")])
-        assert await store.pauses() == {"alpha": pause, "beta": replace(pause, tenant="beta")}
-        await store.resume("alpha", [event("tenant.resumed")])
-        with pytest.raises(ConflictError, match="not paused"):
-            await store.resume("alpha", [event("tenant.resumed")])
-        assert list(await store.pauses()) == ["beta"]
-        assert await kinds(store) == ["tenant.paused", "tenant.paused", "tenant.resumed"]
-
-    async def test_the_newest_checkpoint_is_told_without_signing_another(self, store: Store) -> None:
-        assert await store.newest_checkpoint() is None
-        await store.record([event()])
-        first = await store.checkpoint()
-        await store.record([event()])
-        assert await store.newest_checkpoint() == first
-        second = await store.checkpoint()
-        assert await store.newest_checkpoint() == second
-
-    async def test_every_record_is_proved_in_every_later_log(self, store: Store) -> None:
-        roots = {0: merkle.EMPTY_ROOT}
-        for size in range(1, 12):
-            await store.record([event(f"k{size}")])
-            roots[size] = (await store.checkpoint()).root
-        for size in range(1, 12):
-            for index in range(size):
-                proof = await store.inclusion_proof(index, size)
-                assert proof.holds(roots[size])
-                assert not proof.holds(roots[size - 1])
-            for old in range(size + 1):
-                assert (await store.consistency_proof(old, size)).holds(roots[old], roots[size])
-
-    async def test_proofs_hold_across_the_stored_nodes(self, store: Store) -> None:
-        await store.record([event(details={"n": number}) for number in range(700)])
-        old = await store.checkpoint()
-        await store.record([event(details={"n": number}) for number in range(700, 1300)])
-        new = await store.checkpoint()
-        for index in (0, 255, 256, 511, 512, 699, 1023, 1024, 1299):
-            assert (await store.inclusion_proof(index, new.size)).holds(new.root)
-        assert (await store.inclusion_proof(699, 700)).holds(old.root)
-        assert (await store.consistency_proof(700, 1300)).holds(old.root, new.root)
-
-    @pytest.mark.parametrize(("index", "size"), [(0, 0), (2, 2), (-1, 2), (0, 3)])
-    async def test_there_is_no_proof_outside_the_log(self, store: Store, index: int, size: int) -> None:
-        await store.record([event(), event()])
-        with pytest.raises(InvalidRequestError):
-            await store.inclusion_proof(index, size)
-
-    @pytest.mark.parametrize(("old", "new"), [(2, 1), (-1, 2), (0, 3)])
-    async def test_there_is_no_proof_of_another_growth(self, store: Store, old: int, new: int) -> None:
-        await store.record([event(), event()])
-        with pytest.raises(InvalidRequestError):
-            await store.consistency_proof(old, new)
-
-
-class TestWatching:
-    async def test_a_probe_changes_nothing_that_counts(self, store: Store) -> None:
-        await store.record([event()])
-        before = await store.figures(NOON)
-        for _ in range(3):
-            await store.probe()
-        assert await store.figures(NOON) == before
-        assert await store.audit_size() == 1
-
-    async def test_a_closed_store_fails_the_probe(self, store: Store) -> None:
-        await store.close()
-        with pytest.raises(UnavailableError):
-            await store.probe()
-
-    async def test_an_empty_store_has_nothing_to_count(self, store: Store) -> None:
-        assert await store.figures(NOON) == StoreFigures({}, {}, {}, 0, 0, None)
-
-    async def test_tasks_are_counted_until_they_end(self, store: Store) -> None:
-        for identity, tenant in (("t1", "sandbox"), ("t2", "sandbox"), ("t3", "research"), ("t4", "research")):
-            await store.submit(task(identity, tenant=tenant), PAYLOAD, [], [])
-        await store.put_task(task("t2").moved(TaskState.QUEUED), [])
-        await store.put_task(task("t4", tenant="research").moved(TaskState.CANCELLED), [])
-        assert (await store.figures(NOON)).tasks == {
-            ("sandbox", TaskState.CREATED): 1,
-            ("sandbox", TaskState.QUEUED): 1,
-            ("research", TaskState.CREATED): 1,
-        }
-
-    async def test_leases_are_counted_while_they_are_active(self, store: Store) -> None:
-        later = NOON + timedelta(minutes=1)
-        await store.put_lease(lease("l1"), [])
-        await store.put_lease(lease("l2", issued_at=later), [])
-        await store.put_lease(lease("l3", tenant="research", issued_at=later), [])
-        await store.put_lease(lease("l4", expires_at=later), [])
-        await store.put_lease(lease("l5"), [])
-        await store.put_lease(lease("l5").revoked(NOON, "in test"), [])
-        figures = await store.figures(later)
-        assert figures.leases == {"sandbox": 2, "research": 1}
-        assert figures.oldest_leases == {"sandbox": NOON, "research": later}
-        assert (await store.figures(NOON + timedelta(minutes=5))).leases == {}
-
-    async def test_what_no_checkpoint_vouches_for_is_told_with_its_age(self, store: Store) -> None:
-        later = NOON + timedelta(seconds=90)
-        await store.record([event(), event()])
-        await store.checkpoint()
-        figures = await store.figures(later)
-        assert (figures.audit_size, figures.signed_size, figures.unsigned_since) == (2, 2, None)
-        await store.record([event(at=later), event(at=later + timedelta(seconds=1))])
-        figures = await store.figures(later)
-        assert (figures.audit_size, figures.signed_size, figures.unsigned_since) == (4, 2, later)
-
-
-class Watching:
-    """An `Observer` that remembers."""
-
-    def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self.groups: list[int] = []
-        self.seconds: list[float] = []
-        self.lost = 0
-
-    def committed(self, events: Sequence[AuditEvent], writes: int, seconds: float) -> None:
-        self.kinds += [event.kind for event in events]
-        self.groups.append(writes)
-        self.seconds.append(seconds)
-
-    def failed(self, writes: int) -> None:
-        self.lost += writes
-
-
-async def test_an_observer_hears_what_is_recorded_and_nothing_else(home: Path) -> None:
-    observer = Watching()
-    store = SqlStore(
-        SqliteDatabase(home / "state.db"),
-        signer=SIGNER,
-        clock=FakeClock(),
-        checkpoint_dir=home / "checkpoints",
-        observer=observer,
-    )
-    await store.open()
-    await store.submit(task(), PAYLOAD, [charge(8)], [event("task.submitted")])
-    assert isinstance(await store.submit(task("t2"), PAYLOAD, [charge(8)], [event("over.quota")]), Refused)
-    again = task("t3", client_token=task().client_token)
-    assert isinstance(await store.submit(again, PAYLOAD, [], [event("repeated")]), Duplicate)
-    with pytest.raises(ConflictError):
-        await store.put_lease(lease(revision=7), [event("lease.broken")])
-    await asyncio.gather(*[store.record([event("noted")]) for _ in range(5)])
-    assert observer.kinds == ["task.submitted", *["noted"] * 5]
-    assert sum(observer.groups) == 9
-    assert all(seconds > 0 for seconds in observer.seconds)
-    with sqlite3.connect(home / "state.db", isolation_level=None) as edit:
-        edit.execute("DROP TABLE audit_records")
-    edit.close()
-    with pytest.raises(RecordingError):
-        await store.record([event("lost")])
-    assert (observer.kinds.count("lost"), observer.lost) == (0, 1)
-    await store.close()
-
-
-async def test_an_observer_that_fails_costs_nobody_a_write(home: Path) -> None:
-    class Failing(Watching):
-        def committed(self, events: Sequence[AuditEvent], writes: int, seconds: float) -> None:
-            raise ZeroDivisionError
-
-    store = SqlStore(
-        SqliteDatabase(home / "state.db"),
-        signer=SIGNER,
-        clock=FakeClock(),
-        checkpoint_dir=home / "checkpoints",
-        observer=Failing(),
-    )
-    await store.open()
-    await store.record([event()])
-    assert await store.audit_size() == 1
-    await store.close()
 
 
 async def test_a_closed_store_refuses_to_write(store: Store) -> None:
