@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 from traitlets.config import Config
 
@@ -112,10 +113,28 @@ def test_every_manifest_is_in_its_kustomization(folder: Any) -> None:
     assert folder.settings["images"] == GATEWAY.settings["images"]
 
 
-def test_they_fit_the_schemas_of_kubernetes() -> None:
-    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
-    for document in everything():
-        validator.validate(document, "1.30", strict=True)
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+def test_they_fit_the_schemas_of_kubernetes(version: str) -> None:
+    assert [kubernetes_validate.validate(document, version, strict=True) for document in everything()] == [
+        version for _ in everything()
+    ]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda d: container(d).update(imagePullPolice="Always"),
+        lambda d: container(d)["ports"][0].update(containerPort="8443"),
+        lambda d: container(d)["env"].append({"value": "a variable without a name"}),
+    ],
+    ids=["a word misspelt", "a number as text", "something missing"],
+)
+def test_the_schemas_find_a_mistake(mistake: Callable[..., None]) -> None:
+    documents = copy.deepcopy(everything())
+    mistake(documents)
+    [deployment] = of_kind(documents, "Deployment")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, "1.37", strict=True)
 
 
 def test_the_tenants_of_the_config_map_can_be_loaded() -> None:
