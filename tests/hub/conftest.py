@@ -73,11 +73,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHub]:
     hub.close()
 
 
-def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS, *, proxied: bool = False) -> GatewayProcess:
-    """A gateway as a service of the hub, not started yet; `proxied`: where the hub's proxy looks for it."""
+def prepare(home: Path, tenants: str = TENANTS) -> None:
+    """A state directory with these tenants."""
     home.mkdir(mode=0o700)
     (home / "tenants.toml").touch(mode=0o600)
     (home / "tenants.toml").write_text(tenants)
+
+
+def gateway_of(hub: RealHub, home: Path, tenants: str = TENANTS, *, proxied: bool = False) -> GatewayProcess:
+    """A gateway as a service of the hub, not started yet; `proxied`: where the hub's proxy looks for it."""
+    prepare(home, tenants)
     environ = {
         **os.environ,
         "JUPYTERHUB_API_URL": hub.api_url,

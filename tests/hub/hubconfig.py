@@ -30,21 +30,24 @@ c.JupyterHub.custom_scopes = {
     "custom:qsec:write": {"description": "Take leases", "subscopes": ["custom:qsec:read"]},
 }
 c.JupyterHub.services = [
-    {
-        "name": "qsec",
-        "api_token": os.environ["QSEC_TOKEN"],
-        "url": f"http://127.0.0.1:{os.environ['HUB_GATEWAY_PORT']}",
-        "oauth_no_confirm": True,
-        "oauth_client_allowed_scopes": _SCOPES,
-        "timeout": 1,  # the gateway of the tests starts after its hub
-    },
+    *(
+        {
+            "name": name,
+            "api_token": os.environ[f"{name.upper()}_TOKEN"],
+            "url": f"http://127.0.0.1:{os.environ[port]}",
+            "oauth_no_confirm": True,
+            "oauth_client_allowed_scopes": _SCOPES,
+            "timeout": 1,  # the gateways of the tests start after their hub
+        }
+        for name, port in (("qsec", "HUB_GATEWAY_PORT"), ("many", "HUB_MANY_PORT"))
+    ),
     {"name": "ci", "api_token": os.environ["CI_TOKEN"]},
     {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},
     {"name": "driver", "api_token": os.environ["DRIVER_TOKEN"]},
 ]
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", "access:services!service=qsec", *_SCOPES]},
-    {"name": "qsec-gateway", "scopes": ["read:users:name", "read:users:groups"], "services": ["qsec"]},
+    {"name": "user", "scopes": ["self", "access:services!service=qsec", "access:services!service=many", *_SCOPES]},
+    {"name": "qsec-gateway", "scopes": ["read:users:name", "read:users:groups"], "services": ["qsec", "many"]},
     {"name": "qsec-automation", "scopes": _SCOPES, "services": ["ci", "stray"]},
     {"name": "driver", "scopes": ["admin:users", "tokens", "admin:groups", "inherit"], "services": ["driver"]},
 ]

@@ -20,7 +20,7 @@ from tests.fakes.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROXY = ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-SERVICES = ("QSEC", "CI", "STRAY", "DRIVER")
+SERVICES = ("QSEC", "MANY", "CI", "STRAY", "DRIVER")
 
 
 class RealHub:
@@ -32,8 +32,8 @@ class RealHub:
         """`config` is a file beside this one, or anywhere with its whole path."""
         self.folder = folder
         self._config = Path(__file__).parent / config
-        ports = free_ports(4)
-        self.gateway_port = ports[3]
+        ports = free_ports(5)
+        self.gateway_port, self.many_port = ports[3:]
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
@@ -44,6 +44,7 @@ class RealHub:
             "HUB_API_PORT": str(ports[1]),
             "HUB_PROXY_PORT": str(ports[2]),
             "HUB_GATEWAY_PORT": str(ports[3]),
+            "HUB_MANY_PORT": str(ports[4]),
             "HUB_PROXY": f"{node()}\n{PROXY}",
             **(environ or {}),
         }
