@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from jupyter_qsec.adapters.identity.jupyterhub import READ_SCOPE, WRITE_SCOPE
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.hub.trust import trust_gateway
 
 SERVICE = "qsec"
 _GATEWAY_SCOPES = ("read:users:name", "read:users:groups")
@@ -48,16 +49,15 @@ def configure(
     api_token: the service token of a gateway that runs elsewhere; it is started there with the same token.
     services: names of further services of the hub that may take leases (`[[member]] service = …` maps them).
     claims: whether `tenants.toml` maps claims, so that the gateway may read people's `auth_state`.
-    dashboard: whether the hub's proxy has the dashboard at `/services/qsec/`. By default it has, unless the gateway's
-        certificate is one that hub and proxy do not trust by themselves.
+    dashboard: whether the hub's proxy has the dashboard at `/services/qsec/`. By default it has, where hub and proxy
+        trust the gateway's certificate or can be told to: see docs/hub.md.
     options: more options of `python -m jupyter_qsec.gateway serve`.
 
     Raises `InvalidRequestError` for a combination that could not work.
     """
     port = _port(url)
-    if dashboard is None:
-        # A hub ends itself when it does not reach a service that it started.
-        dashboard = ca is None and (certificate is None or not c.JupyterHub.get("internal_ssl", False))
+    trusted = trust_gateway(c, url, ca=ca, wanted=dashboard)
+    dashboard = trusted if dashboard is None else dashboard
     service: dict[str, Any] = {"name": SERVICE, "display": dashboard}
     if dashboard:
         service |= {"url": url, "oauth_no_confirm": True, "oauth_client_allowed_scopes": [WRITE_SCOPE]}

@@ -38,7 +38,11 @@ class RealHub:
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
         self._environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("JUPYTERHUB_") and name != "NODE_EXTRA_CA_CERTS"
+            },
             **{f"{name}_TOKEN": token for name, token in self.tokens.items()},
             "HUB_PORT": str(ports[0]),
             "HUB_API_PORT": str(ports[1]),

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -70,16 +71,15 @@ class Person:
 class ExampleHub:
     """The hub, and its people as they log in."""
 
-    def __init__(self, folder: Path, *, tls: bool = True) -> None:
+    def __init__(self, folder: Path, tls: Literal["", "private", "untold", "internal"] = "private") -> None:
+        """`tls`: the gateway's certificate is by an authority of its own (`untold`: nobody told the proxy), or by the
+        hub's."""
         self.data = folder / "data"
         public, gateway = free_ports(2)
         self.url = f"http://127.0.0.1:{public}"
         self.gateway_url = f"{'https' if tls else 'http'}://127.0.0.1:{gateway}"
         make_certificates(folder / "tls", ["127.0.0.1"])
-        self.ca = folder / "tls" / "ca.pem"
-        self.gateway = httpx.Client(
-            base_url=self.gateway_url, verify=ssl.create_default_context(cafile=self.ca), trust_env=False
-        )
+        self.ca = folder / ("internal-ssl/notebooks-ca/notebooks-ca.crt" if tls == "internal" else "tls/ca.pem")
         self.hub = RealHub(
             folder,
             "exampleconfig.py",
@@ -89,10 +89,10 @@ class ExampleHub:
                 "QSEC_HUB_URL": self.url,
                 "QSEC_HUB_PASSWORD": PASSWORD,
                 "QSEC_GATEWAY_URL": self.gateway_url,
-                "HUB_TLS": str(folder / "tls") if tls else "",
+                "HUB_TLS": tls,
             },
         )
-        self.hub.url = self.url
+        self.hub.url, self.hub.api_url = self.url, f"{self.url}/hub/api"
         self.people: dict[str, Person] = {}
 
     def person(self, name: str) -> Person:
@@ -110,6 +110,12 @@ class ExampleHub:
             wait_for(lambda: person.qsec("status")["gateway"]["state"] == "running", f"{name}'s gateway", 30)
             self.people[name] = person
         return self.people[name]
+
+    @cached_property
+    def gateway(self) -> httpx.Client:
+        """Trusts the authority of the gateway's certificate, which is there once the hub has started."""
+        context = ssl.create_default_context(cafile=self.ca)
+        return httpx.Client(base_url=self.gateway_url, verify=context, trust_env=False)
 
     def gateway_healthy(self) -> bool:
         try:
@@ -169,20 +175,53 @@ def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any)
     assert kernel["lease"]["principal"] == "hub:ada"
 
 
-def test_the_dashboard_is_a_service_of_the_hub(tmp_path: Path) -> None:
-    """As `configure` and the hub itself set it up. In the example, ada is an administrator and bob is in a class."""
-    plain = ExampleHub(tmp_path, tls=False)
+def test_the_dashboard_is_a_service_of_the_hub_whose_certificate_hub_and_proxy_are_told_of(
+    example: ExampleHub,
+) -> None:
+    """In the example, ada is an administrator and bob is in a class."""
+    for name, pausable in (("ada", True), ("bob", False)):
+        with closing(Visitor(example.hub, name, PASSWORD)) as visitor:
+            page = visitor.log_in()
+            assert (page.status_code, page.url.path) == (200, "/services/qsec/"), page.text
+            assert ("Pause Research" in page.text, "Pause Classroom" in page.text) == (pausable, False)
+            assert 'href="/services/qsec/"' in visitor.http.get("/hub/home").text
+
+
+def test_so_it_is_over_plain_loopback(tmp_path: Path) -> None:
+    plain = ExampleHub(tmp_path, "")
     plain.hub.start()
     try:
-        wait_for(plain.gateway_healthy, "the gateway", 30)
-        for name, pausable in (("ada", True), ("bob", False)):
-            with closing(Visitor(plain.hub, name, PASSWORD)) as visitor:
-                page = visitor.log_in()
-                assert (page.status_code, page.url.path) == (200, "/services/qsec/"), page.text
-                assert ("Pause Research" in page.text, "Pause Classroom" in page.text) == (pausable, False)
-                assert 'href="/services/qsec/"' in visitor.http.get("/hub/home").text
+        with closing(Visitor(plain.hub, "ada", PASSWORD)) as visitor:
+            page = visitor.log_in()
+            assert (page.status_code, page.url.path) == (200, "/services/qsec/"), page.text
+            assert "Pause Research" in page.text
     finally:
         plain.close()
+
+
+def test_a_proxy_that_was_not_told_sends_the_gateway_nothing(tmp_path: Path) -> None:
+    untold = ExampleHub(tmp_path, "untold")
+    untold.hub.start()
+    try:
+        with closing(Visitor(untold.hub, "ada", PASSWORD)) as visitor:
+            assert visitor.http.get("/services/qsec/").status_code == 503
+        assert "unable to verify the first certificate" in untold.hub.log()
+    finally:
+        untold.close()
+
+
+def test_a_hub_with_internal_ssl_starts_without_it_and_its_gateway_has_a_certificate_of_the_hubs(
+    tmp_path: Path,
+) -> None:
+    """It would not start with it."""
+    internal = ExampleHub(tmp_path, "internal")
+    internal.hub.start()
+    try:
+        wait_for(internal.gateway_healthy, "the gateway", 30)
+        with closing(Visitor(internal.hub, "ada", PASSWORD)) as visitor:
+            assert visitor.http.get("/services/qsec/").status_code == 404
+    finally:
+        internal.close()
 
 
 def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: ExampleHub) -> None:

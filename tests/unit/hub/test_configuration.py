@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,9 @@ from traitlets.config import Config
 from jupyter_qsec.client import endpoints
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.__main__ import _parser
+from jupyter_qsec.gateway.certificates import make_certificates
 from jupyter_qsec.hub import configure
+from jupyter_qsec.hub.trust import PROXY_VARIABLE, trust_gateway
 
 WRITE = "custom:qsec:write"
 
@@ -79,14 +85,126 @@ def test_the_hubs_proxy_has_the_dashboard_where_it_can_reach_the_gateway(tmp_pat
     assert (own["url"], own["oauth_no_confirm"], own["display"]) == ("http://127.0.0.1:8765", True, True)
     assert own["oauth_client_allowed_scopes"] == [WRITE]
     assert service(configured(url="https://qsec:8443", api_token="t" * 32))["url"] == "https://qsec:8443"
-    apart = configured(url="https://qsec:8443", certificate=tmp_path / "c", key=tmp_path / "k", ca=tmp_path / "ca")
-    internal = Config()
-    internal.JupyterHub.internal_ssl = True
-    configured(internal, url="https://qsec:8443", certificate=tmp_path / "c", key=tmp_path / "k")
-    for c in (apart, internal, configured(dashboard=False)):
+    elsewhere = configured(url="https://qsec:8443", ca=tmp_path / "a-file-of-peoples-servers.pem")
+    for c in (elsewhere, internal(url="https://qsec:8443", certificate="c", key="k"), configured(dashboard=False)):
         assert "url" not in service(c)
         assert "access:services" not in str(c.JupyterHub.load_roles)
     assert "url" in service(configured(url="https://qsec:8443", ca=tmp_path / "ca", dashboard=True))
+
+
+def internal(**options: Any) -> Config:
+    """Of a hub that has certificates of its own."""
+    c = Config()
+    c.JupyterHub.internal_ssl = True
+    return configured(c, **options)
+
+
+def test_a_hub_with_internal_ssl_reaches_no_gateway_over_tls(ca: Path) -> None:
+    for how in ({}, {"certificate": "c", "key": "k"}, {"api_token": "t" * 32}):
+        c = internal(url="https://localhost:8443", ca=ca, **how)
+        assert "url" not in service(c)
+        assert "JupyterHubHTTPClient" not in c
+    assert "url" in service(internal(api_token="t" * 32)), "over plain loopback"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls") / "own"
+    make_certificates(folder, ["localhost"])
+    return folder
+
+
+@pytest.fixture
+def ca(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An authority of one's own, and an environment in which nobody has told the proxy of another."""
+    monkeypatch.setenv(PROXY_VARIABLE, "")  # so that what `configure` sets is taken back
+    monkeypatch.delenv(PROXY_VARIABLE)
+    return made / "ca.pem"
+
+
+def private(ca: Path, c: Config | None = None, **options: Any) -> Config:
+    """With a gateway whose certificate that authority has signed."""
+    return configured(c, url="https://localhost:8443", certificate="c", key="k", ca=ca, **options)
+
+
+def handshake(trust: ssl.SSLContext, certificates: Path, name: str) -> None:
+    """As a client that trusts so, with a server that has this certificate; raises what the client would."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificates / "gateway.pem", certificates / "gateway.key")
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [trust.wrap_bio(back, there, server_hostname=name), server.wrap_bio(there, back, server_side=True)]
+    for side in (*sides, *sides):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+
+
+def test_hub_and_proxy_are_told_of_an_authority_of_ones_own(made: Path, ca: Path, tmp_path: Path) -> None:
+    c = private(ca)
+    assert "url" in service(c)
+    assert os.environ[PROXY_VARIABLE] == str(ca)
+    trust = copy.deepcopy(c).JupyterHubHTTPClient.connector_options["ssl"]
+    handshake(trust, made, "localhost")
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"doesn't match|mismatch"):
+        handshake(trust, made, "127.0.0.1")
+    make_certificates(tmp_path / "others", ["localhost"])
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(trust, tmp_path / "others", "localhost")
+
+
+def test_nobody_is_told_without_a_dashboard(ca: Path) -> None:
+    assert "JupyterHubHTTPClient" not in private(ca, dashboard=False)
+    assert PROXY_VARIABLE not in os.environ
+
+
+def test_a_proxy_that_cannot_be_told_has_no_dashboard_unless_one_says_so(
+    ca: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere() -> Config:
+        c = Config()
+        c.ConfigurableHTTPProxy.should_start = False
+        return c
+
+    def another() -> Config:
+        c = Config()
+        c.JupyterHub.proxy_class = "traefik_redis"
+        return c
+
+    for make in (elsewhere, another):
+        assert "url" not in service(private(ca, make()))
+        told = private(ca, make(), dashboard=True)
+        assert "url" in service(told) and "ssl" in told.JupyterHubHTTPClient.connector_options
+
+
+def test_a_proxy_that_was_told_of_others_is_told_no_more(
+    made: Path, ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Node takes one file. Who has one already puts the authority into it."""
+    make_certificates(tmp_path / "others", ["localhost"])
+    present = tmp_path / "others" / "ca.pem"
+    monkeypatch.setenv(PROXY_VARIABLE, str(present))
+    assert "url" not in service(private(ca))
+    present.write_text(present.read_text() + ca.read_text())
+    assert "url" in service(private(ca))
+    assert os.environ[PROXY_VARIABLE] == str(present)
+
+
+def test_what_the_file_says_of_the_hubs_requests_stays(ca: Path) -> None:
+    c = Config()
+    c.JupyterHubHTTPClient.connector_options = {"limit": 7}
+    options = private(ca, c).JupyterHubHTTPClient.connector_options
+    assert options["limit"] == 7 and isinstance(options["ssl"], ssl.SSLContext)
+
+
+def test_a_file_without_certificates_is_refused(ca: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(InvalidRequestError, match="holds no certificates"):
+        private(tmp_path / "empty.pem")
+
+
+@pytest.mark.parametrize(("hub", "has"), [("5.4.6", False), ("6.0.0", True)])
+def test_hubs_before_6_cannot_be_told(ca: Path, hub: str, has: bool) -> None:
+    told = trust_gateway(Config(), "https://localhost:8443", ca=ca, wanted=None, hub=hub)
+    assert told is has
 
 
 def test_the_database_is_handed_on_and_stays_out_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
