@@ -51,7 +51,7 @@ def exec_(command: tuple[str, ...], tenant: str, project: str, ttl: timedelta, m
 
     AWS SDKs below it reach the gateway and nothing else: cloud credentials, tokens and credential files of this shell
     are not passed on. A gateway is started when none runs. The lease is revoked when the command ends, and its exit
-    code is this command's. Notebooks run below it (nbconvert, papermill) use the same protection.
+    code is this command's. Notebooks run below it (nbconvert, papermill) work on its lease, with the same protection.
 
     \b
     Examples:

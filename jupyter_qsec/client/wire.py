@@ -112,6 +112,39 @@ class FindingRecord(TypedDict):
     action: str
 
 
+_PLACES: Mapping[str, str] = {"error": "output", "reply": "output", "widget": "output", "input": "source"}
+_ACTIONS: Mapping[str, str] = {"reported": "warned"}
+"""The record's words for what the relay distinguishes more finely."""
+
+
+def finding_record(
+    *,
+    found_at: str,
+    place: str,
+    line: int,
+    kind: str,
+    preview: str,
+    fingerprint: str,
+    action: str,
+    lease_id: str = "",
+    path: str = "",
+    cell: str = "",
+) -> FindingRecord:
+    """A finding within the record's words and bounds."""
+    return {
+        "found_at": found_at,
+        "lease_id": lease_id,
+        "path": path[:1000],
+        "cell": cell[:200],
+        "place": _PLACES.get(place, place),
+        "line": line,
+        "kind": kind,
+        "preview": preview[:64],
+        "fingerprint": fingerprint,
+        "action": _ACTIONS.get(action, action),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseAsk:
     """What a holder asks for. Empty tenant: the gateway's first; empty project: the tenant's first."""

@@ -1,4 +1,5 @@
-"""The lease keeper of this process: the server extension hands one over, otherwise one is made on demand."""
+"""Where the kernels of this process get their leases: the server extension hands a keeper over, otherwise one is made
+on demand."""
 
 from __future__ import annotations
 
@@ -7,15 +8,17 @@ import threading
 from collections.abc import Callable
 
 from jupyter_qsec.client.api import ControlClient, LeaseAsk, LeaseRecord
-from jupyter_qsec.client.endpoints import Endpoints
+from jupyter_qsec.client.credentials import CredentialListener
+from jupyter_qsec.client.endpoints import Endpoints, RemoteAddress
 from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.leases import LeaseKeeper
+from jupyter_qsec.client.inherited import InheritedLease
+from jupyter_qsec.client.leases import LeaseApi, LeaseKeeper
 from jupyter_qsec.client.wire import Issued
 
 
 class HomeLeases:
-    """The leases of whichever gateway runs on a state directory at the time of each call."""
+    """The leases of whichever gateway this account uses at the time of each call."""
 
     def __init__(self, home: QsecHome) -> None:
         self._home = home
@@ -40,6 +43,8 @@ _lock = threading.Lock()
 # One per process, because Jupyter creates provisioners itself and gives them no way to be handed anything.
 _keeper: LeaseKeeper | None = None
 _endpoints: Callable[[], Endpoints] | None = None
+_listeners: dict[RemoteAddress, CredentialListener] = {}
+"""What hands on the credentials of a gateway elsewhere; until this process ends."""
 
 
 def use_keeper(keeper: LeaseKeeper | None, endpoints: Callable[[], Endpoints] | None = None) -> None:
@@ -56,6 +61,10 @@ def endpoints() -> Endpoints:
     """What kernels are told. `QsecError` when it cannot be known."""
     if _endpoints is not None:
         return _endpoints()
+    if (inherited := InheritedLease.of_environment()) is not None:
+        return inherited.endpoints
+    if (address := RemoteAddress.of_environment()) is not None:
+        return Endpoints(address.url, _listener(address).url, address.ca_file)
     return Endpoints.on_loopback(QsecHome.default().gateway_url)
 
 
@@ -64,6 +73,15 @@ def keeper() -> LeaseKeeper:
     global _keeper
     with _lock:
         if _keeper is None:
-            _keeper = LeaseKeeper(HomeLeases(QsecHome.default()))
+            api: LeaseApi = InheritedLease.of_environment() or HomeLeases(QsecHome.default())
+            _keeper = LeaseKeeper(api)
             atexit.register(_keeper.close, "the program that held it ended")
         return _keeper
+
+
+def _listener(address: RemoteAddress) -> CredentialListener:
+    with _lock:
+        if address not in _listeners:
+            _listeners[address] = CredentialListener(address)
+            atexit.register(_listeners[address].close)
+        return _listeners[address]

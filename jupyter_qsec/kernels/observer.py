@@ -1,4 +1,4 @@
-"""What the kernels tell whoever listens: the server extension does, a command line need not."""
+"""What the kernels tell whoever listens: the server extension, or a reporter where there is no server."""
 
 from __future__ import annotations
 
@@ -91,6 +91,11 @@ def register(observer: KernelObserver | None) -> None:
 
 def observer() -> KernelObserver:
     return _observer
+
+
+def is_registered() -> bool:
+    """Whether somebody listens."""
+    return not isinstance(_observer, _Nobody)
 
 
 def on_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], None]) -> None:

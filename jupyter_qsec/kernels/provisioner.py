@@ -26,6 +26,7 @@ from jupyter_qsec.kernels.factory import install_default_provisioner
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport, observer, on_loop
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint
 from jupyter_qsec.kernels.relay_process import RelayError, RelayProcess
+from jupyter_qsec.kernels.reporting import report_by_lease
 from jupyter_qsec.kernels.session import KernelSession, reaper, weakly
 
 __all__ = ["QsecProvisioner", "install_default_provisioner"]
@@ -81,7 +82,10 @@ class QsecProvisioner(LocalProvisioner):
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Prepare environment, command and lease. Credentials are out before anything is substituted or saved."""
         self._environ = dict(kwargs.get("env") or os.environ)
-        self._loop = asyncio.get_running_loop() if self._server() is not None else None
+        if self._server() is None:
+            report_by_lease()
+        else:
+            self._loop = asyncio.get_running_loop()
         session = self._session or self._open_session()
         asked = session.take_lease(self._lease_ask(), weakly(self._lease_changed))
         kwargs["env"] = scrubbed(self._environ, keep=self.keep_environment)

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from jupyter_qsec.client.wire import FindingRecord
+from jupyter_qsec.client.wire import FindingRecord, finding_record
 from jupyter_qsec.domain.errors import QsecError, UnavailableError
 from jupyter_qsec.server.notices import Log, Notices
 from jupyter_qsec.server.registry import moment
@@ -20,10 +20,6 @@ _KEPT = 1000
 _WAITING = 2000
 _BATCH = 200
 _RETRY_SECONDS = 5.0
-
-# The record's words for what the relay distinguishes more finely.
-_PLACES = {"error": "output", "reply": "output", "widget": "output", "input": "source"}
-_ACTIONS = {"reported": "warned"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +90,18 @@ class FindingsBoard:
             self._waiting.popleft()
             self._dropped += 1
         self._waiting.append(
-            {
-                "found_at": shown.found_at,
-                "lease_id": lease_id,
-                "path": path[:1000],
-                "cell": (cell or cell_id)[:200],
-                "place": _PLACES.get(place, place),
-                "line": line,
-                "kind": kind,
-                "preview": preview[:64],
-                "fingerprint": fingerprint,
-                "action": _ACTIONS.get(action, action),
-            }
+            finding_record(
+                found_at=shown.found_at,
+                lease_id=lease_id,
+                path=path,
+                cell=cell or cell_id,
+                place=place,
+                line=line,
+                kind=kind,
+                preview=preview,
+                fingerprint=fingerprint,
+                action=action,
+            )
         )
         self._arrived.set()
         return shown

@@ -51,6 +51,7 @@ def environment(home: QsecHome) -> dict[str, str]:
     """An empty home directory, and a shell that holds a root credential."""
     home.path.parent.mkdir()
     return {
+        **{name: value for name, value in os.environ.items() if name == "PYTHONPATH"},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(home.path.parent),
         "LANG": "C.UTF-8",
@@ -142,10 +143,17 @@ def test_a_notebook_that_nbconvert_runs_below_exec_is_protected_too(
     notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     path = tmp_path / "work.ipynb"
     path.write_text(json.dumps(notebook))
-    done = execute(environment, "exec", "--", "jupyter", "execute", "--inplace", str(path), cwd=tmp_path)
+    command = ["exec", "--tenant", "research", "--", "jupyter", "execute", "--inplace", str(path)]
+    done = execute(environment, *command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (output,) = json.loads(path.read_text())["cells"][0]["outputs"]
     assert "".join(output["text"]) == "ASIA [REDACTED:aws-access-key]\n"
+
+    # The kernel had the command's lease and no other, and what happened in it is on record.
+    listed = json.loads(execute(environment, "audit", "list", "--format", "json").stdout)
+    events = {record["event"]["kind"]: record["event"] for record in listed}
+    assert [record["event"]["kind"] for record in listed].count("lease.issued") == 1
+    assert [events[kind]["tenant"] for kind in ("kernel.started", "finding.reported")] == ["research"] * 2
 
 
 @pytest.mark.parametrize(

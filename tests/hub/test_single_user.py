@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import nbformat
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
@@ -36,6 +37,7 @@ device = AwsDevice("arn:aws:braket:::device/quantum-simulator/amazon/sv1")
 task = device.run(Circuit().h(0).cnot(0, 1), shots=20)
 print(sum(task.result().measurement_counts.values()), task.id)
 """
+SCRIPTS = Path(sys.executable).parent
 LOOK = "import os, json; print(json.dumps(dict(os.environ)))"
 
 
@@ -122,6 +124,12 @@ class ExampleHub:
             return self.gateway.get("/health").status_code == 200
         except httpx.TransportError:
             return False
+
+    def ask(self, person: Person, what: str) -> Any:
+        """A question to the gateway in a person's name."""
+        answer = self.gateway.get(f"/api/v1/{what}", headers={"Authorization": f"Bearer {person.token}"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def close(self) -> None:
         for person in self.people.values():
@@ -274,6 +282,74 @@ def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, t
         assert refused.returncode == 2
         assert refused.stderr.startswith(f"jupyter-qsec: This account uses the gateway at {example.gateway_url}")
     assert not any(tmp_path.rglob("control.token")), "no gateway of one's own was set up"
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    path.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])))
+    return path
+
+
+def executed(path: Path, command: list[str], environment: dict[str, str]) -> list[str]:
+    """What the notebook's cells printed, run by that command."""
+    shell = {name: value for name, value in os.environ.items() if name in ("LANG", "PYTHONPATH")}
+    done = subprocess.run(
+        [*command, "jupyter", "execute", "--inplace", str(path)],
+        cwd=path.parent,
+        env={**shell, "PATH": f"{SCRIPTS}{os.pathsep}{os.defpath}", "HOME": str(path.parent), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return ["".join(output["text"] for output in cell["outputs"]) for cell in nbformat.read(path, 4)["cells"]]
+
+
+LEAK = "print('AKIA' + 'QSEC7PLANTED5Q2X')"
+
+
+def test_a_notebook_below_exec_works_on_its_lease_and_holds_nothing_of_the_hub(
+    worked: Any, example: ExampleHub, tmp_path: Path
+) -> None:
+    ada, *_ = worked
+    exec_ = ["jupyter-qsec", "exec", "--label", "nightly notebook", "--"]
+    bell, look, leak = executed(notebook(tmp_path / "n.ipynb", BELL, LOOK, LEAK), exec_, example.terminal(ada))
+    seen = json.loads(look)
+    assert ada.token not in look and "JUPYTERHUB_API_TOKEN" not in seen
+    assert seen["AWS_CA_BUNDLE"] == str(example.ca)
+    assert leak == "[REDACTED:aws-access-key]\n"
+
+    [task] = [task for task in ada.qsec("tasks")["tasks"] if task["arn"] == bell.split()[1]]
+    assert (task["principal"], task["tenant"], task["project"]) == ("hub:ada", "research", "bell-tests")
+    known = {lease["id"]: lease for lease in example.ask(ada, "leases")["leases"]}
+    lease = known[task["lease_id"]]
+    assert (lease["label"], lease["state"]) == ("nightly notebook", "revoked"), "it ended with the command"
+    assert not [other for other in known.values() if other["issued_at"] > lease["issued_at"]], "there is no other"
+    [finding] = example.ask(ada, f"findings?lease={lease['id']}")["findings"]
+    assert (finding["kind"], finding["action"]) == ("aws-access-key", "redacted")
+
+
+def test_a_notebook_that_a_terminal_of_the_hub_runs_has_a_lease_of_its_own(
+    worked: Any, example: ExampleHub, tmp_path: Path
+) -> None:
+    ada, *_ = worked
+    protected = {**example.terminal(ada), "JUPYTER_DEFAULT_PROVISIONER_NAME": "qsec-provisioner"}
+    bell, look = executed(notebook(tmp_path / "n.ipynb", BELL, LOOK), [], protected)
+    assert ada.token not in look
+    [task] = [task for task in ada.qsec("tasks")["tasks"] if task["arn"] == bell.split()[1]]
+    [lease] = [lease for lease in example.ask(ada, "leases")["leases"] if lease["id"] == task["lease_id"]]
+    assert (lease["label"], lease["state"]) == ("kernel python3", "revoked")
+
+
+def test_without_a_lease_above_it_the_same_notebook_reaches_nothing(
+    example: ExampleHub, worked: Any, tmp_path: Path
+) -> None:
+    """What `exec` hands on is all that it has: without it there is neither a lease nor a way to one."""
+    ada, *_ = worked
+    environment = {**example.terminal(ada), "JUPYTER_DEFAULT_PROVISIONER_NAME": "qsec-provisioner"}
+    del environment["JUPYTERHUB_API_TOKEN"]
+    with pytest.raises(AssertionError, match=r"AccessDenied|Unable to locate credentials|Error when retrieving"):
+        executed(notebook(tmp_path / "n.ipynb", "import boto3\nboto3.Session().get_credentials()"), [], environment)
 
 
 def test_a_revoked_lease_ends_the_kernels_work_and_a_new_one_brings_it_back(worked: Any) -> None:
