@@ -265,18 +265,30 @@ def _values_of(result: Any) -> list[tuple[str, str]]:
 
 
 def _interrupted(task_ids: list[str], control: Control) -> QsubmitError:
-    """Cancels what was submitted and says so."""
+    """Cancels what was submitted and says so, and which tasks may go on.
+
+    The first refusal that is not about a task alone ends it: the next ones would wait for the same.
+    """
     cancelled = 0
-    for task_id in task_ids:
+    for number, task_id in enumerate(task_ids):
         try:
             if control.task(task_id)["state"] not in TERMINAL:
                 control.cancel(task_id)
                 cancelled += 1
-        except QsubmitError:
-            continue  # it ended in the meantime, or the gateway is away: the lease's end cancels what is left
-    what = (
-        f"{cancelled} task{'s were' if cancelled != 1 else ' was'} cancelled"
-        if cancelled
-        else "nothing was left to cancel"
-    )
+        except QsubmitError as problem:
+            if problem.code != "conflict":  # a conflict: it ended in the meantime
+                return QsubmitError(_may_go_on(cancelled, task_ids[number:], problem), code="interrupted")
+    what = _were_cancelled(cancelled) if cancelled else "nothing was left to cancel"
     return QsubmitError(f"Interrupted: {what}.", code="interrupted")
+
+
+def _were_cancelled(count: int) -> str:
+    return f"{count} task{'s were' if count != 1 else ' was'} cancelled"
+
+
+def _may_go_on(cancelled: int, left: list[str], problem: QsubmitError) -> str:
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return (
+        f"Interrupted: {_were_cancelled(cancelled)}. {left[0]}{others} may go on, since they could not be cancelled: "
+        f"{problem} Look at them with '%qstatus' and cancel them with 'jupyter qsec tasks cancel'."
+    )

@@ -17,6 +17,7 @@ from traitlets.config import Config
 
 from jupyter_qsec.magics import load_ipython_extension
 from jupyter_qsec.magics.control import Control
+from jupyter_qsec.magics.problems import AWAY, QsubmitError
 from tests.gateway.livegateway import Issued, LiveGateway
 
 BELL = "OPENQASM 3.0;\nqubit[2] q;\nh q[0];\ncnot q[0], q[1];"
@@ -263,6 +264,52 @@ class TestTroubles:
         said = run("%%qsubmit\nqubit[20] q;\nfor int i in [0:500] { h q; }").refused()
         assert said == "Interrupted: 1 task was cancelled."
         assert Control.of_this_kernel().task(interrupted[0])["state"] in ("CANCELLING", "CANCELLED")
+
+    def test_an_interrupt_while_the_gateway_is_away_says_which_task_may_go_on(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, issued: Issued, shared_gateway: LiveGateway
+    ) -> None:
+        look = Control.task
+        interrupted: list[str] = []
+        asked_for_cancellation: list[str] = []
+
+        def interrupting(self: Control, task_id: str) -> dict[str, Any]:
+            if not interrupted:
+                interrupted.append(task_id)
+                raise KeyboardInterrupt
+            return look(self, task_id)
+
+        def away(self: Control, task_id: str) -> None:
+            asked_for_cancellation.append(task_id)
+            raise QsubmitError(AWAY, code="unavailable")
+
+        with monkeypatch.context() as outage:
+            outage.setattr(Control, "task", interrupting)
+            outage.setattr(Control, "cancel", away)
+            said = run("%%qsubmit\nqubit[20] q;\nfor int i in [0:500] { h q; }").refused()
+        assert asked_for_cancellation == interrupted
+        assert said.startswith(f"Interrupted: 0 tasks were cancelled. {interrupted[0]} may go on, since")
+        assert AWAY in said
+        assert "jupyter qsec tasks cancel" in said
+        Control.of_this_kernel().cancel(interrupted[0])
+
+    def test_an_interrupted_batch_does_not_wait_for_each_task_while_the_gateway_is_away(
+        self, run: Run, shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, issued: Issued
+    ) -> None:
+        asked: list[str] = []
+
+        def interrupting(self: Control, **query: str | int) -> list[dict[str, Any]]:
+            raise KeyboardInterrupt
+
+        def away(self: Control, task_id: str) -> dict[str, Any]:
+            asked.append(task_id)
+            raise QsubmitError(AWAY, code="unavailable")
+
+        shell.user_ns["bells"] = [Circuit().h(0).cnot(0, 1)] * 3
+        monkeypatch.setattr(Control, "tasks", interrupting)
+        monkeypatch.setattr(Control, "task", away)
+        said = run("%qsubmit bells --shots 5").refused()
+        assert len(asked) == 1
+        assert f"{asked[0]} and 2 more may go on" in said
 
     def test_a_quota_that_is_used_up(
         self, shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
