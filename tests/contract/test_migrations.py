@@ -45,6 +45,7 @@ ADDED = {
     "0001": ["write_groups"],
     "0002": ["fair_flows", "gateway_workers", "seen_signatures", "task_queue"],
     "0003": ["tenant_pauses"],
+    "0004": ["audit_key"],
 }
 """The tables that each version lacks of the next one."""
 

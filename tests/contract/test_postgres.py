@@ -12,6 +12,7 @@ import pg8000.native
 import pytest
 from pg8000.exceptions import InterfaceError
 
+from jupyter_qsec.adapters.keys import NoteSigner
 from jupyter_qsec.adapters.store import PostgresDatabase, SqlStore
 from jupyter_qsec.application.ports import Submitted
 from jupyter_qsec.domain.errors import (
@@ -260,11 +261,56 @@ class TestDamage:
     async def test_a_database_that_may_only_be_read_says_so(self, postgres_url: str, home: Path) -> None:
         name = postgres_url.partition("@/")[2].partition("?")[0]
         edit(postgres_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(StateDirectoryError, match="read-only transaction"):
+            await postgres_store(postgres_url, home).open()
+
+    async def test_a_database_that_becomes_read_only_says_so_at_the_next_write(
+        self, postgres_url: str, home: Path
+    ) -> None:
         store = postgres_store(postgres_url, home)
         await store.open()
+        name = postgres_url.partition("@/")[2].partition("?")[0]
+        edit(
+            postgres_url,
+            f"ALTER DATABASE {name} SET default_transaction_read_only = on",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
         with pytest.raises(UnavailableError, match="read-only transaction"):
             await store.record([event()])
         await store.close()
+
+    async def test_a_gateway_with_other_keys_is_refused_and_leaves_nothing_behind(
+        self, postgres_url: str, home: Path, tmp_path: Path
+    ) -> None:
+        first = postgres_store(postgres_url, home, shared=True)
+        await first.open()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir(mode=0o700)
+        other = postgres_store(postgres_url, elsewhere, NoteSigner(b"other key" + bytes(23)), shared=True)
+        with pytest.raises(StateDirectoryError, match="keys are not those that the database was started with"):
+            await other.open()
+        assert list(elsewhere.iterdir()) == []
+        with_the_keys = postgres_store(postgres_url, elsewhere, shared=True)
+        await with_the_keys.open()
+        await with_the_keys.record([event()])
+        assert await first.audit_size() == 1
+        await with_the_keys.close()
+        await first.close()
+
+    async def test_gateways_with_different_keys_that_start_together_are_not_both_let_in(
+        self, postgres_url: str, home: Path, tmp_path: Path
+    ) -> None:
+        stores = [
+            postgres_store(postgres_url, home if number % 2 else tmp_path, NoteSigner(bytes([number % 2]) * 32))
+            for number in range(6)
+        ]
+        outcomes = await asyncio.gather(*[store.open() for store in stores], return_exceptions=True)
+        refused = [isinstance(outcome, StateDirectoryError) for outcome in outcomes]
+        assert refused in ([True, False] * 3, [False, True] * 3)
+        for store, outcome in zip(stores, outcomes, strict=True):
+            if outcome is None:
+                await store.close()
 
     async def test_text_that_no_database_holds_is_refused_alone(self, postgres_url: str, home: Path) -> None:
         store = postgres_store(postgres_url, home)

@@ -101,8 +101,19 @@ class TestRollback:
         await blind.open()  # without the witness nothing could tell
         await blind.close()
 
+    async def test_another_key_than_that_of_the_database(self, home: Path) -> None:
+        await filled(home)
+        other = sqlite_store(home, NoteSigner(b"other key" + bytes(23)))
+        with pytest.raises(StateDirectoryError, match="keys are not those that the database was started with"):
+            await other.open()
+        again = sqlite_store(home)
+        await again.open()
+        await again.close()
+
     async def test_another_key_than_the_published_one(self, home: Path) -> None:
         await filled(home)
+        with sql(home) as connection:
+            connection.execute("DELETE FROM audit_key")
         other = SqlStore(
             SqliteDatabase(home / "state.db"),
             signer=NoteSigner(b"other key" + bytes(23)),

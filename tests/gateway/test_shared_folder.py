@@ -60,8 +60,14 @@ def test_credentials_of_one_are_good_at_the_other(started, tmp_path: Path) -> No
     assert carried(*[started(name, "--shared", str(tmp_path / "shared")) for name in ("one", "other")]) == 200
 
 
-def test_without_it_each_has_keys_of_its_own_and_they_are_not(started) -> None:
-    assert carried(started("one"), started("other")) == 403
+def test_without_it_each_has_keys_of_its_own_and_only_the_first_starts(started) -> None:
+    one = started("one")
+    code, said = refused(started("other", wait=False))
+    assert code == 3
+    assert "keys are not those that the database was started with" in said and "--shared" in said and "\n" not in said
+    assert one.lease().id
+    assert one.stop() == 0
+    assert started("one").stop() == 0
 
 
 def test_processes_of_a_supervisor_use_it_too(started, tmp_path: Path) -> None:

@@ -45,6 +45,19 @@ def read_head(session: Session, *, lock: bool = False) -> Head:
     return Head(size=size, root=bytes(root), nodes=bytes(nodes), chain=bytes(chain))
 
 
+def sign_with(session: Session, verifier_key: str) -> None:
+    """Hold the key that signs this log against the one that it was started with; an unsigned log is this key's from
+    now on. In the session's transaction, which must be one that writes. `StateDirectoryError` for another key."""
+    session.insert_rows(tables.audit_key, [{"id": 1, "verifier_key": verifier_key}])
+    known = [row[0] for row in session.execute(session.statements.audit_key, {})]
+    if known != [verifier_key]:
+        raise StateDirectoryError(
+            "This gateway's keys are not those that the database was started with.",
+            remedy="Gateways on one database share their keys: give each the same --shared directory. "
+            "If the keys were lost or replaced, bring back the key store that the log was started with.",
+        )
+
+
 def append(session: Session, leaves: Sequence[bytes], appended_at: int) -> None:
     """Append in the session's transaction and move the head; `appended_at` is in microseconds since 1970.
 

@@ -32,11 +32,15 @@ class PublishedCheckpoints:
         self._signer = signer
         self._files = [directory / LOG_NAME] + ([witness] if witness else [])
 
+    @property
+    def verifier_key(self) -> str:
+        return self._signer.verifier_key
+
     def open(self) -> None:
         """Make the directory and publish the public key. `StateDirectoryError` when another key was published: who
         holds the old public key could not verify the log any more."""
         ensure_private_directory(self._directory)
-        key = f"{self._signer.verifier_key}\n".encode()
+        key = f"{self.verifier_key}\n".encode()
         published = create_private(self._directory / PUBLIC_KEY_NAME, key)
         if published != key:
             raise StateDirectoryError(

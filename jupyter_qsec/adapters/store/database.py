@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_qsec.adapters.store.session import Session
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """Newest migration; a database at this version is opened without loading the migration tool."""
 
 

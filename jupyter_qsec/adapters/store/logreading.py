@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from jupyter_qsec.adapters.store.database import Database
-from jupyter_qsec.adapters.store.reading import read_session
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.statements import Statements
+from jupyter_qsec.adapters.store.transactions import read_session
 from jupyter_qsec.domain.errors import StateDirectoryError
 
 _PAGE = 1_000

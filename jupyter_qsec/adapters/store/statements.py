@@ -213,6 +213,10 @@ class Statements:
         return self._compile(select(table.c.size, table.c.root, table.c.nodes, table.c.chain).where(table.c.id == 1))
 
     @cached_property
+    def audit_key(self) -> Statement:
+        return self._compile(select(tables.audit_key.c.verifier_key))
+
+    @cached_property
     def update_head(self) -> Statement:
         table = tables.audit_head
         names = ("size", "root", "nodes", "chain", "appended_at")

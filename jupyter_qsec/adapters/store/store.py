@@ -20,10 +20,10 @@ from jupyter_qsec.adapters.store.database import Database, Trouble, migrate
 from jupyter_qsec.adapters.store.figures import read_figures
 from jupyter_qsec.adapters.store.observing import Observer
 from jupyter_qsec.adapters.store.patience import PATIENCE_SECONDS, Outage
-from jupyter_qsec.adapters.store.reading import read_session
 from jupyter_qsec.adapters.store.session import Session
 from jupyter_qsec.adapters.store.signatures import SqlSignatures
 from jupyter_qsec.adapters.store.statements import Statements
+from jupyter_qsec.adapters.store.transactions import read_session, write_session
 from jupyter_qsec.adapters.store.writer import Writer
 from jupyter_qsec.application.ports import (
     CheckpointSigner,
@@ -87,8 +87,8 @@ class SqlStore:
 
     async def open(self) -> None:
         """Migrate, check the log against its newest checkpoints, start the writer. `StateDirectoryError` when the
-        file is open to others or no database, or the log is damaged, shorter than a published checkpoint or another
-        than the one that was signed. There is no override."""
+        file is open to others or no database, may only be read or was started with other keys, or when the log is
+        damaged, shorter than a published checkpoint or another than the one that was signed. There is no override."""
         await asyncio.get_running_loop().run_in_executor(self._readers, self._open)
         if self._shared:
             await self._writer.commit(QueueUnfinished())
@@ -109,6 +109,9 @@ class SqlStore:
     def _check(self) -> None:
         self._database.prepare()
         migrate(self._database, self._engine)
+        # Writing before anything is served: a database that may only be read is refused now.
+        with write_session(self._database, self._engine, self._statements) as session:
+            auditlog.sign_with(session, self._checkpoints.verifier_key)
         self._checkpoints.open()
         published = self._checkpoints.newest()  # before the head: others may append and publish meanwhile
         with self._reading() as session:

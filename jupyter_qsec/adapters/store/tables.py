@@ -164,6 +164,15 @@ audit_head = Table(
     CheckConstraint("id = 1", name="audit_head_one_row"),
 )
 
+audit_key = Table(
+    # Who signs this log's checkpoints: gateways with other root keys could not read each other's leases.
+    "audit_key",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verifier_key", Text, nullable=False),
+    CheckConstraint("id = 1", name="audit_key_one_row"),
+)
+
 write_groups = Table(
     # The number of the group that each writer committed last.
     "write_groups",
