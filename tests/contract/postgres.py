@@ -54,9 +54,10 @@ def _account() -> str | None:
 class PostgresServer:
     """Start it, stop it as an administrator or as a power cut would, start it again."""
 
-    def __init__(self, programs: Path, settings: Mapping[str, str] | None = None) -> None:
-        """`settings` are set after our own."""
-        self._settings = {**_SETTINGS, **(settings or {})}
+    def __init__(self, programs: Path, settings: Mapping[str, str] | None = None, port: int = PORT) -> None:
+        """`settings` are set after our own. `port` is in the name of the socket, too."""
+        self.port = port
+        self.settings = {**_SETTINGS, **(settings or {})}
         self._programs = programs
         self.account = _account()
         self.folder = Path(tempfile.mkdtemp(prefix="qsec-pg-"))
@@ -80,8 +81,8 @@ class PostgresServer:
         return {"PATH": os.environ["PATH"], "LC_ALL": "C"}
 
     def start(self) -> None:
-        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        settings += ["-c", f"unix_socket_directories={self.folder}", "-p", str(PORT)]
+        settings = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
+        settings += ["-c", f"unix_socket_directories={self.folder}", "-p", str(self.port)]
         process = subprocess.Popen(
             [self._programs / "postgres", "-D", self.folder / "data", *settings],
             stderr=subprocess.PIPE,
@@ -122,7 +123,7 @@ class PostgresServer:
 
     def run(self, *statements: str, database: str = "postgres") -> None:
         with pg8000.native.Connection(
-            "qsec", unix_sock=f"{self.folder}/.s.PGSQL.{PORT}", database=database, ssl_context=False
+            "qsec", unix_sock=f"{self.folder}/.s.PGSQL.{self.port}", database=database, ssl_context=False
         ) as connection:
             for statement in statements:
                 connection.run(statement)

@@ -75,7 +75,7 @@ class PostgresDatabase(Database):
         starting or stopping turns it away."""
         from pg8000 import dbapi
 
-        named = dict(self.dialect.create_connect_args(self._url)[1])
+        named = {"password": ""} | dict(self.dialect.create_connect_args(self._url)[1])  # pg8000 stumbles over None
         path = self._arguments.get("unix_sock")
         opened = _unix_socket(path) if path else _tcp_socket(named["host"], named.get("port") or _PORT)
         arguments = {name: value for name, value in self._arguments.items() if name != "unix_sock"}
@@ -107,7 +107,8 @@ class PostgresDatabase(Database):
         if isinstance(error, UnicodeError | OverflowError):
             return Trouble.VALUE
         if isinstance(error, OSError):
-            return Trouble.PASSING
+            # A server that does not prove who it is will not do so in a moment.
+            return Trouble.OTHER if isinstance(error, ssl.SSLCertVerificationError) else Trouble.PASSING
         code = _code(error)
         if code.startswith("23"):
             return Trouble.CONFLICT
