@@ -145,11 +145,11 @@ def test_refusals_are_on_record_and_a_flood_of_them_is_counted(live_gateway: Liv
 def test_no_token_and_no_body_in_any_log(quiet: pytest.LogCaptureFixture, shared_gateway: LiveGateway) -> None:
     lease = shared_gateway.lease()
     braket, s3 = (SignedClient.of(shared_gateway, lease, service) for service in ("braket", "s3"))
-    braket.send("POST", "/quantum-tasks", b'{"filters":"private-body"}')
+    braket.send("POST", "/quantum-tasks", b'{"filters":"untold-body"}')
     braket.send("POST", "/quantum-tasks", b"x", braket.sign("POST", "/quantum-tasks", b"y"))
-    s3.send("GET", BUCKET + "?prefix=private-query&list-type=2")
-    odd = [("host", braket.signer.host), ("authorization", "private-\x01" + lease.token)]
+    s3.send("GET", BUCKET + "?prefix=untold-query&list-type=2")
+    odd = [("host", braket.signer.host), ("authorization", "untold-\x01" + lease.token)]
     assert status_or_closed(shared_gateway, "/credentials", odd) in (0, 400)
     logged = quiet.text + json.dumps(shared_gateway.events())
-    for secret in (lease.token, braket.signer.token, braket.signer.secret, "private-"):
+    for secret in (lease.token, braket.signer.token, braket.signer.secret, "untold-"):
         assert secret not in logged
