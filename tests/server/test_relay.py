@@ -259,15 +259,20 @@ def test_findings_tell_the_cell_and_never_the_secret(kernel: Kernel, kernel_worl
     assert KEY not in repr(found)
 
 
-def test_a_private_key_stops_the_cell_and_the_queue_behind_it(kernel: Kernel, kernel_world: KernelWorld) -> None:
+def test_a_private_key_stops_the_cell_and_the_queue_behind_it(
+    kernel: Kernel, kernel_world: KernelWorld, tmp_path: Path
+) -> None:
     kernel_world.seen.found.clear()
     kernel.run("ran = []")
+    queued = tmp_path / "queued"
+    kernel.run(f"import os, time\ndef wait():\n    while not os.path.exists({str(queued)!r}): time.sleep(0.01)")
     requests = [
-        kernel.send("ran.append(1)"),
+        kernel.send("wait(); ran.append(1)"),
         kernel.send(f"ran.append(2)\nkey = '''\n{PRIVATE_KEY}'''", cell_id="with-key"),
         kernel.send("ran.append(3)"),
         kernel.send("ran.append(4)"),
     ]
+    queued.touch()
     replies: dict[str, dict[str, object]] = {}
     while len(replies) < 4:
         reply = kernel.client.get_shell_msg(timeout=20)

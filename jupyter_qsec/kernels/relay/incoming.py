@@ -41,6 +41,8 @@ class Incoming:
         self._python = language.lower().startswith("python")
         self._clock = clock
         self._running: set[str] = set()
+        self._stopped: dict[str, object] = {}
+        """Stopped cells that the kernel has yet to answer, by message id, each with its subshell."""
         self._waiting: deque[tuple[Envelope, Json, str]] = deque()
         self._abort_until = float("-inf")
         self._count = 0
@@ -58,21 +60,25 @@ class Incoming:
         refusal = self._refusal(kind, message_id, envelope)
         if channel == "shell" and not self._python:
             return self._in_turn(envelope, header, refusal)
-        if not refusal:
-            return [_forward(envelope)]
         if kind == "execute_request" and self._python:
-            return [_forward(envelope, content=_raising(envelope.content, refusal))]
-        return self._refuse(envelope, header, refusal)
+            return self._to_python(envelope, header, refusal)
+        return self._refuse(envelope, header, refusal) if refusal else [_forward(envelope)]
 
     def replied(self, parent: bytes) -> list[Step]:
         """The kernel answered a request: what waited behind it may go on."""
-        if self._python:
-            return []
         try:
-            self._running.discard(str(load_object(parent).get("msg_id", "")))
+            message_id = str(load_object(parent).get("msg_id", ""))
         except WireError:
             return []
-        return self._go_on()
+        if not self._python:
+            self._running.discard(message_id)
+            return self._go_on()
+        if message_id not in self._stopped:
+            return []
+        subshell = self._stopped.pop(message_id)
+        behind = [item for item in self._waiting if item[1].get("subshell_id") == subshell]
+        self._waiting = deque(item for item in self._waiting if item[1].get("subshell_id") != subshell)
+        return [step for envelope, header, _ in behind for step in self._abort(envelope, header)]
 
     def counted(self, execution_count: object) -> None:
         """The newest execution count that the kernel published."""
@@ -125,6 +131,21 @@ class Incoming:
             items = [(name, secret, 1) for name, secret in found]
             self._reporter.found(items, place="input", action="reported", message_id=message_id)
 
+    def _to_python(self, envelope: Envelope, header: Json, refusal: str) -> list[Step]:
+        """A cell for a kernel that can raise the refusal itself.
+
+        IPython aborts only what has reached it by then: what comes behind a stopped cell is kept until it is answered.
+        """
+        subshell = header.get("subshell_id")
+        if subshell in self._stopped.values():
+            self._waiting.append((envelope, header, refusal))
+            return []
+        if not refusal:
+            return [_forward(envelope)]
+        if _stops_the_queue(envelope):
+            self._stopped[str(header.get("msg_id", ""))] = subshell
+        return [_forward(envelope, content=_raising(envelope.content, refusal))]
+
     # -- refusing without the kernel's help
     def _in_turn(self, envelope: Envelope, header: Json, refusal: str) -> list[Step]:
         """Keep the order of the shell channel: a stopped cell fails when its turn comes and takes the queue with it."""
@@ -140,7 +161,7 @@ class Incoming:
                 if self._running:
                     break
                 steps += self._refuse(envelope, header, refusal)
-                if kind == "execute_request":
+                if kind == "execute_request" and _stops_the_queue(envelope):
                     self._abort_until = self._clock() + _ABORT_WINDOW
             elif kind == "execute_request" and self._clock() < self._abort_until:
                 steps += self._abort(envelope, header)
@@ -192,6 +213,12 @@ _EMPTY_REPLIES: dict[str, Json] = {
     "is_complete_request": {"status": "unknown"},
     "debug_request": {"success": False, "message": "CellBlocked", "type": "response", "body": {}},
 }
+
+
+def _stops_the_queue(envelope: Envelope) -> bool:
+    """Whether an error of this cell aborts what is queued behind it, as the messaging protocol has it."""
+    content = load_object(envelope.content)
+    return bool(content.get("stop_on_error", True)) and not content.get("silent", False)
 
 
 def _forward(envelope: Envelope, content: bytes | None = None) -> Step:

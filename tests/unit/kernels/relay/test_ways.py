@@ -55,10 +55,15 @@ class Desk:
         return "".join(content["text"] for _, content in said)
 
     def ask(
-        self, kind: str, content: dict[str, Any], *, message_id: str = "r1"
+        self, kind: str, content: dict[str, Any], *, message_id: str = "r1", subshell: str | None = None
     ) -> list[tuple[str, str, dict[str, Any]]]:
         """(way, message type, content) of each step."""
-        return self.told(self.incoming.handle("shell", envelope(kind, content, message_id=message_id)))
+        message = envelope(kind, content, message_id=message_id, subshell=subshell)
+        return self.told(self.incoming.handle("shell", message))
+
+    def answered(self, message_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """What follows the kernel's answer to a request."""
+        return self.told(self.incoming.replied(dump_object({"msg_id": message_id})))
 
     @staticmethod
     def told(steps: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -76,8 +81,9 @@ def envelope(
     parent: str = "",
     buffers: list[bytes] | None = None,
     topic: bytes = b"topic",
+    subshell: str | None = None,
 ) -> Envelope:
-    header = dump_object({"msg_id": message_id, "session": "s", "msg_type": kind})
+    header = dump_object({"msg_id": message_id, "session": "s", "msg_type": kind, "subshell_id": subshell})
     about = dump_object({"msg_id": parent, "session": "s", "msg_type": "execute_request"}) if parent else b"{}"
     body = content if isinstance(content, bytes) else dump_object(content)
     return Envelope([topic], header, about, b"{}", body, buffers or [])
@@ -228,19 +234,53 @@ def test_in_another_language_a_stopped_cell_waits_for_its_turn_and_aborts_the_qu
     assert desk.ask("execute_request", execute(PRIVATE_KEY), message_id="2") == []
     assert desk.ask("execute_request", execute("three"), message_id="3") == []
     assert desk.ask("kernel_info_request", {}, message_id="4") == []
-    steps = desk.told(desk.incoming.replied(dump_object({"msg_id": "1"})))
+    steps = desk.answered("1")
     assert [(way, kind, content.get("status")) for way, kind, content in steps if kind != "status"] == [
         ("publish", "error", None),
         ("reply", "execute_reply", "error"),
         ("reply", "execute_reply", "aborted"),
         ("kernel", "kernel_info_request", None),
     ]
-    desk.incoming.replied(dump_object({"msg_id": "4"}))
+    desk.answered("4")
     assert [
         step[0] for step in desk.ask("execute_request", execute("in the burst"), message_id="5") if step[0] == "kernel"
     ] == []
     desk.clock.now += 0.2
     assert [step[0] for step in desk.ask("execute_request", execute("a person again"), message_id="6")] == ["kernel"]
+
+
+def ways(steps: list[tuple[str, str, dict[str, Any]]]) -> list[tuple[str, Any]]:
+    return [(way, content.get("status")) for way, kind, content in steps if kind != "status"]
+
+
+def test_what_is_behind_a_stopped_cell_is_kept_from_the_kernel_until_it_answers_and_then_aborted() -> None:
+    desk = Desk()
+    assert ways(desk.ask("execute_request", execute(PRIVATE_KEY), message_id="1")) == [("kernel", None)]
+    assert desk.ask("execute_request", execute("two"), message_id="2") == []
+    assert desk.ask("execute_request", execute(PRIVATE_KEY), message_id="3") == []
+    assert ways(desk.ask("complete_request", {"code": "t"}, message_id="4")) == [("kernel", None)]
+    assert desk.answered("4") == []
+    assert ways(desk.answered("1")) == [("reply", "aborted"), ("reply", "aborted")]
+    assert ways(desk.ask("execute_request", execute("sent when it had answered"), message_id="5")) == [("kernel", None)]
+
+
+@pytest.mark.parametrize("asked", [{"stop_on_error": False}, {"silent": True}])
+@pytest.mark.parametrize("language", ["python", "echo"])
+def test_a_stopped_cell_that_asks_for_it_leaves_the_queue_alone(language: str, asked: dict[str, bool]) -> None:
+    desk = Desk(language)
+    desk.ask("execute_request", execute(PRIVATE_KEY) | asked, message_id="1")
+    assert ways(desk.ask("execute_request", execute("two"), message_id="2")) == [("kernel", None)]
+
+
+def test_a_stopped_cell_takes_no_other_subshell_with_it() -> None:
+    desk = Desk()
+    desk.ask("execute_request", execute(PRIVATE_KEY), message_id="1", subshell="a")
+    assert desk.ask("execute_request", execute("behind it"), message_id="2", subshell="a") == []
+    assert ways(desk.ask("execute_request", execute("beside it"), message_id="3")) == [("kernel", None)]
+    desk.ask("execute_request", execute(PRIVATE_KEY), message_id="4")
+    assert desk.ask("execute_request", execute("behind that"), message_id="5") == []
+    assert ways(desk.answered("1")) == [("reply", "aborted")]
+    assert ways(desk.answered("4")) == [("reply", "aborted")]
 
 
 def test_the_token_is_read_again_when_its_file_changes(tmp_path: Any) -> None:
