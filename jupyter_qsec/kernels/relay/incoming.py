@@ -61,7 +61,7 @@ class Incoming:
         if channel == "shell" and not self._python:
             return self._in_turn(envelope, header, refusal)
         if kind == "execute_request" and self._python:
-            return self._to_python(envelope, header, refusal)
+            return self._to_python(channel, envelope, header, refusal)
         return self._refuse(envelope, header, refusal) if refusal else [_forward(envelope)]
 
     def replied(self, parent: bytes) -> list[Step]:
@@ -131,18 +131,20 @@ class Incoming:
             items = [(name, secret, 1) for name, secret in found]
             self._reporter.found(items, place="input", action="reported", message_id=message_id)
 
-    def _to_python(self, envelope: Envelope, header: Json, refusal: str) -> list[Step]:
+    def _to_python(self, channel: str, envelope: Envelope, header: Json, refusal: str) -> list[Step]:
         """A cell for a kernel that can raise the refusal itself.
 
         IPython aborts only what has reached it by then: what comes behind a stopped cell is kept until it is answered.
+        The control channel has no such queue.
         """
         subshell = header.get("subshell_id")
-        if subshell in self._stopped.values():
+        queued = channel == "shell"
+        if queued and subshell in self._stopped.values():
             self._waiting.append((envelope, header, refusal))
             return []
         if not refusal:
             return [_forward(envelope)]
-        if _stops_the_queue(envelope):
+        if queued and _stops_the_queue(envelope):
             self._stopped[str(header.get("msg_id", ""))] = subshell
         return [_forward(envelope, content=_raising(envelope.content, refusal))]
 

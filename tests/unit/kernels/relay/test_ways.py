@@ -272,6 +272,13 @@ def test_a_stopped_cell_that_asks_for_it_leaves_the_queue_alone(language: str, a
     assert ways(desk.ask("execute_request", execute("two"), message_id="2")) == [("kernel", None)]
 
 
+def test_a_cell_that_is_stopped_on_the_control_channel_holds_up_nothing() -> None:
+    desk = Desk()
+    stopped = envelope("execute_request", execute(PRIVATE_KEY), message_id="1")
+    assert ways(desk.told(desk.incoming.handle("control", stopped))) == [("kernel", None)]
+    assert ways(desk.ask("execute_request", execute("two"), message_id="2")) == [("kernel", None)]
+
+
 def test_a_stopped_cell_takes_no_other_subshell_with_it() -> None:
     desk = Desk()
     desk.ask("execute_request", execute(PRIVATE_KEY), message_id="1", subshell="a")
