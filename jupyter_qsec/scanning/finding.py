@@ -7,6 +7,7 @@ import hmac
 from dataclasses import dataclass
 
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.kinds import Severity, kind_of
 
 _MIN_KEY_BYTES = 16
 _FINGERPRINT_HEX_DIGITS = 32
@@ -37,6 +38,13 @@ class SecretFinding:
     preview: str
     fingerprint: str
     cell_id: str = ""
+    column: int = 1
+    """Where in its line the secret begins, counted from 1."""
+
+    @property
+    def severity(self) -> Severity:
+        """How bad a leak of this kind is."""
+        return kind_of(self.kind).severity
 
     def where(self) -> str:
         """The place in words, for a message."""

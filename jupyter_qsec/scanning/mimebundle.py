@@ -44,6 +44,8 @@ class Found:
     match: Match
     line: int
     """Within its string (or list of strings), counted from 1."""
+    column: int
+    """Within its line, counted from 1."""
     secret: str = field(repr=False)
 
 
@@ -142,7 +144,8 @@ class Walk:
     def _note(self, text: str, matches: list[Match]) -> None:
         for match in matches:
             line = text.count("\n", 0, match.start) + 1
-            self.found.append(Found(match, line, bare(match.kind, text[match.start : match.end])))
+            column = match.start - text.rfind("\n", 0, match.start)
+            self.found.append(Found(match, line, column, bare(match.kind, text[match.start : match.end])))
 
     def _count(self, text: str) -> None:
         self._characters += len(text)

@@ -147,6 +147,7 @@ class _Redactor:
                     preview=preview(found.secret),
                     fingerprint=self._fingerprinter.fingerprint(kind, found.secret),
                     cell_id=self._cell_id,
+                    column=found.column,
                 )
             )
         self._walk.found.clear()

@@ -11,7 +11,10 @@ _DESCRIBED = 5
 
 
 def as_json(findings: Iterable[SecretFinding]) -> str:
-    """A JSON array of `{path, cell, place, line, kind, preview, fingerprint}`. Keys may be added, never renamed."""
+    """A JSON array of `{path, cell, place, line, column, kind, severity, preview, fingerprint}`.
+
+    Keys may be added, never renamed.
+    """
     return json.dumps(
         [
             {
@@ -19,7 +22,9 @@ def as_json(findings: Iterable[SecretFinding]) -> str:
                 "cell": finding.cell,
                 "place": finding.place,
                 "line": finding.line,
+                "column": finding.column,
                 "kind": finding.kind,
+                "severity": finding.severity.label,
                 "preview": finding.preview,
                 "fingerprint": finding.fingerprint,
             }

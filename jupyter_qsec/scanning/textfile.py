@@ -20,5 +20,6 @@ def scan_text(
         if baseline is not None and baseline.knows(path, match.kind, secret):
             continue
         fingerprint = fingerprinter.fingerprint(match.kind, secret)
-        findings.append(SecretFinding(path, "", "file", line, match.kind, preview(secret), fingerprint))
+        column = match.start - text.rfind("\n", 0, match.start)
+        findings.append(SecretFinding(path, "", "file", line, match.kind, preview(secret), fingerprint, column=column))
     return findings

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jupyter_qsec.application.ports import Catalogue
-from jupyter_qsec.scanning import pem
-from jupyter_qsec.scanning.rules import RULES
+from jupyter_qsec.scanning.kinds import KINDS
 
 OTHER = "other"
-LEASE_TOKEN = "lease-token"  # noqa: S105  # a kind of finding
-_KINDS = frozenset({*(rule.kind for rule in RULES), pem.KIND, LEASE_TOKEN})
 _ACTIONS = frozenset({"redacted", "blocked", "warned", "refused"})
 
 
@@ -32,7 +29,7 @@ class Tenants:
 
 def finding_kind(kind: str) -> str:
     """Reports come from kernels: a kind that no scanner of ours finds is `other`."""
-    return kind if kind in _KINDS else OTHER
+    return kind if kind in KINDS else OTHER
 
 
 def finding_action(action: str) -> str:

@@ -47,14 +47,16 @@ def test_fingerprints_need_the_key_and_tell_kinds_apart() -> None:
 
 
 def test_json_has_the_promised_keys() -> None:
-    finding = SecretFinding("a.ipynb", "2", "source", 3, "jwt", "eyJh****", "ab" * 16, "id-1")
+    finding = SecretFinding("a.ipynb", "2", "source", 3, "jwt", "eyJh****", "ab" * 16, "id-1", 9)
     assert json.loads(as_json([finding])) == [
         {
             "path": "a.ipynb",
             "cell": "2",
             "place": "source",
             "line": 3,
+            "column": 9,
             "kind": "jwt",
+            "severity": "medium",
             "preview": "eyJh****",
             "fingerprint": "ab" * 16,
         }
