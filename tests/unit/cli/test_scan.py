@@ -17,6 +17,7 @@ from jupyter_qsec.cli import scan as scan_module
 from jupyter_qsec.cli.main import run
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
+FIELDS = {"path", "cell", "place", "line", "column", "kind", "severity", "preview", "fingerprint"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,7 @@ def test_a_notebook_is_scanned_decoded_and_by_cell(here: Path, capsys: pytest.Ca
         ("a.ipynb", "1", "source", 2, "assigned-secret", "h****"),
         ("a.ipynb", "1", "source", 4, "aws-access-key", "AKIA****"),
     ]
-    assert all(set(f) == {"path", "cell", "place", "line", "kind", "preview", "fingerprint"} for f in findings)
+    assert all(set(f) == FIELDS for f in findings)
     assert KEY not in json.dumps(findings)
 
 
