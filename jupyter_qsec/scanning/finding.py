@@ -7,7 +7,8 @@ import hmac
 from dataclasses import dataclass
 
 from jupyter_qsec.domain.errors import InvalidRequestError
-from jupyter_qsec.scanning.kinds import Severity, kind_of
+from jupyter_qsec.scanning.kinds import kind_of
+from jupyter_qsec.scanning.severity import Severity
 
 _MIN_KEY_BYTES = 16
 _FINGERPRINT_HEX_DIGITS = 32

@@ -14,28 +14,48 @@ Check = Callable[[str, str, str], bool]
 """(name before and around the trigger, value, character before the value) -> whether this is a secret."""
 
 _PLACEHOLDER = re.compile(
-    r"\[REDACTED|your|change.?me|placeholder|dummy|insert|replace|todo|redacted|xxxx|\*\*\*|\.\.\.|…|<[^>]*>|\{[^}]*\}"
-    r"|\$\(|\$\w|%\(|^%[sd]|^(?:none|null|true|false|undefined|test|secret|password|passwd|pass|token|string|str|str2|bytes"
+    r"\[REDACTED|\byour|your[_-]|change.?me|placeholder|dummy|insert|replace|todo|redacted|xxxx"
+    r"|\*\*\*|\.\.\.|…|^<[^>]*>$|<[a-z][\w -]*>"
+    r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|\$[A-Za-z_]\w{2,}|^\$\w|%\(\w|^%[sd]"
+    r"|^(?:none|null|true|false|undefined|test|secret|password|passwd|pass|token|string|str|str2|bytes"
     r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool)$",
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _LABEL = re.compile(r"\b(?:secret|password|passphrase|token|key|credential)s?\b", re.IGNORECASE)
-_REFERENCE = re.compile(r"^(?:arn:|https?:|s3:|file:|/|\.{1,2}/|~/|sha\d+[:-]|os\.|env[.(:]|self\.|cls\.)")
-_FILE = re.compile(r"[\w.-]*(?:/[\w.-]+)+\.[a-z]{1,8}")
-_CALL_OR_INDEX = re.compile(r"[\w.]+[(\[]")
+_REFERENCE = re.compile(
+    r"^(?:arn:|https?:|s3:|gs:|file:|\.{1,2}/|~/|sha\d+[:-]|os\.|env[.(:]|self\.|cls\.|this\.|projects/|vault:|secret:)"
+)
+_PATH = re.compile(r"/?(?:[\w.-]+/)+[\w.-]*|/[\w.-]+")
+_FILE = re.compile(
+    r"[\w.-]*(?:/[\w.-]+)+\.[a-z]{1,8}|[\w-]+\.(?:json|ya?ml|toml|txt|py|pem|crt|cfg|ini|env|csv|js|ts|md|html?|pub|ipynb)"
+)
+_CALL_OR_INDEX = re.compile(r"[\w.:]+[(\[]|[\w.]+->")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _CONSTANT_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_SNAKE = re.compile(r"_?[A-Za-z]+\d*(?:[_.-][A-Za-z]+\d*|[_.-]\d+)*_?")
 _NOT_A_SECRET_NAME = re.compile(
     r"(?:client|next|page|pagination|continuation|start|starting|end|request|idempotency|pad|eos|bos|unk|sep|mask|cls|stop"
-    r"|special|max|min|num|total|prompt|completion|input|output)[_-]?tokens?(?![a-z])"
-    r"|tokens?[_-]?(?:id|ids|type|count|counts|file|path|url|uri|limit|budget|list|len|length|size|name|env|expiry|expires|ttl)"
+    r"|special|max|min|num|total|prompt|completion|input|output|per|new|img|image|user_input|csrf|xsrf)[_-]?tokens?(?![a-z])"
+    r"|tokens?[_-]?(?:id|ids|type|count|counts|file|path|url|uri|limit|budget|list|len|length|size|name|env|expiry|expires|ttl"
+    r"|ize|izer|ization|used|usage|per)"
     r"|(?:secret|password|passwd|pwd|pass|key|token|credential)s?[_-]?(?:name|id|ids|arn|path|file|filename|url|uri|field"
     r"|label|env|var|variable|type|hash|digest|sha\d*|prompt|message|text|policy|format|length|regex|pattern|help|title"
-    r"|provider|store|manager|version|prefix|suffix|expires?|ttl|required|reset|hint)(?![a-z])"
-    r"|cell[_-]?id|public[_-]?key",
+    r"|provider|store|manager|version|prefix|suffix|expires?|ttl|required|reset|hint|_words?|error|func|fn|col|column"
+    r"|map|press|board|frame|point|points|chain|ring|space)(?![a-z])"
+    r"|cell[_-]?id|public[_-]?key|ssh[_-]?pub|partition[_-]?key|sort[_-]?key|primary[_-]?key|foreign[_-]?key|hash[_-]?key"
+    r"|cache[_-]?key|idempotency[_-]?key|dedup\w*[_-]?key|object[_-]?key|s3[_-]?key|lookup[_-]?key|keyword|keyerror|monkey|turkey"
+    r"|hotkey|bypass|compass|encompass|surpass|by[_-]?pass|passes|passed|passing|passive|passenger|passage|passport",
     re.IGNORECASE,
 )
+_TOLD_BY_UUID = re.compile(
+    r"api[_-]?(?:key|token)|access[_-]?token|auth(?:orization)?\b|secret|password"
+    r"|heroku|snyk|postmark|plaid|kraken|sumo|fastly|looker|okta|jfrog|hubspot|messagebird|bitbucket|squarespace|settlemint"
+    r"|dapr|octopus|airtable|mapbox|finicity|nytimes|sendbird|zoom|asana|buildkite|circle|logz|pinecone|kucoin|dialog",
+    re.IGNORECASE,
+)
+_PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_MARKS = frozenset("!@#$^~%&*?+")
 
 
 def entropy(value: str) -> float:
@@ -45,7 +65,7 @@ def entropy(value: str) -> float:
 
 
 def placeholder(value: str) -> bool:
-    return len(value) < 4 or bool(_PLACEHOLDER.search(value)) or len(set(value)) < 4
+    return len(value) < 4 or len(set(value)) < 4 or bool(_PLACEHOLDER.search(value))
 
 
 def has_letter_and_digit(value: str) -> bool:
@@ -57,15 +77,40 @@ def telling_name(name: str) -> bool:
     return not _NOT_A_SECRET_NAME.search(name)
 
 
+def generated(value: str) -> bool:
+    """Made by a machine, or a person who was told to use all kinds of characters: short pieces of changing kind.
+
+    Names, words and numbers with units are made of few and longer pieces.
+    """
+    pieces = _PIECES.findall(value)
+    size = sum(map(len, pieces))
+    if size < 5 or len(pieces) < 2:
+        return False
+    digits = sum(c.isdigit() for c in value)
+    marks = sum(c in _MARKS for c in value)
+    if not digits and not marks:
+        return len(pieces) >= 4 and size / len(pieces) < 3 and len(value) >= 8
+    if digits == size or not any(c.isalpha() for c in value):
+        return False
+    if marks:
+        return size / len(pieces) < 5
+    if _SNAKE.fullmatch(value) and value == value.lower():
+        return len(value) >= 20 and digits >= 3 and size / len(pieces) < 4
+    return size / len(pieces) < 2.7 and len(pieces) >= 3
+
+
 def _reference(value: str) -> bool:
-    return bool(_REFERENCE.match(value) or _CONSTANT_NAME.fullmatch(value) or _FILE.fullmatch(value))
+    return bool(
+        _REFERENCE.match(value)
+        or _CONSTANT_NAME.fullmatch(value)
+        or _FILE.fullmatch(value)
+        or (_PATH.fullmatch(value) and (value.count("/") > 1 or len(value) < 20) and not generated(value))
+    )
 
 
 def _expression(value: str) -> bool:
     """A bare word of a program: a call, an index, an attribute or a variable."""
-    return bool(_CALL_OR_INDEX.match(value)) or bool(
-        _DOTTED_NAME.fullmatch(value) and not any(c.isdigit() for c in value)
-    )
+    return bool(_CALL_OR_INDEX.match(value)) or bool(_DOTTED_NAME.fullmatch(value) and not generated(value))
 
 
 def quoted(before: str) -> bool:
@@ -78,25 +123,99 @@ def password_like(name: str, value: str, before: str) -> bool:
         return False
     if value.count(" ") > 5 or (" " in value and _LABEL.search(value)):  # a sentence, a label or a prompt
         return False
-    if quoted(before):
+    if _UUID.fullmatch(value):
+        return bool(_TOLD_BY_UUID.search(name))
+    return True
+
+
+def bare_secret(name: str, value: str, before: str) -> bool:
+    """A word without quotes behind a name that says password, secret or token: more must speak for it."""
+    if not password_like(name, value, before) or _expression(value):
+        return False
+    if name.isupper() and not quoted(before) and "=" in name:
         return True
-    return len(value) >= 6 and not _expression(value)
+    return generated(value) or strong(value)
+
+
+def strong(value: str) -> bool:
+    """Long and random."""
+    return len(value) >= 16 and has_letter_and_digit(value) and not _SNAKE.fullmatch(value) and entropy(value) >= 3.2
 
 
 def opaque_token(name: str, value: str, before: str) -> bool:
     """A long random-looking value given to a name that says token or key."""
-    if not telling_name(name) or placeholder(value) or _reference(value) or _UUID.fullmatch(value):
+    if not telling_name(name) or placeholder(value) or _reference(value):
         return False
+    if _UUID.fullmatch(value):
+        return bool(_TOLD_BY_UUID.search(name))
+    if value.isdigit():
+        return len(value) >= 15 and len(set(value)) > 4 and value[:3] != "000"
     if not has_letter_and_digit(value) or (not quoted(before) and _expression(value)):
         return False
     return entropy(value) >= (2.5 if len(value) < 24 else 3.0)
 
 
+def some_key(name: str, value: str, before: str) -> bool:
+    """A value given to a name that says only key, auth, salt or nonce: it must be random beyond doubt."""
+    if not telling_name(name) or placeholder(value) or _reference(value) or _UUID.fullmatch(value):
+        return False
+    kinds = sum((any(map(str.isupper, value)), any(map(str.islower, value)), any(map(str.isdigit, value))))
+    if len(value) >= 20 and kinds == 3:
+        return generated(value) and entropy(value) >= 3.5
+    return len(value) >= 28 and has_letter_and_digit(value) and not _SNAKE.fullmatch(value) and entropy(value) >= 3.0
+
+
 def provider_token(name: str, value: str, before: str) -> bool:
     """A value given to a variable that a provider documents for its token: only obvious non-values are let go."""
-    if placeholder(value) or _reference(value):
+    if placeholder(value) or _REFERENCE.match(value) or _CONSTANT_NAME.fullmatch(value) or _FILE.fullmatch(value):
         return False
-    return has_letter_and_digit(value) and (quoted(before) or not _expression(value))
+    return (
+        has_letter_and_digit(value)
+        and (quoted(before) or not _CALL_OR_INDEX.match(value))
+        and not _word_and_number(value)
+    )
+
+
+def _word_and_number(value: str) -> bool:
+    return bool(_SNAKE.fullmatch(value)) and len(value) < 16 and not generated(value)
+
+
+def vendor_key(name: str, value: str, before: str) -> bool:
+    """A value given to a name that holds a provider's name."""
+    if placeholder(value) or not telling_name(name) or _reference(value):
+        return False
+    if _UUID.fullmatch(value):
+        return bool(_TOLD_BY_UUID.search(name))
+    if value.isdigit():
+        return len(value) >= 15
+    if not has_letter_and_digit(value) or (not quoted(before) and _expression(value)):
+        return False
+    return (generated(value) or strong(value)) and entropy(value) >= 2.8
+
+
+def after_dashes(name: str, value: str, before: str) -> bool:
+    """The value of a command's option: `--password x`."""
+    if not name.startswith("-") or not telling_name(name) or placeholder(value) or _reference(value):
+        return False
+    return value[0] != "-" and (quoted(before) or generated(value) or strong(value) or bool(_UUID.fullmatch(value)))
+
+
+def told_in_words(name: str, value: str, before: str) -> bool:
+    """What a sentence says a password is."""
+    if placeholder(value) or _reference(value) or _CALL_OR_INDEX.match(value) or not telling_name(name.split(" ")[0]):
+        return False
+    if "://" in value or value.endswith((".py", ".json")):
+        return False
+    return generated(value) or strong(value)
+
+
+def shuffled(name: str, value: str, before: str) -> bool:
+    """Letters and digits in no order."""
+    return not placeholder(value) and generated(value)
+
+
+def no_word_of_an_example(name: str, value: str, before: str) -> bool:
+    return "example" not in value.lower() and "xxxx" not in value.lower()
 
 
 def aws_secret(name: str, value: str, before: str) -> bool:
@@ -117,6 +236,13 @@ def with_letter_and_digit(name: str, value: str, before: str) -> bool:
     return has_letter_and_digit(value)
 
 
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.translate({45: 43, 95: 47}) + "=" * (-len(text) % 4))
+    except (ValueError, binascii.Error):
+        return b""
+
+
 def json_web_token(name: str, value: str, before: str) -> bool:
     """The first part decodes to a JOSE header (RFC 7515 section 4), as random base64 does not."""
     header = value.partition(".")[0]
@@ -125,3 +251,28 @@ def json_web_token(name: str, value: str, before: str) -> bool:
     except (ValueError, binascii.Error, RecursionError):
         return False
     return isinstance(decoded, dict) and not decoded.keys().isdisjoint({"alg", "enc", "typ", "kid"})
+
+
+def encoded_web_token(name: str, value: str, before: str) -> bool:
+    """Base64 of a JSON web token."""
+    head = _decoded(value[:400].rstrip("=")[: 4 * (min(len(value.rstrip("=")), 400) // 4)])
+    return head.startswith(b"eyJ") and (b"." in head or len(value) > 200)
+
+
+def encoded_private_key(name: str, value: str, before: str) -> bool:
+    """Base64 of the armour of a private key."""
+    return b"PRIVATE KEY" in _decoded(value[:80])
+
+
+def personal_access_token(name: str, value: str, before: str) -> bool:
+    """Base64 of `digits:random bytes`, as Jira and Confluence give out."""
+    decoded = _decoded(value)
+    number, colon, rest = decoded.partition(b":")
+    return bool(colon) and number.isdigit() and 10 <= len(number) <= 14 and len(rest) >= 18
+
+
+def credentials(name: str, value: str, before: str) -> bool:
+    """What follows the name of a header or a scheme."""
+    if placeholder(value) or _reference(value) or _CALL_OR_INDEX.match(value):
+        return False
+    return has_letter_and_digit(value) or value.endswith("=") or generated(value)

@@ -79,13 +79,34 @@ def _class_of(body: str) -> frozenset[int]:
     return frozenset(code for code in range(256) if one.fullmatch(bytes([code])))
 
 
-class Prefilter:
-    """The first stage over a fixed set of triggers. Immutable."""
+def _either(gates: set[str]) -> str:
+    return "" if "" in gates else f"(?:{'|'.join(sorted(gates))})"
 
-    def __init__(self, rules: Sequence[CompiledRule], extra: Sequence[str], shapes: Sequence[CompiledShape]) -> None:
-        literals = sorted({t for compiled in rules for t in compiled.rule.triggers} | set(extra))
-        pattern = "|".join(re2.escape(literal) for literal in literals)
+
+class Prefilter:
+    """The first stage over a fixed set of triggers. Immutable.
+
+    Triggers that are common words count only where the gate of their rules follows. Without `gated` they always count:
+    for texts that go on.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[CompiledRule],
+        extra: Sequence[str],
+        shapes: Sequence[CompiledShape],
+        *,
+        gated: bool = True,
+    ) -> None:
+        gates: dict[str, set[str]] = {literal: {""} for literal in extra}
+        for compiled in rules:
+            for trigger in compiled.rule.triggers:
+                gates.setdefault(trigger, set()).add(compiled.rule.gate if gated else "")
+        literals = sorted(gates)
+        pattern = "|".join(re2.escape(literal) + _either(gates[literal]) for literal in literals)
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
+        names = "|".join(map(re2.escape, literals))
+        self._name = re2.compile(names.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         self._rules = {
             literal.encode("latin-1"): tuple(c for c in rules if literal.startswith(c.rule.triggers))
             for literal in literals
@@ -97,8 +118,8 @@ class Prefilter:
         """(position, trigger in lower case, its rules), also for triggers that overlap."""
         position = start
         while (found := self._search.search(data, position)) is not None:
-            begin, end = found.span()
-            trigger = data[begin:end].lower()
+            begin = found.start()
+            trigger = self._name.match(data, begin).group().lower()
             yield begin, trigger, self._rules[trigger]
             position = begin + 1
 

@@ -58,12 +58,13 @@ class Scanner:
         self.rules = tuple(CompiledRule(rule, priority) for priority, rule in enumerate(rules))
         self.shapes = tuple(CompiledShape(shape, len(self.rules) + n) for n, shape in enumerate(shapes))
         self.prefilter = Prefilter(self.rules, pem.TRIGGERS, self.shapes)
-        self._plugins = plugins
+        self.plugins = plugins
         self.live = live
-        self.partials = Partials(self.prefilter, self.rules, pem.TRIGGERS)
+        ungated = Prefilter(self.rules, pem.TRIGGERS, (), gated=False)
+        self.partials = Partials(ungated, self.rules, pem.TRIGGERS)
         joining = [compiled for compiled in self.rules if compiled.rule.joins]
         self._joining = Prefilter(joining, (), ())
-        self.joining_partials = Partials(self._joining, joining, ())
+        self.joining_partials = Partials(Prefilter(joining, (), (), gated=False), joining, ())
 
     @classmethod
     def default(cls, *, live: LiveSecrets | None = None) -> Scanner:
@@ -185,7 +186,7 @@ class Scanner:
     def _confirmed(self, plugin: str, window: str, work: Work) -> bool:
         work.plugin_calls += 1
         work.plugin_characters += len(window)
-        return self._plugins[plugin](window)
+        return self.plugins[plugin](window)
 
 
 @functools.cache

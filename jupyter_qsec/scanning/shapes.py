@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jupyter_qsec.scanning.rules.rule import REVOKE
+from jupyter_qsec.scanning.severity import Severity
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -15,6 +18,10 @@ class Shape:
     hold_after: int = 12
     """A stream holds a text back once this many characters fit; fewer are too common and say nothing."""
     not_before: str = "A-Za-z0-9_"
+    severity: Severity = Severity.HIGH
+    description: str = ""
+    """As for rules."""
+    advice: str = REVOKE
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -22,9 +29,20 @@ SHAPES: tuple[Shape, ...] = (
         "discord-bot-token",
         r"[MNO][a-zA-Z0-9_-]{23,25}\.[a-zA-Z0-9_-]{6}\.[a-zA-Z0-9_-]{27,38}",
         "DiscordBotTokenDetector",
+        description="Discord bot token",
     ),
-    Shape("telegram-bot-token", r"[0-9]{8,10}:[0-9A-Za-z_-]{35}", "TelegramBotTokenDetector"),
-    Shape("twilio-key", r"SK[a-f0-9]{32}", "TwilioKeyDetector"),
-    Shape("mailchimp-key", r"[0-9a-z]{32}-us[0-9]{1,2}", "MailchimpDetector"),
-    Shape("qbraid-token", r"[a-z0-9]{2,24}_[a-z2-7]{4,64}\.[0-9a-f]{64}", not_before="A-Za-z0-9_."),
+    Shape(
+        "telegram-bot-token",
+        r"[0-9]{8,10}:[0-9A-Za-z_-]{35}",
+        "TelegramBotTokenDetector",
+        description="Telegram bot token",
+    ),
+    Shape("twilio-key", r"SK[a-f0-9]{32}", "TwilioKeyDetector", description="Twilio API key"),
+    Shape("mailchimp-key", r"[0-9a-z]{32}-us[0-9]{1,2}", "MailchimpDetector", description="Mailchimp API key"),
+    Shape(
+        "qbraid-token",
+        r"[a-z0-9]{2,24}_[a-z2-7]{4,64}\.[0-9a-f]{64}",
+        not_before="A-Za-z0-9_.",
+        description="qBraid API key",
+    ),
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.finding import Fingerprinter
-from jupyter_qsec.scanning.kinds import KINDS, Severity, kind_of
+from jupyter_qsec.scanning.kinds import KINDS, kind_of
 from jupyter_qsec.scanning.notebook import scan_notebook
 from jupyter_qsec.scanning.rules import RULES
 from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.severity import Severity
 from jupyter_qsec.scanning.shapes import SHAPES
 from jupyter_qsec.scanning.textfile import scan_text
 from tests.unit.scanning.planted import AWS_KEY

@@ -1,0 +1,96 @@
+"""Language models and what is built around them."""
+
+from __future__ import annotations
+
+from jupyter_qsec.scanning import plausible
+from jupyter_qsec.scanning.rules.rule import B64URL, WORD, Rule, token
+
+RULES: tuple[Rule, ...] = (
+    token(
+        "openai-token",
+        "OpenAI API key",
+        r"sk-[A-Za-z0-9_-]{0,128}?T3BlbkFJ[A-Za-z0-9_-]{20,}",
+        "sk-",
+        example="sk-proj-{a40}T3BlbkFJ{a40}",
+        gate="[A-Za-z0-9_-]{16}",
+        grows=B64URL,
+    ),
+    token(
+        "openai-token",
+        "OpenAI API key",
+        r"sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{40,}",
+        "sk-proj-",
+        "sk-svcacct-",
+        "sk-admin-",
+        "sk-none-",
+        example="sk-proj-{b120}",
+        grows=B64URL,
+    ),
+    token(
+        "anthropic-key",
+        "Anthropic API key",
+        r"sk-ant-[a-z]{3,8}[0-9]{2}-[A-Za-z0-9_-]{80,}",
+        "sk-ant-",
+        example="sk-ant-api03-{b93}AA",
+        grows=B64URL,
+    ),
+    token("openrouter-key", "OpenRouter API key", r"sk-or-v1-[0-9a-f]{64}", "sk-or-v1-", example="sk-or-v1-{h64}"),
+    token(
+        "deepseek-key",
+        "DeepSeek API key",
+        r"sk-[0-9a-f]{32}",
+        "sk-",
+        example="sk-{h32}",
+        gate="[0-9a-f]{32}",
+        not_before=WORD,
+    ),
+    token("groq-key", "Groq API key", r"gsk_[A-Za-z0-9]{52}", "gsk_", example="gsk_{a52}"),
+    token("xai-key", "xAI API key", r"xai-[A-Za-z0-9]{70,}", "xai-", example="xai-{a80}", grows=WORD),
+    token("perplexity-key", "Perplexity API key", r"pplx-[A-Za-z0-9]{48}", "pplx-", example="pplx-{a48}"),
+    token(
+        "huggingface-token",
+        "Hugging Face token",
+        r"(?:hf_|api_org_)[A-Za-z0-9]{34,}",
+        "hf_",
+        "api_org_",
+        example="hf_{a34}",
+        grows=WORD,
+    ),
+    token("replicate-token", "Replicate token", r"r8_[A-Za-z0-9]{37}", "r8_", example="r8_{a37}"),
+    token("nvidia-key", "NVIDIA API key", r"nvapi-[A-Za-z0-9_-]{60,}", "nvapi-", example="nvapi-{b64}", grows=B64URL),
+    token("together-key", "Together API key", r"tgp_v1_[A-Za-z0-9_-]{43}", "tgp_v1_", example="tgp_v1_{b43}"),
+    token("tavily-key", "Tavily API key", r"tvly-(?:dev-)?[A-Za-z0-9]{32}", "tvly-", example="tvly-{a32}"),
+    token("llamaindex-key", "LlamaCloud API key", r"llx-[A-Za-z0-9_-]{48}", "llx-", example="llx-{b48}"),
+    token(
+        "langsmith-key",
+        "LangSmith API key",
+        r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}",
+        "lsv2_",
+        example="lsv2_pt_{h32}_{h10}",
+    ),
+    token(
+        "fireworks-key",
+        "Fireworks API key",
+        r"fw_[A-Za-z0-9]{22,24}",
+        "fw_",
+        example="fw_{a22}",
+        not_before=WORD,
+        check=plausible.with_letter_and_digit,
+    ),
+    token(
+        "pinecone-key",
+        "Pinecone API key",
+        r"pcsk_[A-Za-z0-9]{5,6}_[A-Za-z0-9]{60,}",
+        "pcsk_",
+        example="pcsk_{a6}_{a63}",
+        grows=WORD,
+    ),
+    token(
+        "wandb-key",
+        "Weights & Biases API key",
+        r"wandb_v1_[A-Za-z0-9_-]{60,}",
+        "wandb_v1_",
+        example="wandb_v1_{b77}",
+        grows=B64URL,
+    ),
+)

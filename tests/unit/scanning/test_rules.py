@@ -1,0 +1,45 @@
+"""Every rule finds what it says it finds, and nothing where it says it finds nothing."""
+
+from __future__ import annotations
+
+import pytest
+import re2
+
+from jupyter_qsec.scanning.rules import RULES, Rule
+from jupyter_qsec.scanning.scanner import Scanner
+from tests.unit.scanning.examples import filled
+
+SEEDS = range(20)
+EXAMPLES = [pytest.param(rule, text, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES) for text in rule.examples]
+NEVER = [pytest.param(rule, text, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES) for text in rule.never]
+
+
+@pytest.mark.parametrize(("rule", "template"), EXAMPLES)
+def test_a_rule_finds_its_examples(rule: Rule, template: str) -> None:
+    for seed in SEEDS:
+        text = filled(template, seed)
+        alone = Scanner([rule], (), plugins=Scanner.default().plugins)
+        assert [match.kind for match in alone.scan(text)] == [rule.kind], text
+        assert Scanner.default().scan(text), text
+
+
+@pytest.mark.parametrize(("rule", "template"), NEVER)
+def test_a_rule_leaves_alone_what_only_looks_alike(rule: Rule, template: str) -> None:
+    for seed in SEEDS:
+        assert Scanner.default().scan(filled(template, seed)) == []
+
+
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)])
+def test_a_rule_explains_itself(rule: Rule) -> None:
+    assert rule.examples and rule.description and rule.advice.endswith(".")
+    assert all(trigger == trigger.lower() for trigger in rule.triggers)
+
+
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)])
+def test_a_gate_lets_through_all_that_its_rule_matches(rule: Rule) -> None:
+    names = re2.Options()
+    names.case_sensitive = False
+    gate = re2.compile(f"(?:{'|'.join(map(re2.escape, rule.triggers))})(?:{rule.gate})", names)
+    for template in rule.examples:
+        for seed in SEEDS:
+            assert gate.search(filled(template, seed))
