@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from jupyter_qsec.scanning import pem
-from jupyter_qsec.scanning.rules import RULES
+from jupyter_qsec.scanning.rules import RULES, Rule
 from jupyter_qsec.scanning.rules.rule import REVOKE
 from jupyter_qsec.scanning.severity import Severity
-from jupyter_qsec.scanning.shapes import SHAPES
+from jupyter_qsec.scanning.shapes import SHAPES, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ _LEASE = "End the lease (`jupyter qsec leases revoke`); the kernel gets a new on
 def _kinds() -> Iterator[Kind]:
     yield Kind(pem.KIND, Severity.CRITICAL, "private key", _KEY_PAIR)
     yield Kind("lease-token", Severity.HIGH, "lease of a kernel", _LEASE)
+    described: Rule | Shape
     for described in (*RULES, *SHAPES):
         yield Kind(described.kind, described.severity, described.description, described.advice)
 

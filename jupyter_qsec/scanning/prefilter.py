@@ -39,11 +39,20 @@ class CompiledRule:
     def __init__(self, rule: Rule, priority: int) -> None:
         self.rule = rule
         self.priority = priority
-        self.full = re2.compile(f"(?:{rule.lead})({rule.body})(?:{rule.tail})".encode("latin-1"), _options())
         self.open = bool(rule.grows or rule.not_before)
-        self.growing = re2.compile(f"[{rule.grows}]*".encode("latin-1"), _options()) if rule.grows else None
         self.not_after = _class_of(rule.not_after)
         self.not_before = _class_of(rule.not_before)
+
+    @functools.cached_property
+    def full(self) -> Any:
+        """The expression from trigger to tail; its group is the secret. Compiled when its trigger is first met."""
+        rule = self.rule
+        return re2.compile(f"(?:{rule.lead})({rule.body})(?:{rule.tail})".encode("latin-1"), _options())
+
+    @functools.cached_property
+    def growing(self) -> Any:
+        """The expression with which the secret goes on past the shortest match, or None."""
+        return re2.compile(f"[{self.rule.grows}]*".encode("latin-1"), _options()) if self.rule.grows else None
 
     @functools.cached_property
     def prefix(self) -> Any:
@@ -84,7 +93,7 @@ def _either(gates: set[str]) -> str:
 
 
 class Prefilter:
-    """The first stage over a fixed set of triggers. Immutable.
+    """The first stage over a fixed set of triggers. Safe to share between threads.
 
     Triggers that are common words count only where the gate of their rules follows. Without `gated` they always count:
     for texts that go on.
@@ -107,10 +116,8 @@ class Prefilter:
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         names = "|".join(map(re2.escape, literals))
         self._name = re2.compile(names.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
-        self._rules = {
-            literal.encode("latin-1"): tuple(c for c in rules if literal.startswith(c.rule.triggers))
-            for literal in literals
-        }
+        self._rules = tuple(rules)
+        self._by_trigger: dict[bytes, tuple[CompiledRule, ...]] = {}
         either = "|".join(shape.shape.body for shape in shapes)
         self._shapes = re2.compile(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
 
@@ -120,8 +127,17 @@ class Prefilter:
         while (found := self._search.search(data, position)) is not None:
             begin = found.start()
             trigger = self._name.match(data, begin).group().lower()
-            yield begin, trigger, self._rules[trigger]
+            yield begin, trigger, self._rules_of(trigger)
             position = begin + 1
+
+    def _rules_of(self, trigger: bytes) -> tuple[CompiledRule, ...]:
+        """Also the rules of shorter triggers with which this one begins; found when first met, then remembered."""
+        known = self._by_trigger.get(trigger)
+        if known is None:
+            literal = trigger.decode("latin-1")
+            known = tuple(compiled for compiled in self._rules if literal.startswith(compiled.rule.triggers))
+            self._by_trigger[trigger] = known
+        return known
 
     def shape_hits(self, data: bytes) -> Iterator[int]:
         """Positions where some shape begins."""
