@@ -32,8 +32,8 @@ _LEASE = "End the lease (`jupyter qsec leases revoke`); the kernel gets a new on
 def _kinds() -> Iterator[Kind]:
     yield Kind(pem.KIND, Severity.CRITICAL, "private key", _KEY_PAIR)
     yield Kind("lease-token", Severity.HIGH, "lease of a kernel", _LEASE)
-    described: Rule | Shape
-    for described in (*RULES, *SHAPES):
+    patterns: tuple[Rule | Shape, ...] = (*RULES, *SHAPES)
+    for described in patterns:
         yield Kind(described.kind, described.severity, described.description, described.advice)
 
 
