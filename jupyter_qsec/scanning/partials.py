@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from jupyter_qsec.scanning import pem
-from jupyter_qsec.scanning.prefilter import CompiledRule, Prefilter, flat
+from jupyter_qsec.scanning.prefilter import CompiledRule, Prefilter, flat, word_begun
 
 
 class Partials:
@@ -28,7 +28,8 @@ class Partials:
 
     def earliest(self, tail: str) -> int:
         """Start of the earliest secret that has begun, or of a trigger of which the end is missing."""
-        return min(self.started(tail), self._begun_trigger(tail))
+        read = flat(tail).decode("latin-1")
+        return min(self.started(read), self._begun_trigger(read), word_begun(tail))
 
     def started(self, tail: str, *, open_ended: bool = True) -> int:
         """Start of the earliest secret that has begun after a complete trigger; with `open_ended` also of one that is
@@ -64,4 +65,12 @@ def _begun(compiled: CompiledRule, tail: str, position: int, *, open_ended: bool
     if match is None or not (match.partial or (open_ended and match.end() == len(tail) and compiled.open)):
         return len(tail)
     start: int = match.start(1)
-    return start if start >= 0 else len(tail)
+    return start if start >= 0 else _other_reading(compiled, tail, position)
+
+
+def _other_reading(compiled: CompiledRule, tail: str, position: int) -> int:
+    """Where the secret begins if what may go on as a lead (`Key  word` as `Key  str = `) may also be the secret."""
+    for start in range(position + 1, len(tail)):
+        if compiled.lead.fullmatch(tail, position, start) and compiled.rest.match(tail, start, partial=True):
+            return start
+    return len(tail)

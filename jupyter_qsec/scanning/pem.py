@@ -24,7 +24,8 @@ _END = (
     r"(?:-----END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
     r"|---- END SSH2 ENCRYPTED PRIVATE KEY ----|Private-MAC: ?[0-9a-fA-F]{40,64})"
 )
-_GAP = r"(?:\\{1,4}[nrt]|[\s\"'`,+()\[\]>|#*-]|<br ?/?>)"
+_LOG_PREFIX = r"(?:\\{1,4}n|\n)#?[0-9][0-9 .:TZ/-]{0,40}[ \t]"
+_GAP = rf"(?:{_LOG_PREFIX}|\\{{1,4}}[nrt]|[\s\"'`,+()\[\]>|#*-]|<br ?/?>)"
 _HEADER = rf"(?:(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|Subject|X-[A-Za-z-]{{1,32}}): [^\n\\]*{_GAP}+)"
 _OPENING = rf"{_BEGIN}{_GAP}*{_HEADER}*"
 _BODY = r"[A-Za-z0-9+/=]{12}"

@@ -15,8 +15,8 @@ Check = Callable[[str, str, str], bool]
 
 _PLACEHOLDER = re.compile(
     r"\[REDACTED|\byour|your[_-]|change.?me|placeholder|dummy|insert|replace|todo|redacted|xxxx"
-    r"|\*\*\*|\.\.\.|…|^<[^>]*>$|<[a-z][\w -]*>"
-    r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|\$[A-Za-z_]\w{2,}|^\$\w|%\(\w|^%[sd]"
+    r"|\*\*\*|\.\.\.|…|^<[^>]*>$|<[a-z][\w -]*>|^<[A-Za-z][\w-]*$"
+    r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|(?<![A-Za-z0-9])\$[A-Za-z_]\w{2,}|%\(\w|^%[sd]"
     r"|^(?:none|null|true|false|undefined|test|secret|password|passwd|pass|token|string|str|str2|bytes"
     r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool)$",
     re.IGNORECASE,
@@ -41,8 +41,9 @@ _NOT_A_SECRET_NAME = re.compile(
     r"|ize|izer|ization|used|usage|per)"
     r"|(?:secret|password|passwd|pwd|pass|key|token|credential)s?[_-]?(?:name|id|ids|arn|path|file|filename|url|uri|field"
     r"|label|env|var|variable|type|hash|digest|sha\d*|prompt|message|text|policy|format|length|regex|pattern|help|title"
-    r"|provider|store|manager|version|prefix|suffix|expires?|ttl|required|reset|hint|_words?|error|func|fn|col|column"
+    r"|provider|store|manager|version|prefix|suffix|expires?|ttl|required|reset|hint|stdin|_words?|error|func|fn|col|column"
     r"|map|press|board|frame|point|points|chain|ring|space)(?![a-z])"
+    r"|[_-](?:uri|url|path|file|filename|dir|endpoint|arn)s?(?![a-z])"
     r"|cell[_-]?id|public[_-]?key|ssh[_-]?pub|partition[_-]?key|sort[_-]?key|primary[_-]?key|foreign[_-]?key|hash[_-]?key"
     r"|cache[_-]?key|idempotency[_-]?key|dedup\w*[_-]?key|object[_-]?key|s3[_-]?key|lookup[_-]?key|keyword|keyerror|monkey|turkey"
     r"|hotkey|bypass|compass|encompass|surpass|by[_-]?pass|passes|passed|passing|passive|passenger|passage|passport",
@@ -104,13 +105,25 @@ def _reference(value: str) -> bool:
         _REFERENCE.match(value)
         or _CONSTANT_NAME.fullmatch(value)
         or _FILE.fullmatch(value)
-        or (_PATH.fullmatch(value) and (value.count("/") > 1 or len(value) < 20) and not generated(value))
+        or (
+            _PATH.fullmatch(value)
+            and (value.count("/") > 1 or len(value) < 20)
+            and not (generated(value) or _opaque_run(value))
+        )
     )
 
 
 def _expression(value: str) -> bool:
     """A bare word of a program: a call, an index, an attribute or a variable."""
-    return bool(_CALL_OR_INDEX.match(value)) or bool(_DOTTED_NAME.fullmatch(value) and not generated(value))
+    if _CALL_OR_INDEX.match(value):
+        return True
+    return bool(_DOTTED_NAME.fullmatch(value)) and not generated(value) and not _opaque_run(value)
+
+
+def _opaque_run(value: str) -> bool:
+    """Holds letters and digits in a row that are too many for a name."""
+    longest = max(re.findall(r"[A-Za-z0-9]+", value), key=len, default="")
+    return len(longest) >= 24 and sum(c.isdigit() for c in longest) >= 3
 
 
 def quoted(before: str) -> bool:
@@ -130,11 +143,19 @@ def password_like(name: str, value: str, before: str) -> bool:
 
 def bare_secret(name: str, value: str, before: str) -> bool:
     """A word without quotes behind a name that says password, secret or token: more must speak for it."""
+    value = _without_punctuation(value)
     if not password_like(name, value, before) or _expression(value):
         return False
     if name.isupper() and not quoted(before) and "=" in name:
         return True
+    if "," in value:
+        return sum(c in _MARKS for c in value) >= 4
     return generated(value) or strong(value)
+
+
+def _without_punctuation(value: str) -> str:
+    """The word without what a sentence or a program puts behind it; a mark that makes a password strong stays."""
+    return value.rstrip(",.;:)]}")
 
 
 def strong(value: str) -> bool:
@@ -150,8 +171,10 @@ def opaque_token(name: str, value: str, before: str) -> bool:
         return bool(_TOLD_BY_UUID.search(name))
     if value.isdigit():
         return len(value) >= 15 and len(set(value)) > 4 and value[:3] != "000"
-    if not has_letter_and_digit(value) or (not quoted(before) and _expression(value)):
+    if not has_letter_and_digit(value) or (not quoted(before) and ("," in name or _expression(value))):
         return False
+    if len(value) < 16:
+        return generated(value)
     return entropy(value) >= (2.5 if len(value) < 24 else 3.0)
 
 
@@ -160,8 +183,8 @@ def some_key(name: str, value: str, before: str) -> bool:
     if not telling_name(name) or placeholder(value) or _reference(value) or _UUID.fullmatch(value):
         return False
     kinds = sum((any(map(str.isupper, value)), any(map(str.islower, value)), any(map(str.isdigit, value))))
-    if len(value) >= 20 and kinds == 3:
-        return generated(value) and entropy(value) >= 3.5
+    if len(value) >= 16 and kinds == 3:
+        return generated(value) and entropy(value) >= 3.3
     return len(value) >= 28 and has_letter_and_digit(value) and not _SNAKE.fullmatch(value) and entropy(value) >= 3.0
 
 
@@ -198,6 +221,12 @@ def after_dashes(name: str, value: str, before: str) -> bool:
     if not name.startswith("-") or not telling_name(name) or placeholder(value) or _reference(value):
         return False
     return value[0] != "-" and (quoted(before) or generated(value) or strong(value) or bool(_UUID.fullmatch(value)))
+
+
+def in_statement(name: str, value: str, before: str) -> bool:
+    """The password of an SQL statement: a literal, or a word that can be nothing else."""
+    value = _without_punctuation(value)
+    return not placeholder(value) and (quoted(before) or generated(value) or strong(value))
 
 
 def told_in_words(name: str, value: str, before: str) -> bool:

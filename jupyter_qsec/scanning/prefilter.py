@@ -7,6 +7,7 @@ a scan costs one pass of google-re2 over flat memory.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from jupyter_qsec.scanning.rules import Rule
 from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
+_NOTHING = r"[^\x00-\xff]"
 
 
 def _options(**settings: Any) -> Any:
@@ -28,9 +30,32 @@ def _options(**settings: Any) -> Any:
     return options
 
 
+_READ_AS = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b", "'"),
+    **dict.fromkeys("\uff1a\uff1d", ":"),
+    **dict.fromkeys(("비밀번호", "패스워드", "暗証番号"), "pwd_"),
+    **dict.fromkeys(("비번", "암호", "密码", "密碼", "口令"), "pw"),
+    **dict.fromkeys(("пароль", "Пароль", "пароля"), "passwd"),
+    "パスワード": "pwd__",
+}
+_foreign = re.compile("|".join(sorted(_READ_AS, key=len, reverse=True)))
+
+
 def flat(text: str) -> bytes:
-    """One byte a character."""
-    return text.encode("latin-1", "replace")
+    """One byte a character. Typographic quotes, and "password" in other scripts, are read as what the rules know."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return _foreign.sub(lambda match: _READ_AS[match[0]], text).encode("latin-1", "replace")
+
+
+def word_begun(text: str) -> int:
+    """Where a word begins at the end of the text that `flat` will read as another one once it is complete."""
+    if text[-1:] < "\u0100":
+        return len(text)
+    sizes = [size for word in _READ_AS for size in range(1, len(word)) if text.endswith(word[:size])]
+    return len(text) - max(sizes, default=0)
 
 
 class CompiledRule:
@@ -60,6 +85,16 @@ class CompiledRule:
         needed: streams alone use it, and each takes a millisecond."""
         return regex.compile(f"(?:{self.rule.lead})()({self.rule.body})(?:{self.rule.tail})")
 
+    @functools.cached_property
+    def lead(self) -> Any:
+        """The lead alone, for partial matches that have more than one reading."""
+        return regex.compile(self.rule.lead)
+
+    @functools.cached_property
+    def rest(self) -> Any:
+        """Body and tail."""
+        return regex.compile(f"(?:{self.rule.body})(?:{self.rule.tail})")
+
     def barred_after(self, before: bytes) -> bool:
         """Whether the trigger cannot count behind these two characters. The letter of an escape (`\\n`) is none."""
         return bool(self.not_after and before) and before[-1] in self.not_after and before[:-1] != b"\\"
@@ -88,6 +123,21 @@ def _class_of(body: str) -> frozenset[int]:
     return frozenset(code for code in range(256) if one.fullmatch(bytes([code])))
 
 
+class _Triggered:
+    """The rules of one trigger, and one expression that tells whether any of them can match."""
+
+    def __init__(self, rules: tuple[CompiledRule, ...], *, together: bool) -> None:
+        self.rules = rules
+        self._span = max((compiled.rule.span for compiled in rules), default=0)
+        either = "|".join(f"(?:{c.rule.lead})(?:{c.rule.body})(?:{c.rule.tail})" for c in rules)
+        self._any = re2.compile(either.encode("latin-1"), _options(never_capture=True)) if together else None
+
+    def may_match(self, data: bytes, position: int) -> bool:
+        if self._any is None:
+            return True
+        return self._any.match(data, position, min(len(data), position + self._span)) is not None
+
+
 def _either(gates: set[str]) -> str:
     return "" if "" in gates else f"(?:{'|'.join(sorted(gates))})"
 
@@ -112,12 +162,17 @@ class Prefilter:
             for trigger in compiled.rule.triggers:
                 gates.setdefault(trigger, set()).add(compiled.rule.gate if gated else "")
         literals = sorted(gates)
-        pattern = "|".join(re2.escape(literal) + _either(gates[literal]) for literal in literals)
+        alike: dict[str, list[str]] = {}
+        for literal in literals:
+            alike.setdefault(_either(gates[literal]), []).append(re2.escape(literal))
+        pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         names = "|".join(map(re2.escape, literals))
         self._name = re2.compile(names.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         self._rules = tuple(rules)
-        self._by_trigger: dict[bytes, tuple[CompiledRule, ...]] = {}
+        self._by_trigger: dict[bytes, _Triggered] = {}
+        self._always = frozenset(extra)
+        self._gated = gated
         either = "|".join(shape.shape.body for shape in shapes)
         self._shapes = re2.compile(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
 
@@ -127,15 +182,18 @@ class Prefilter:
         while (found := self._search.search(data, position)) is not None:
             begin = found.start()
             trigger = self._name.match(data, begin).group().lower()
-            yield begin, trigger, self._rules_of(trigger)
+            triggered = self._triggered(trigger)
+            if triggered.may_match(data, begin):
+                yield begin, trigger, triggered.rules
             position = begin + 1
 
-    def _rules_of(self, trigger: bytes) -> tuple[CompiledRule, ...]:
+    def _triggered(self, trigger: bytes) -> _Triggered:
         """Also the rules of shorter triggers with which this one begins; found when first met, then remembered."""
         known = self._by_trigger.get(trigger)
         if known is None:
             literal = trigger.decode("latin-1")
-            known = tuple(compiled for compiled in self._rules if literal.startswith(compiled.rule.triggers))
+            rules = tuple(compiled for compiled in self._rules if literal.startswith(compiled.rule.triggers))
+            known = _Triggered(rules, together=self._gated and literal not in self._always and len(rules) > 1)
             self._by_trigger[trigger] = known
         return known
 

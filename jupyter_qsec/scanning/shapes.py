@@ -37,7 +37,16 @@ SHAPES: tuple[Shape, ...] = (
         "TelegramBotTokenDetector",
         description="Telegram bot token",
     ),
-    Shape("twilio-key", r"SK[a-f0-9]{32}", "TwilioKeyDetector", description="Twilio API key"),
+    Shape("telegram-bot-token", r"(?:bot)?[0-9]{5,16}:A[0-9A-Za-z_-]{34}", description="Telegram bot token"),
+    Shape(
+        "azure-client-secret",
+        r"[a-zA-Z0-9_~.]{3}[0-9]Q~[a-zA-Z0-9_~.-]{31,34}",
+        description="Microsoft Entra client secret",
+    ),
+    Shape("mailgun-key", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}", description="Mailgun key"),
+    Shape("newrelic-key", r"(?:[0-9a-f]{36}|eu01x[0-9a-f]{31,32})NRAL", description="New Relic key"),
+    Shape("facebook-token", r"[0-9]{15,16}\|[A-Za-z0-9_-]{27}", description="Facebook app token"),
+    Shape("twilio-key", r"(?:SK|AC)(?:[a-z0-9]{32}|[A-F0-9]{32})", description="Twilio API key or account"),
     Shape("mailchimp-key", r"[0-9a-z]{32}-us[0-9]{1,2}", "MailchimpDetector", description="Mailchimp API key"),
     Shape(
         "qbraid-token",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from jupyter_qsec.scanning.rules import ai, assigned, clouds, code, quantum, services, web
+from jupyter_qsec.scanning.rules import ai, assigned, clouds, code, payments, prose, quantum, services, web
 from jupyter_qsec.scanning.rules.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     *(*quantum.OWN, *quantum.QUANTUM, *quantum.JUPYTER),
-    *(*clouds.RULES, *code.RULES, *ai.RULES, *services.RULES),
-    *(*web.RULES, *assigned.RULES),
+    *(*clouds.RULES, *code.RULES, *ai.RULES, *payments.RULES, *services.RULES),
+    *(*web.RULES, *assigned.RULES, *prose.RULES),
 )
 """More specific rules first: where two meet, the earlier names the kind."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from jupyter_qsec.scanning import plausible
-from jupyter_qsec.scanning.rules.rule import ASSIGN, CHANGE, OPAQUE, Rule
+from jupyter_qsec.scanning.rules.rule import ASSIGN, CHANGE, OPAQUE, TAGGED, Rule
 from jupyter_qsec.scanning.severity import Severity
 
-_PASSWORD_NAMES = (
+_LITERAL = "password or secret given to a name"
+_OPAQUE_LITERAL = "token or key given to a name"
+_KEYWORD_NAMES = (
     *("api_key", "apikey", "auth_key", "authkey", "service_key", "servicekey", "account_key", "accountkey", "db_key"),
     *(
         "dbkey",
@@ -21,38 +23,100 @@ _PASSWORD_NAMES = (
     ),
     *("password", "passwd", "pwd", "secret", "contrasena", "passphrase"),
 )
-_TOKEN_NAMES = ("token", "api_key", "apikey", "api-key", "access_key", "accesskey", "encryption_key", "signing_key")
+_MISSPELT = "passworsd", "pasword", "psword", "pssword", "paswd", "paswrd", "pswrd", "psswrd", "passwrd"
+_NAMES = (
+    *_MISSPELT,
+    *("password", "passwort", "passwd", "psswd", "pswd", "pwd", "passphrase", "passcode", "contrasena", "secret"),
+    *("credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "private-key", "db_pass", "dbpass"),
+)
+_SHORT_NAMES = "pass", "pw"
+_TOKEN_NAMES = (
+    *(
+        "token",
+        "api_key",
+        "apikey",
+        "api-key",
+        "access_key",
+        "accesskey",
+        "access-key",
+        "encryption_key",
+        "signing_key",
+    ),
+    *("signing-key", "license_key", "license-key"),
+)
 _SHELL_NAMES = ("password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "access_key", "credential")
+_LOOSE_NAMES = "key", "auth", "salt", "nonce", "credential", "_api", "otp"
 _PHRASE = r"[^\s'\"`\\]{1,120}(?: [^\s'\"`\\]{1,60}){0,8}"
+_AFTER_NAME = r"[\w.-]{0,32}(?:\[\d{0,4}\])?"
+_DEFAULT = r"[\"']?\)?[ \t]{1,4}(?:or|\|\||\?\?)[ \t]{1,4}"
+_CALL = r"(?:\.\w{1,16})?\("
+_TO_QUOTE = rf"(?:{ASSIGN}|{_DEFAULT}|{_CALL}|[\"'][ \t]{{1,4}}value=|[ \t]{{1,8}})@?"
+_BARE = r"[^\s\"'`;<>]"
+_SEPARATOR = r"[\"'\]]{0,3}[ \t]{0,8}(?:===?|!==?|:=|=>|=|:)[ \t]{0,8}"
+_COMPARED = (
+    r"[\"'`][ \t]{0,4}(?:===?|!==?)[ \t]{0,4}[\w.]{0,24}(?i:password|passwd|pwd|secret|private_?key|api_?key|token)"
+)
+
+
+def _quoted(quote: str, example: str) -> Rule:
+    return Rule(
+        "assigned-secret",
+        _NAMES,
+        rf"[^{quote}\n\\]{{4,200}}",
+        lead=rf"(?i:{'|'.join(_NAMES)}){_AFTER_NAME}{_TO_QUOTE}[bru]?{quote}",
+        tail=quote,
+        check=plausible.password_like,
+        severity=Severity.MEDIUM,
+        description=_LITERAL,
+        advice=CHANGE,
+        examples=(example,),
+    )
+
 
 RULES: tuple[Rule, ...] = (
     Rule(
         "assigned-secret",
-        _PASSWORD_NAMES,
+        _KEYWORD_NAMES,
         _PHRASE,
-        lead=rf"(?i:{'|'.join(_PASSWORD_NAMES)})\w{{0,40}}[\]'\"]{{0,2}}[ \t]{{0,8}}"
+        lead=rf"(?i:{'|'.join(_KEYWORD_NAMES)})\w{{0,40}}[\]'\"]{{0,2}}[ \t]{{0,8}}"
         r"(?::[ \t]?[A-Za-z]{1,12}[ \t]?=|=>|:=|={1,3}|!==?|:)[ \t]{0,8}[bru]?[\"'`]",
         tail=r"[\"'`]",
         plugin="KeywordDetector",
         probe='{identifier} = "{value}"',
         check=plausible.password_like,
         severity=Severity.MEDIUM,
-        description="password or secret given to a name",
+        description=_LITERAL,
         advice=CHANGE,
         examples=('password = "{a12}"', "db_pass: '{a12}'"),
         never=('password = "your-password"', "password = os.environ['PASSWORD']", 'secret_name = "prod/db"'),
     ),
+    _quoted('"', 'if (getenv("DB_PASSWORD") or "{a12}")'),
+    _quoted("'", "std::string secret('{a12}');"),
+    _quoted("`", "password := `{a12}`"),
     Rule(
         "assigned-token",
         _TOKEN_NAMES,
-        rf"{OPAQUE}{{16,}}",
-        lead=rf"(?i:{'|'.join(_TOKEN_NAMES)})\w{{0,24}}{ASSIGN}",
+        rf"{OPAQUE}{{10,}}",
+        lead=rf"(?i:{'|'.join(_TOKEN_NAMES)})\w{{0,24}}(?:{ASSIGN}|{TAGGED}|[\"'][ \t]{{1,4}}value=[\"'])",
         check=plausible.opaque_token,
         grows=OPAQUE[1:-1],
         severity=Severity.MEDIUM,
-        description="token or key given to a name",
-        examples=('token = "{a32}"', "'api_key': '{h32}'"),
+        description=_OPAQUE_LITERAL,
+        examples=('token = "{a32}"', "'api_key': '{h32}'", "<ApiToken>\n  {a32}\n</ApiToken>"),
         never=("max_tokens = 4096", "next_token = '{a32}'", "token = get_token(client_id)"),
+    ),
+    Rule(
+        "assigned-token",
+        _LOOSE_NAMES,
+        rf"{OPAQUE}{{16,}}",
+        lead=rf"(?i:{'|'.join(_LOOSE_NAMES)})\w{{0,16}}{ASSIGN}",
+        gate=r"\w{0,16}[^\w\n]{1,16}[A-Za-z0-9_.+/~=-]{16}",
+        check=plausible.some_key,
+        grows=OPAQUE[1:-1],
+        severity=Severity.LOW,
+        description=_OPAQUE_LITERAL,
+        examples=("hmac_key = '{a40}'",),
+        never=("s3_key = 'results/2024/task.json'", "partition_key = '{a40}'"),
     ),
     Rule(
         "assigned-secret",
@@ -63,8 +127,48 @@ RULES: tuple[Rule, ...] = (
         not_after="a-z",
         grows=r"^\s'\"`\\,;)(}{",
         severity=Severity.MEDIUM,
-        description="password or secret given to a name",
+        description=_LITERAL,
         advice=CHANGE,
         examples=("export DB_PASSWORD={a12}",),
+    ),
+    Rule(
+        "assigned-secret",
+        (*_NAMES, "token"),
+        rf"{_BARE}{{5,200}}",
+        lead=rf"(?i:{'|'.join(_NAMES)}|token){_AFTER_NAME}{_SEPARATOR}",
+        check=plausible.bare_secret,
+        grows=_BARE[1:-1],
+        severity=Severity.LOW,
+        description=_LITERAL,
+        advice=CHANGE,
+        examples=("password: {a12}", "secret={a16}"),
+        never=("password: str", "password = getpass.getpass()", "secret = config.secret_value", "password: 12345678"),
+    ),
+    Rule(
+        "assigned-secret",
+        _SHORT_NAMES,
+        rf"{_BARE}{{5,200}}",
+        lead=rf"(?i:{'|'.join(_SHORT_NAMES)})\d{{0,2}}{_SEPARATOR}[\"']?",
+        gate=r"\d{0,2}[\"'\]]{0,3}[ \t]{0,8}[:=]",
+        not_after="A-Za-z0-9",
+        check=plausible.bare_secret,
+        grows=_BARE[1:-1],
+        severity=Severity.LOW,
+        description=_LITERAL,
+        advice=CHANGE,
+        examples=("ID:ada, PW:{a12}", 'user_pass = "{a12}"'),
+        never=("pw = 0.5 * width", "pass = True"),
+    ),
+    Rule(
+        "assigned-secret",
+        ('if ("', "if ('", 'if "', "if '"),
+        r"[^\"'`\n]{6,120}",
+        lead=r"(?i:if) \(?[\"']",
+        tail=_COMPARED,
+        check=plausible.password_like,
+        severity=Severity.MEDIUM,
+        description=_LITERAL,
+        advice=CHANGE,
+        examples=('if ("{a16}" == user.password) {{', "if '{a16}' == my_secret:"),
     ),
 )

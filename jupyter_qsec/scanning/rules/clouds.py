@@ -311,6 +311,8 @@ OTHERS = (
         "aqvn",
         "yc",
         example="AQVN{b36}",
+        not_after="A-Za-z0-9+/_-",
+        not_before="A-Za-z0-9+/_-",
         gate="[A-Za-z0-9_-]{12}",
     ),
     token(

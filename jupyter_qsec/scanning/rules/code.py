@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jupyter_qsec.scanning import plausible
-from jupyter_qsec.scanning.rules.rule import B64URL, WORD, Rule, token
+from jupyter_qsec.scanning.rules.rule import B64URL, WORD, Rule, named, token
 from jupyter_qsec.scanning.severity import Severity
 
 _GITLAB = (
@@ -148,7 +148,7 @@ REGISTRIES = (
         example="AKCp5{a64}",
         gate="[a-zA-Z0-9]{10}",
         plugin="ArtifactoryDetector",
-        check=plausible.with_letter_and_digit,
+        not_after="A-Za-z0-9+/_-",
         grows=WORD,
     ),
     token(
@@ -183,6 +183,7 @@ REGISTRIES = (
 
 PIPELINES = (
     token("sonar-token", "SonarQube token", r"sq[uap]_[0-9a-fA-F]{40}", "squ_", "sqp_", "sqa_", example="squ_{h40}"),
+    named("sonar-token", "SonarQube token", "SONAR_LOGIN", "SONAR.LOGIN", "SONAR_TOKEN", "SONAR.TOKEN"),
     token("pulumi-token", "Pulumi token", r"pul-[0-9a-f]{40}", "pul-", example="pul-{h40}"),
     token(
         "terraform-token",

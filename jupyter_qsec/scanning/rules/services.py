@@ -1,8 +1,7 @@
-"""Other services: messages, payments, monitoring, office."""
+"""Other services: messages, monitoring, office."""
 
 from __future__ import annotations
 
-from jupyter_qsec.scanning import plausible
 from jupyter_qsec.scanning.rules.rule import B64URL, WORD, Rule, token
 
 MESSAGES = (
@@ -89,135 +88,6 @@ MESSAGES = (
         "sm_pat_",
         "sm_sat_",
         example="sm_pat_{a16}",
-    ),
-)
-
-PAYMENTS = (
-    token(
-        "stripe-key",
-        "Stripe key",
-        r"[srp]k_(?:live|test|prod)_[0-9a-zA-Z]{10,}",
-        *(f"{k}k_{m}_" for k in "srp" for m in ("live", "test", "prod")),
-        example="sk_live_{a24}",
-        grows=WORD,
-        check=plausible.with_letter_and_digit,
-    ),
-    token(
-        "stripe-key",
-        "Stripe webhook secret",
-        r"whsec_[A-Za-z0-9+/=]{32,}",
-        "whsec_",
-        example="whsec_{a32}",
-        grows="A-Za-z0-9+/=",
-    ),
-    token(
-        "square-oauth-secret",
-        "Square secret or token",
-        r"sq0(?:csp|atp|idp)-[0-9A-Za-z\\_-]{22,}",
-        "sq0csp-",
-        "sq0atp-",
-        "sq0idp-",
-        example="sq0csp-{b43}",
-        grows=B64URL,
-    ),
-    token(
-        "square-oauth-secret",
-        "Square access token",
-        r"EAAA[A-Za-z0-9_+=-]{60}",
-        "eaaa",
-        example="EAAA{b60}",
-        gate="[A-Za-z0-9_+=-]{60}",
-        not_before=B64URL,
-    ),
-    token(
-        "braintree-token",
-        "Braintree access token",
-        r"access_token\$(?:production|sandbox)\$[0-9a-z]{16,20}\$[0-9a-f]{32}",
-        "access_token$",
-        example="access_token$production${l16}${h32}",
-    ),
-    token(
-        "shippo-token",
-        "Shippo token",
-        r"shippo_(?:live|test)_[0-9a-fA-F]{40}",
-        "shippo_live_",
-        "shippo_test_",
-        example="shippo_live_{h40}",
-    ),
-    token(
-        "easypost-key",
-        "EasyPost key",
-        r"EZ[AT]K[A-Za-z0-9]{54}",
-        "ezak",
-        "eztk",
-        example="EZAK{a54}",
-        gate="[A-Za-z0-9]{20}",
-    ),
-    token(
-        "flutterwave-key",
-        "Flutterwave key",
-        r"FLW(?:PUB|SEC)K(?:_TEST)?-[A-Za-z0-9]{12,}|FLWSECK_TEST[A-Za-z0-9]{12}",
-        "flwpubk",
-        "flwseck",
-        example="FLWSECK_TEST-{h32}-X",
-        grows="A-Za-z0-9-",
-    ),
-    token(
-        "gocardless-token",
-        "GoCardless token",
-        r"(?:live|sandbox)_[A-Za-z0-9_=-]{40}",
-        "live_",
-        "sandbox_",
-        example="live_{a40}",
-        gate="[A-Za-z0-9_=-]{40}",
-        not_after="A-Za-z0-9_",
-        check=plausible.shuffled,
-    ),
-    token(
-        "lob-key",
-        "Lob API key",
-        r"(?:live|test)_(?:pub_[0-9a-f]{31}|[0-9a-f]{35})",
-        "live_",
-        "test_",
-        example="live_{h35}",
-        gate="(?:pub_)?[0-9a-f]{31}",
-        not_after="A-Za-z0-9_",
-    ),
-    token(
-        "duffel-token",
-        "Duffel token",
-        r"duffel_(?:test|live)_[A-Za-z0-9_=-]{43}",
-        "duffel_test_",
-        "duffel_live_",
-        example="duffel_live_{b43}",
-    ),
-    token(
-        "plaid-token",
-        "Plaid token",
-        r"access-(?:sandbox|development|production)-[0-9a-z]{8}-[0-9a-z]{4}-[0-9a-z]{4}-[0-9a-z]{4}-[0-9a-z]{12}",
-        "access-sandbox-",
-        "access-development-",
-        "access-production-",
-        example="access-sandbox-{h8}-{h4}-{h4}-{h4}-{h12}",
-    ),
-    token(
-        "razorpay-key",
-        "Razorpay key",
-        r"rzp_(?:live|test)_[A-Za-z0-9]{14,}",
-        "rzp_live_",
-        "rzp_test_",
-        example="rzp_live_{a14}",
-        grows=WORD,
-    ),
-    token(
-        "shopify-token",
-        "Shopify token",
-        r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
-        "shpat_",
-        "shpca_",
-        "shppa_",
-        "shpss_",
-        example="shpat_{h32}",
     ),
 )
 
@@ -415,4 +285,4 @@ OFFICE = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*MESSAGES, *PAYMENTS, *MONITORING, *OFFICE)
+RULES: tuple[Rule, ...] = (*MESSAGES, *MONITORING, *OFFICE)

@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         "basic-auth",
         ("curl ",),
         r"[^\s\"'`]{4,128}",
-        lead=r"(?i:curl) (?:[^\n]|\\\n){0,300}?[ \t](?:-u|--user|--proxy-user|-U)[ =]{0,4}"
+        lead=r"(?i:curl)(?:[^\n]|\\\n){0,300}?[ \t](?:-u|--user|--proxy-user|-U)[ =]{0,4}"
         r"[\"'{]{0,2}[^\s\"':]{0,64}[\"'}]{0,2}:",
         check=plausible.not_placeholder,
         severity=Severity.MEDIUM,

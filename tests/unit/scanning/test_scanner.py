@@ -153,8 +153,12 @@ def test_plugins_never_see_more_than_a_window(monkeypatch: pytest.MonkeyPatch) -
 def test_the_plugins_decide() -> None:
     """With plugins that confirm nothing, what they are responsible for is not found."""
     blind = Scanner(plugins=dict.fromkeys(plugins.lazy_plugins(), lambda window: False))
-    assert blind.scan(AWS_KEY) == [] and blind.scan('password = "hunter2"') == []
-    assert len(SCANNER.scan(AWS_KEY)) == len(SCANNER.scan('password = "hunter2"')) == 1
+    cloudant = f"cloudant_password = '{'a1' * 32}'"
+    assert blind.scan(AWS_KEY) == [] and "cloudant-credentials" not in {match.kind for match in blind.scan(cloudant)}
+    assert [match.kind for text in (AWS_KEY, cloudant) for match in SCANNER.scan(text)] == [
+        "aws-access-key",
+        "cloudant-credentials",
+    ]
 
 
 @settings(max_examples=150, deadline=None)
@@ -193,3 +197,21 @@ def test_building_a_scanner_does_not_import_detect_secrets() -> None:
 def test_every_plugin_that_a_rule_names_can_be_loaded() -> None:
     plugins.warm()
     assert {rule.plugin for rule in RULES} | {shape.plugin for shape in SHAPES} <= {"", *plugins.lazy_plugins()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "비밀번호: kT9xQ2mWz7",
+        "密码\uff1akT9xQ2mWz7",
+        "пароль: kT9xQ2mWz7",
+        "password = \u201ckT9xQ2mWz7\u201d",
+    ],
+)
+def test_words_and_quotes_of_other_scripts_are_read(text: str) -> None:
+    (match,) = SCANNER.scan(text)
+    assert text[match.start : match.end] == "kT9xQ2mWz7"
+
+
+def test_a_scanner_without_rules_finds_nothing_and_ends() -> None:
+    assert Scanner((), (), plugins={}).scan("one\ntwo\n") == []

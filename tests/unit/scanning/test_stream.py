@@ -225,3 +225,8 @@ def test_without_memory_of_the_last_chunk_the_key_would_come_through() -> None:
     pieces = [AWS_KEY[:7], AWS_KEY[7:14], AWS_KEY[14:]]
     assert "".join(SCANNER.redact(piece).text for piece in pieces) == AWS_KEY
     assert AWS_KEY not in "".join(passed(pieces))
+
+
+@pytest.mark.parametrize("text", ["비밀번호: kT9xQ2mWz7", "пароль: kT9xQ2mWz7", "password = \u201ckT9xQ2mWz7\u201d"])
+def test_words_of_other_scripts_come_in_pieces(text: str) -> None:
+    assert "kT9x" not in "".join(passed([*f"x\n{text}\ny"]))

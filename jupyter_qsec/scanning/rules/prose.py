@@ -1,0 +1,128 @@
+"""Secrets in sentences, commands and statements: nothing is assigned, somebody just says them."""
+
+from __future__ import annotations
+
+from jupyter_qsec.scanning import plausible
+from jupyter_qsec.scanning.rules.rule import ASSIGN, CHANGE, Rule
+from jupyter_qsec.scanning.severity import Severity
+
+_WORDS = (
+    *("password", "passwort", "passwd", "passcode", "passphrase", "pwd", "secret", "token", "api key", "access key"),
+    *("secret key", "credentials", "login"),
+)
+_SHORT_WORDS = "pass", "pw"
+_PAIRS = "id/p", "id / p", "id pw", "id(pw", "user/p", "user / p", "login/p"
+_OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "api-key", "apikey"
+_VALUE = r"[^\s\"'`<>,]"
+_SAID = (
+    r"[ \t]{0,4}(?:[:=]|->|=>|[ \t](?:is|was|are|to|ist|es|est)(?:[ \t]?:)?[ \t])"
+    r"[ \t]{0,4}(?:\r?\n[ \t]{0,8})?[\"'`(<\[*]{0,3}"
+)
+_ABOUT = r"(?:[ \t](?:for|of|to|on|in)[ \t][^\n:=\"']{1,48}?[ \t]{0,4}(?:[:=]|[ \t]is[ \t])[ \t]{0,4}[\"'`]?)"
+
+
+def _said(words: tuple[str, ...], gate: str, examples: tuple[str, ...], never: tuple[str, ...] = ()) -> Rule:
+    return Rule(
+        "told-secret",
+        words,
+        rf"{_VALUE}{{5,120}}",
+        lead=rf"(?i:{'|'.join(words)})(?:{_SAID}|{_ABOUT})",
+        gate=gate,
+        not_after="A-Za-z0-9_",
+        check=plausible.told_in_words,
+        grows=_VALUE[1:-1],
+        severity=Severity.LOW,
+        description="secret that a sentence tells",
+        advice=CHANGE,
+        examples=examples,
+        never=never,
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    _said(
+        _WORDS,
+        "",
+        ("The password is {a12}.", "password for the cluster: {a12}", "Login: ada\nPassword: {a12}"),
+        ("The password is required.", "the token is invalid", "password: see the wiki", "a secret is something hidden"),
+    ),
+    _said(
+        _SHORT_WORDS,
+        r"[ \t]{0,4}(?:[:=]|-|[ \t](?:is|was|for))",
+        ("my pw is {a12}", "pw: {a12}"),
+        ("pw is wrong",),
+    ),
+    Rule(
+        "told-secret",
+        _PAIRS,
+        rf"{_VALUE}{{5,60}}",
+        lead=r"(?i:id|user|login)[ \t]?[/( ][ \t]?(?i:password|passwd|pass|pwd|pw)"
+        r"\)?[ \t]{0,3}[:(=]?[ \t]{0,3}(?:[\w.-]{1,16}:)?"
+        r"[\w.@-]{1,40}[ \t]{0,2}(?:[/,(:|]{1,2}|[ \t])[ \t]{0,2}",
+        not_after="A-Za-z0-9_",
+        check=plausible.told_in_words,
+        grows=_VALUE[1:-1],
+        severity=Severity.LOW,
+        description="secret that a sentence tells",
+        advice=CHANGE,
+        examples=("ID/PW: ada/{a12}", "user/password ada {a12}"),
+        never=("User/Password must not be empty",),
+    ),
+    Rule(
+        "command-secret",
+        tuple(f"{mark}{option}" for mark in "-_" for option in _OPTIONS),
+        r"[^\s\"'`]{5,200}",
+        lead=rf"[-_](?i:{'|'.join(_OPTIONS)})[\w-]{{0,16}}[ \t]{{1,4}}[\"']?",
+        gate=r"[\w-]{0,16}[ \t]",
+        check=plausible.after_dashes,
+        grows=r"^\s\"'`",
+        severity=Severity.MEDIUM,
+        description="secret on a command line",
+        advice=CHANGE,
+        examples=("mysql -u root --password {a12}", "tool --auth-token '{a32}'"),
+        never=("tool --password-file /run/secret", "tool --token $TOKEN", "tool --password --verbose"),
+    ),
+    Rule(
+        "command-secret",
+        ("identified by", "password '", 'password "', "password e'"),
+        r"[^\s\"';]{4,120}",
+        lead=r"(?i:identified by|password)[ \t]{1,4}(?:password[ \t]{1,4}|values?[ \t]{1,4})?e?[\"']?",
+        check=plausible.in_statement,
+        severity=Severity.MEDIUM,
+        description="password in SQL",
+        advice=CHANGE,
+        examples=("CREATE USER ada IDENTIFIED BY '{a12}';", "ALTER ROLE ada WITH PASSWORD '{a12}';"),
+        never=("ALTER ROLE ada IDENTIFIED BY '<password>'", "tumors identified by their features"),
+    ),
+    Rule(
+        "command-secret",
+        ("curlopt_password", "curlopt_xoauth2_bearer", "curlopt_userpwd", "curlopt_proxyuserpwd", "curlopt_keypasswd"),
+        r"[^\s\"']{5,400}",
+        lead=r"(?i:curlopt_\w{4,20})[ \t]{0,4}(?:,|=>)[ \t]{0,4}[\"'](?:[^\s\"':]{1,64}:)?",
+        check=plausible.not_placeholder,
+        severity=Severity.MEDIUM,
+        description="password of libcurl",
+        advice=CHANGE,
+        examples=('curl_easy_setopt(curl, CURLOPT_USERPWD, "root:{a12}");',),
+    ),
+    Rule(
+        "command-secret",
+        ("convertto-securestring",),
+        r"[^\s\"'\\]{5,200}",
+        lead=r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}\\?[\"']?",
+        check=plausible.not_placeholder,
+        severity=Severity.MEDIUM,
+        description="password in PowerShell",
+        advice=CHANGE,
+        examples=("ConvertTo-SecureString -String '{a12}' -AsPlainText",),
+        never=("ConvertTo-SecureString $password -AsPlainText",),
+    ),
+    Rule(
+        "bundler-credentials",
+        ("contribsys__com", "contribsys.com"),
+        r"[0-9a-f]{8}:[0-9a-f]{8}",
+        lead=rf"(?i:contribsys(?:__|\.)com)\w{{0,12}}(?:{ASSIGN}|\W{{1,8}})",
+        description="Sidekiq credentials",
+        examples=("BUNDLE_GEMS__CONTRIBSYS__COM={h8}:{h8}",),
+    ),
+)
