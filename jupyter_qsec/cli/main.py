@@ -16,11 +16,16 @@ PROGRAM = "jupyter-qsec"
 # Name: module, attribute, and the short help, so that listing the commands imports none of them.
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("jupyter_qsec.cli.audit", "audit", "List and verify the audit log; prove that an entry is in it."),
+    "baseline": (
+        "jupyter_qsec.cli.scan.baseline",
+        "baseline",
+        "Write down the secrets that a project knows of, for 'scan --baseline'.",
+    ),
     "doctor": ("jupyter_qsec.cli.doctor", "doctor", "Check this machine's set-up; each finding says what to mend."),
     "exec": ("jupyter_qsec.cli.exec_", "exec_", "Run a command with a lease of its own instead of credentials."),
     "gateway": ("jupyter_qsec.cli.gateway", "gateway", "Run the gateway in the foreground, or show its status."),
     "leases": ("jupyter_qsec.cli.leases", "leases", "List leases, or revoke them at once."),
-    "scan": ("jupyter_qsec.cli.scan", "scan", "Find secrets in notebooks and other files."),
+    "scan": ("jupyter_qsec.cli.scan.command", "scan", "Find secrets in files, notebooks, standard input and Git."),
     "tasks": ("jupyter_qsec.cli.tasks", "tasks", "List, show and cancel quantum tasks."),
 }
 
@@ -54,7 +59,7 @@ def cli() -> None:
     """Leases instead of credentials for quantum programs in Jupyter.
 
     State lies in JUPYTER_QSEC_HOME (default: 'qsec' below the Jupyter data directory). Every command tells more with
-    --help, and all but exec print JSON with --format json. Lists need a running gateway: JupyterLab, or
+    --help, and all but exec and baseline print JSON with --format json. Lists need a running gateway: JupyterLab, or
     'jupyter qsec gateway'.
 
     \b

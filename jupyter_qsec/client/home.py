@@ -120,6 +120,11 @@ class QsecHome:
         return self.path / "keys"
 
     @property
+    def backups(self) -> Path:
+        """Files as they were before `scan --fix`; they hold secrets."""
+        return self.path / "backups"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

@@ -1,4 +1,7 @@
-"""Baselines of detect-secrets (`.secrets.baseline`): secrets that a project knows of and has decided about."""
+"""Baselines of detect-secrets (`.secrets.baseline`): secrets that a project knows of and has decided about.
+
+Format: detect-secrets 1.5, `core/baseline.py`; written here as it writes its slim form.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,30 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.plugins import lazy_plugins
 
 _HEADER = re.compile(r"BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?")
+
+_VERSION = "1.5.0"
+_TYPES = {
+    "aws-access-key": "AWS Access Key",
+    "aws-secret-key": "AWS Access Key",
+    "private-key": "Private Key",
+    "jwt": "JSON Web Token",
+    "assigned-secret": "Secret Keyword",
+    "basic-auth": "Basic Auth Credentials",
+}
+"""What detect-secrets calls these kinds, so that its own scans find them listed; others go by our names."""
+
+
+class Knows(Protocol):
+    """Tells which secrets need not be told of."""
+
+    def knows(self, path: str, kind: str, secret: str) -> bool:
+        """Whether this secret in this file is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +58,52 @@ class Baseline:
     def knows(self, path: str, kind: str, secret: str) -> bool:
         """Whether the baseline lists this secret in this file."""
         return any((_path(path), digest) in self.known for digest in _digests(kind, secret))
+
+
+class Recorder:
+    """Takes the place of a baseline in a scan: writes down everything that it is asked about, and knows nothing."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], str] = {}
+
+    def knows(self, path: str, kind: str, secret: str) -> bool:
+        """Always `False`, so that the scan goes on."""
+        *_, digest = _digests(kind, secret)
+        self._seen.setdefault((_path(path), digest), kind)
+        return False
+
+    @property
+    def count(self) -> int:
+        """How many secrets it would list."""
+        return len(self._seen)
+
+    def text(self, before: str | None = None) -> str:
+        """The baseline's file. What a person decided in the one `before` (`is_secret`) stays with its secret."""
+        decided = _decisions(before) if before is not None else {}
+        results: dict[str, list[dict[str, object]]] = {}
+        for (path, digest), kind in sorted(self._seen.items()):
+            entry: dict[str, object] = {
+                "type": _TYPES.get(kind, kind),
+                "filename": path,
+                "hashed_secret": digest,
+                "is_verified": False,
+            }
+            if (path, digest) in decided:
+                entry["is_secret"] = decided[path, digest]
+            results.setdefault(path, []).append(entry)
+        plugins = [{"name": name} for name in sorted(lazy_plugins())]
+        value = {"version": _VERSION, "plugins_used": plugins, "filters_used": [], "results": results}
+        return json.dumps(value, indent=2) + "\n"
+
+
+def _decisions(before: str) -> dict[tuple[str, str], bool]:
+    """Only for a text that `Baseline.parse` took."""
+    return {
+        (_path(path), str(entry["hashed_secret"])): entry["is_secret"]
+        for path, entries in json.loads(before)["results"].items()
+        for entry in entries
+        if isinstance(entry.get("is_secret"), bool)
+    }
 
 
 def _digests(kind: str, secret: str) -> Iterator[str]:

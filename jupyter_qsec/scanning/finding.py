@@ -25,7 +25,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretFinding:
+class Finding:
     """A finding as people, reports and the control API see it. Holds no secret."""
 
     path: str
@@ -41,6 +41,14 @@ class SecretFinding:
     cell_id: str = ""
     column: int = 1
     """Where in its line the secret begins, counted from 1."""
+    part: str = ""
+    """What of an output, attachment or metadata: `stdout`, a MIME type, `traceback`, a name; empty for sources."""
+    pointer: str = ""
+    """JSON pointer (RFC 6901) to the text within the notebook; empty for a plain file."""
+    file_line: int = 0
+    """Line of the file as it is stored, counted from 1; 0 when nobody asked. Other than `line` in notebooks alone."""
+    commit: str = ""
+    """The Git commit that brought it; empty for a file as it is now."""
 
     @property
     def severity(self) -> Severity:
@@ -49,11 +57,10 @@ class SecretFinding:
 
     def where(self) -> str:
         """The place in words, for a message."""
-        if self.cell:
-            return f"cell {self.cell}, {self.place}, line {self.line}"
         if self.place == "file":
             return f"line {self.line}"
-        return f"{self.place}, line {self.line}"
+        place = f"{self.place} ({self.part})" if self.part else self.place
+        return f"cell {self.cell}, {place}, line {self.line}" if self.cell else f"{place}, line {self.line}"
 
 
 class Fingerprinter:

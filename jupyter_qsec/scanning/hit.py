@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LIVE = -1
+"""The priority of live secrets: before every rule."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

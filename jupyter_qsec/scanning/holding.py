@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.joined import joined, without_escapes
-from jupyter_qsec.scanning.scanner import Scanner
 
 WINDOW = 768
 """Characters at the end of a text that are looked at: a name, its secret and what lies between."""
@@ -17,42 +17,42 @@ _SHORTEST_SHAPE = 3
 _TOKEN_CHARACTER = re.compile(r"[A-Za-z0-9_.+/=-]")
 
 
-def hold_from(scanner: Scanner, text: str) -> int:
+def hold_from(engine: Engine, text: str) -> int:
     """Index from which the text must not go out yet; its length when all of it may."""
     offset = max(0, len(text) - WINDOW)
     tail = text[offset:]
-    start = scanner.partials.earliest(tail)
+    start = engine.partials.earliest(tail)
     if not tail.endswith("\n"):
-        start = min(start, _shape_start(scanner, tail))
+        start = min(start, _shape_start(engine, tail))
     if "\x1b" in tail:
         visible = without_escapes(tail)
-        start = min(start, _origin(visible.origin, scanner.partials.earliest(visible.text), visible.text, tail))
+        start = min(start, _origin(visible.origin, engine.partials.earliest(visible.text), visible.text, tail))
     if "\n" in tail:
-        start = min(start, _joined_start(scanner, tail))
-    if scanner.live is not None:
-        start = min(start, scanner.live.hold_from(tail))
+        start = min(start, _joined_start(engine, tail))
+    if engine.live is not None:
+        start = min(start, engine.live.hold_from(tail))
     return offset + start
 
 
-def _joined_start(scanner: Scanner, tail: str) -> int:
+def _joined_start(engine: Engine, tail: str) -> int:
     body = tail.rstrip("\r\n")
     if not body or len(tail) - len(body) > 2 or not _TOKEN_CHARACTER.match(body[-1]):
         return len(tail)
     together = joined(body)
     if together is None:
-        return _origin(int, scanner.joining_partials.started(body, open_ended=False), body, tail)
+        return _origin(int, engine.joining_partials.started(body, open_ended=False), body, tail)
     return _origin(
-        together.origin, scanner.joining_partials.started(together.text, open_ended=False), together.text, tail
+        together.origin, engine.joining_partials.started(together.text, open_ended=False), together.text, tail
     )
 
 
-def _shape_start(scanner: Scanner, tail: str) -> int:
+def _shape_start(engine: Engine, tail: str) -> int:
     last = _LAST_WORD.search(tail)
     if last is None or last.end() - last.start() < _SHORTEST_SHAPE:
         return len(tail)
     for begin in _WORD_STARTS.finditer(tail, last.start()):
         position = begin.start()
-        for compiled in scanner.shapes:
+        for compiled in engine.shapes:
             if len(tail) - position < compiled.shape.hold_after:
                 continue
             match = compiled.prefix.match(tail, position, partial=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_qsec.domain.errors import TooLargeError
+from jupyter_qsec.scanning.engine import Engine, bare, replace
 from jupyter_qsec.scanning.finding import Match, marker
-from jupyter_qsec.scanning.scanner import Scanner, bare, replace
 
 MAX_DEPTH = 100
 MAX_CHARACTERS = 64 << 20
@@ -25,14 +27,14 @@ _SMALL = 512
 _MAX_NAMED = 8192
 
 
-def redact_json(value: Any, scanner: Scanner) -> tuple[Any, tuple[Match, ...], list[tuple[str, str]]]:
+def redact_json(value: Any, engine: Engine) -> tuple[Any, tuple[Match, ...], list[tuple[str, str]]]:
     """(new value, matches, [(kind, secret)] for fingerprinting). The value given stays as it is.
 
     Strings, keys, and lists of strings (scanned as one text, so a secret broken over items is found) are redacted; a
     string under a telling key is scanned together with that key. Offsets of a match count within its own string.
     Raises `TooLargeError` for a value too deep or large to scan, so that callers fail closed.
     """
-    walk = Walk(scanner)
+    walk = Walk(engine)
     new = walk.value(value, 0)
     return new, tuple(found.match for found in walk.found), [(found.match.kind, found.secret) for found in walk.found]
 
@@ -47,13 +49,23 @@ class Found:
     column: int
     """Within its line, counted from 1."""
     secret: str = field(repr=False)
+    at: tuple[str, ...] = ()
+    """Keys and indices that lead to the string, without secrets."""
+
+
+Known = Callable[[str, str], bool]
+"""Tells of a kind and a secret whether somebody has decided that it may stay."""
 
 
 class Walk:
     """One pass over one or more JSON values, under one common bound."""
 
-    def __init__(self, scanner: Scanner) -> None:
-        self._scanner = scanner
+    def __init__(self, engine: Engine, known: Known | None = None) -> None:
+        self._engine = engine
+        self._known = known
+        self._at: list[str] = []
+        self.allowing = False
+        """Whether the person who wrote this part has said that what it holds may stay; live secrets never may."""
         self.found: list[Found] = []
         self._characters = 0
         self._values = 0
@@ -70,8 +82,24 @@ class Walk:
         if isinstance(value, (list, tuple)):
             if len(value) > 1 and all(isinstance(item, str) for item in value):
                 return self.strings(list(value), key)
-            return [self.value(item, depth + 1, key) for item in value]
+            return [self._below(str(n), item, depth, key) for n, item in enumerate(value)]
         return value
+
+    @contextmanager
+    def below(self, *keys: str) -> Iterator[None]:
+        """What is walked inside stands under these keys."""
+        size = len(self._at)
+        self._at += keys
+        try:
+            yield
+        finally:
+            del self._at[size:]
+
+    def _below(self, step: str, value: Any, depth: int, key: str) -> Any:
+        self._at.append(step)
+        new = self.value(value, depth + 1, key)
+        self._at.pop()
+        return new
 
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
@@ -79,7 +107,7 @@ class Walk:
             new_key = self.text(key) if isinstance(key, str) else key
             while new_key in result:  # two secret keys of one kind must not swallow each other's values
                 new_key = f"{new_key}'"
-            result[new_key] = self.value(item, depth + 1, key if isinstance(key, str) else "")
+            result[new_key] = self._below(str(new_key), item, depth, key if isinstance(key, str) else "")
         return result
 
     def text(self, text: str, key: str = "") -> str:
@@ -87,45 +115,55 @@ class Walk:
         self._count(text)
         if _BINARY_MIME.match(key) and len(text) > _SMALL and _ENCODED.fullmatch(text):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
-            matches = self._scanner.live.scan(text) if self._scanner.live is not None else []
+            matches = self._engine.live.scan(text) if self._engine.live is not None else []
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
             matches = self._named(text, key)
         else:
-            matches = self._scanner.scan(text)
+            matches = self._engine.scan(text)
         return self._replace(text, matches)
 
     def _named(self, text: str, key: str) -> list[Match]:
         """With its key in front, as `{"SecretAccessKey": "…"}` needs both to be recognised."""
         lead = f'{key[-128:]} = "'
-        together = self._scanner.scan(f'{lead}{text}"')
+        together = self._engine.scan(f'{lead}{text}"')
         end = len(text)
         inside = [
             Match(m.kind, max(0, m.start - len(lead)), min(end, m.end - len(lead)))
             for m in together
             if m.end > len(lead) and m.start < len(lead) + end
         ]
-        return inside or self._scanner.scan(text)
+        return inside or self._engine.scan(text)
 
     def source(self, text: str) -> str:
         """One string in which `pragma: allowlist secret` comments count."""
         self._count(text)
-        return self._replace(text, self._scanner.scan(text, allow=True))
+        return self._replace(text, self._engine.scan(text, allow=True))
+
+    def _unknown(self, text: str, matches: list[Match]) -> list[Match]:
+        if self.allowing and matches:
+            return self._engine.live.scan(text) if self._engine.live is not None else []
+        if self._known is None:
+            return matches
+        return [m for m in matches if not self._known(m.kind, bare(m.kind, text[m.start : m.end]))]
 
     def strings(self, items: list[str], key: str = "") -> list[str]:
         """Lines of one text: joined as they stand when they bring their own line ends, else by line breaks."""
         if _BINARY_MIME.match(key):
-            return [self.text(item, key) for item in items]
+            return self._one_by_one(items, key)
         own_ends = all(item.endswith("\n") for item in items[:-1])
         before = len(self.found)
         pieces = self.pieces(items, "".join(items) if own_ends else "\n".join(items))
         if len(self.found) == before and _TELLING_KEY.search(key):
-            return [self.text(item, key) for item in items]
+            return self._one_by_one(items, key)
         return pieces
+
+    def _one_by_one(self, items: list[str], key: str) -> list[str]:
+        return [self._below(str(n), item, 0, key) for n, item in enumerate(items)]
 
     def pieces(self, items: list[str], whole: str) -> list[str]:
         """Each item without its part of the secrets of `whole`: the items with nothing or one character between."""
         self._count(whole)
-        matches = self._scanner.scan(whole)
+        matches = self._unknown(whole, self._engine.scan(whole))
         if not matches:
             return items
         self._note(whole, matches)
@@ -138,6 +176,7 @@ class Walk:
         return result
 
     def _replace(self, text: str, matches: list[Match]) -> str:
+        matches = self._unknown(text, matches)
         self._note(text, matches)
         return replace(text, matches).text
 
@@ -145,7 +184,8 @@ class Walk:
         for match in matches:
             line = text.count("\n", 0, match.start) + 1
             column = match.start - text.rfind("\n", 0, match.start)
-            self.found.append(Found(match, line, column, bare(match.kind, text[match.start : match.end])))
+            secret = bare(match.kind, text[match.start : match.end])
+            self.found.append(Found(match, line, column, secret, tuple(self._at)))
 
     def _count(self, text: str) -> None:
         self._characters += len(text)

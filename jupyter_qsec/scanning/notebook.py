@@ -2,101 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jupyter_qsec.domain.errors import InvalidRequestError
-from jupyter_qsec.scanning.baseline import Baseline
-from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding, preview
-from jupyter_qsec.scanning.mimebundle import Walk
-from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.allowlist import is_allowed_cell
+from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.mimebundle import Found, Known, Walk
+
+_METADATA, _OUTPUT, _SOURCE, _ATTACHMENT = "metadata", "output", "source", "attachment"
+
+Make = Callable[[Found, dict[str, Any]], Finding]
+"""Makes a finding of what was found and the fields that tell where."""
 
 
-def scan_notebook(
-    notebook: Mapping[str, Any],
-    scanner: Scanner,
-    fingerprinter: Fingerprinter,
-    path: str,
-    *,
-    baseline: Baseline | None = None,
-) -> list[SecretFinding]:
-    """The secrets of a notebook, but for those the baseline knows. Raises what `redact_notebook` raises."""
-    if not isinstance(notebook, Mapping):
-        raise InvalidRequestError("The notebook is not a JSON object.")
-    return _Redactor(scanner, fingerprinter, path, baseline).notebook(dict(notebook))[1]
+class NotebookWalk:
+    """One pass over one notebook: a new notebook without secrets, and what was found. The one given stays untouched."""
 
-
-def redact_notebook(
-    notebook: dict[str, Any], scanner: Scanner, fingerprinter: Fingerprinter, path: str
-) -> tuple[dict[str, Any], list[SecretFinding]]:
-    """A new notebook without secrets, and what was found. The one given is left untouched.
-
-    Sources, outputs, attachments and metadata are scanned; `pragma: allowlist secret` comments count in sources. Raises
-    `InvalidRequestError` when this is no notebook of format 3 or 4, `TooLargeError` when it is too large to scan.
-    """
-    if not isinstance(notebook, dict):
-        raise InvalidRequestError("The notebook is not a JSON object.")
-    return _Redactor(scanner, fingerprinter, path).notebook(notebook)
-
-
-class _Redactor:
-    def __init__(
-        self, scanner: Scanner, fingerprinter: Fingerprinter, path: str, baseline: Baseline | None = None
-    ) -> None:
-        self._baseline = baseline
-        self._walk = Walk(scanner)
-        self._fingerprinter = fingerprinter
-        self._path = path
+    def __init__(self, engine: Engine, make: Make, known: Known | None, *, allow_outputs: bool) -> None:
+        """`allow_outputs`: whether the tag of a cell counts for what its outputs show, too."""
+        self._walk = Walk(engine, known)
+        self._make = make
+        self._allow_outputs = allow_outputs
         self._cell = ""
         self._cell_id = ""
         self._number = 0
-        self.findings: list[SecretFinding] = []
+        self.findings: list[Finding] = []
 
-    def notebook(self, notebook: dict[str, Any]) -> tuple[dict[str, Any], list[SecretFinding]]:
+    def notebook(self, notebook: Mapping[str, Any]) -> dict[str, Any]:
+        """The notebook without secrets; what was found is in `findings`.
+
+        Raises `InvalidRequestError` when this is no notebook of format 3 or 4, `TooLargeError` when it is too large to
+        scan.
+        """
+        if not isinstance(notebook, Mapping):
+            raise InvalidRequestError("The notebook is not a JSON object.")
+        if "cells" not in notebook and "worksheets" not in notebook:
+            raise InvalidRequestError("The notebook has no cells.")
         result: dict[str, Any] = {}
         for key, value in notebook.items():
             self._cell = self._cell_id = ""
             if key == "cells":
                 result[key] = self._cells(value)
             elif key == "worksheets":
-                result[key] = [
-                    {
-                        k: self._cells(v) if k == "cells" else self._json(v, "metadata", k)
-                        for k, v in _object(sheet).items()
-                    }
-                    for sheet in _list(value, "worksheets")
-                ]
+                result[key] = [self._sheet(str(n), _object(sheet)) for n, sheet in enumerate(_list(value, key))]
             else:
-                result[key] = self._json(value, "metadata", key)
-        if "cells" not in notebook and "worksheets" not in notebook:
-            raise InvalidRequestError("The notebook has no cells.")
-        return result, self.findings
+                result[key] = self._json(value, _METADATA, key)
+        return result
+
+    def _sheet(self, number: str, sheet: dict[str, Any]) -> dict[str, Any]:
+        """Format 3 keeps its cells on one sheet."""
+        with self._walk.below("worksheets", number):
+            return {
+                key: self._cells(value) if key == "cells" else self._json(value, _METADATA, key)
+                for key, value in sheet.items()
+            }
 
     def _cells(self, cells: Any) -> list[dict[str, Any]]:
-        return [self._one_cell(_object(cell)) for cell in _list(cells, "cells")]
+        result = []
+        for number, cell in enumerate(_list(cells, "cells")):
+            with self._walk.below("cells", str(number)):
+                result.append(self._one_cell(_object(cell)))
+        return result
 
     def _one_cell(self, cell: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
+        allowed = is_allowed_cell(cell)
         self._cell = str(self._number)
         self._cell_id = cell["id"] if isinstance(cell.get("id"), str) else ""
         result: dict[str, Any] = {}
         for key, value in cell.items():
+            self._walk.allowing = allowed and (key != "outputs" or self._allow_outputs)
             if key in {"source", "input"}:
-                result[key] = self._source(value)
+                result[key] = self._source(value, key)
             elif key == "outputs":
                 result[key] = self._outputs(value)
             elif key == "attachments":
-                result[key] = self._json(value, "attachment", key)
+                result[key] = self._json(value, _ATTACHMENT, key)
             else:
-                result[key] = self._json(value, "metadata", key)
+                result[key] = self._json(value, _METADATA, key)
+        self._walk.allowing = False
         return result
 
-    def _source(self, value: Any) -> Any:
+    def _source(self, value: Any, key: str) -> Any:
         text = _joined(value)
         if text is None:
-            return self._json(value, "source", "source")
-        new = self._walk.source(text)
-        self._note("source")
+            return self._json(value, _SOURCE, key)
+        with self._walk.below(key):
+            new = self._walk.source(text)
+        self._note(_SOURCE)
         return _like(value, text, new)
 
     def _outputs(self, outputs: Any) -> list[dict[str, Any]]:
@@ -105,7 +100,8 @@ class _Redactor:
         at = 0
         while at < len(outputs):
             run = _stream_run(outputs, at)
-            result += self._streams(outputs[at:run]) if run > at else [self._output(outputs[at])]
+            with self._walk.below("outputs", str(at)):
+                result += self._streams(outputs[at:run]) if run > at else [self._output(outputs[at])]
             at = max(run, at + 1)
         return result
 
@@ -113,8 +109,9 @@ class _Redactor:
         """Outputs that follow one another on one stream are one text to a reader: scanned as one."""
         texts = [_joined(output["text"]) or "" for output in outputs]
         whole = "".join(texts)
-        pieces = self._walk.pieces(texts, whole)
-        self._note("output")
+        with self._walk.below("text"):
+            pieces = self._walk.pieces(texts, whole)
+        self._note(_OUTPUT, str(outputs[0].get("name", outputs[0].get("stream", ""))))
         return [
             {
                 **self._output({k: v for k, v in output.items() if k != "text"}),
@@ -124,33 +121,38 @@ class _Redactor:
         ]
 
     def _output(self, output: dict[str, Any]) -> dict[str, Any]:
-        return {key: self._json(value, "output", key) for key, value in output.items()}
+        return {key: self._json(value, _OUTPUT, key) for key, value in output.items()}
 
     def _json(self, value: Any, place: str, key: str) -> Any:
-        new = self._walk.value(value, key=key)
+        with self._walk.below(key):
+            new = self._walk.value(value, key=key)
         self._note(place)
         return new
 
-    def _note(self, place: str) -> None:
+    def _note(self, place: str, part: str = "") -> None:
         """Turn what the walk has found since last time into findings."""
         for found in self._walk.found:
-            kind = found.match.kind
-            if self._baseline is not None and self._baseline.knows(self._path, kind, found.secret):
-                continue
-            self.findings.append(
-                SecretFinding(
-                    path=self._path,
-                    cell=self._cell,
-                    place=place,
-                    line=found.line,
-                    kind=kind,
-                    preview=preview(found.secret),
-                    fingerprint=self._fingerprinter.fingerprint(kind, found.secret),
-                    cell_id=self._cell_id,
-                    column=found.column,
-                )
-            )
+            where = {
+                "cell": self._cell,
+                "cell_id": self._cell_id,
+                "place": place,
+                "part": part or _part(place, found.at),
+                "pointer": "".join(f"/{step.replace('~', '~0').replace('/', '~1')}" for step in found.at),
+            }
+            self.findings.append(self._make(found, where))
         self._walk.found.clear()
+
+
+def _part(place: str, at: tuple[str, ...]) -> str:
+    """The stream, MIME type or name that tells a reader which text of an output, attachment or metadata it is."""
+    if place == _SOURCE:
+        return ""
+    inside = at[at.index("outputs") + 2 :] if place == _OUTPUT and "outputs" in at else at
+    if inside[:1] == ("data",) and len(inside) > 1:
+        return inside[1]
+    if place == _ATTACHMENT:
+        return at[at.index("attachments") + 1] if len(at) > at.index("attachments") + 1 else ""
+    return next((step for step in reversed(inside) if not step.isdigit()), "")
 
 
 def _stream_run(outputs: list[dict[str, Any]], start: int) -> int:

@@ -44,7 +44,7 @@ _NOT_A_SECRET_NAME = re.compile(
     r"|provider|store|manager|version|prefix|suffix|expires?|ttl|required|reset|hint|stdin|_words?|error|func|fn|col|column"
     r"|map|press|board|frame|point|points|chain|ring|space)(?![a-z])"
     r"|[_-](?:uri|url|path|file|filename|dir|endpoint|arn)s?(?![a-z])"
-    r"|cell[_-]?id|public[_-]?key|ssh[_-]?pub|partition[_-]?key|sort[_-]?key|primary[_-]?key|foreign[_-]?key|hash[_-]?key"
+    r"|hashed[_-]?(?:secret|password|passwd|token|key)s?|cell[_-]?id|public[_-]?key|ssh[_-]?pub|partition[_-]?key|sort[_-]?key|primary[_-]?key|foreign[_-]?key|hash[_-]?key"
     r"|cache[_-]?key|idempotency[_-]?key|dedup\w*[_-]?key|object[_-]?key|s3[_-]?key|lookup[_-]?key|keyword|keyerror|monkey|turkey"
     r"|hotkey|bypass|compass|encompass|surpass|by[_-]?pass|passes|passed|passing|passive|passenger|passage|passport",
     re.IGNORECASE,

@@ -1,241 +1,126 @@
-"""The scanner: text in, matches out. Immutable, thread-safe, built once a process."""
+"""The scanner as other programs use it: texts and notebooks in, findings or redacted copies out.
+
+from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
+
+for finding in Scanner(ScannerConfig()).scan_notebook(notebook, filename="analysis.ipynb"):
+    print(finding.where(), finding.kind, finding.preview)
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from jupyter_qsec.scanning import allowlist, pem
-from jupyter_qsec.scanning.finding import Match, marker
-from jupyter_qsec.scanning.hit import Hit
-from jupyter_qsec.scanning.joined import joined, without_escapes
-from jupyter_qsec.scanning.live import LiveSecrets
-from jupyter_qsec.scanning.partials import Partials
-from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
-from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat
-from jupyter_qsec.scanning.rules import RULES, Rule
-from jupyter_qsec.scanning.shapes import SHAPES, Shape
-
-_NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
-_NAME_REACH = 40
-_LIVE_PRIORITY = -1
-_WINDOW_AFTER = 1
+from jupyter_qsec.scanning.allowlist import PathGlobs
+from jupyter_qsec.scanning.baseline import Knows
+from jupyter_qsec.scanning.engine import Engine, bare, replace
+from jupyter_qsec.scanning.finding import Finding, Fingerprinter, Match, preview
+from jupyter_qsec.scanning.mimebundle import Found, Known
+from jupyter_qsec.scanning.notebook import NotebookWalk
 
 
 @dataclass(frozen=True, slots=True)
-class Redaction:
-    """Text with its secrets replaced by `[REDACTED:kind]`."""
+class ScannerConfig:
+    """What a scanner is to know. Picklable, so that every process of a scan works alike."""
 
-    text: str
-    matches: tuple[Match, ...] = ()
-    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """(kind, secret) of each match, for fingerprinting; never shown, logged or stored."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What a scan cost; bounds are asserted on these counters."""
-
-    candidates: int = 0
-    attempts: int = 0
-    plugin_calls: int = 0
-    plugin_characters: int = 0
-    grown_characters: int = 0
+    fingerprint_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """At least 16 bytes; by default one of this configuration alone."""
+    baseline: Knows | None = None
+    """Secrets that a project knows of and has decided about."""
+    allow_paths: tuple[str, ...] = ()
+    """Globs of files in which nothing is looked for. `*` also matches `/`; a glob may leave out leading folders."""
+    allow_fingerprints: frozenset[str] = frozenset()
+    """Fingerprints (made with this key) of secrets that may stay."""
 
 
 class Scanner:
-    """Finds secrets by rules, detect-secrets' plugins and, when given, exact live secrets."""
+    """Finds and removes the secrets of texts and notebooks. Immutable and thread-safe.
 
-    def __init__(
-        self,
-        rules: Iterable[Rule] = RULES,
-        shapes: Iterable[Shape] = SHAPES,
-        *,
-        plugins: Mapping[str, Confirm],
-        live: LiveSecrets | None = None,
-    ) -> None:
-        self.rules = tuple(CompiledRule(rule, priority) for priority, rule in enumerate(rules))
-        self.shapes = tuple(CompiledShape(shape, len(self.rules) + n) for n, shape in enumerate(shapes))
-        self.prefilter = Prefilter(self.rules, pem.TRIGGERS, self.shapes)
-        self.plugins = plugins
-        self.live = live
-        ungated = Prefilter(self.rules, pem.TRIGGERS, (), gated=False)
-        self.partials = Partials(ungated, self.rules, pem.TRIGGERS)
-        joining = [compiled for compiled in self.rules if compiled.rule.joins]
-        self._joining = Prefilter(joining, (), ())
-        self.joining_partials = Partials(Prefilter(joining, (), (), gated=False), joining, ())
+    `pragma: allowlist secret` comments count in texts and in sources of cells; the cell tag `qsec-allow` counts for the
+    whole cell when scanning, and for everything but outputs when redacting, as a kernel may print anything. Live
+    secrets are found in spite of both.
+    """
 
-    @classmethod
-    def default(cls, *, live: LiveSecrets | None = None) -> Scanner:
-        """The scanner with all rules and plugins; its expressions are compiled once a process.
+    def __init__(self, config: ScannerConfig | None = None, *, engine: Engine | None = None) -> None:
+        """Raises `InvalidRequestError` when the key is too short. `engine`: one with live secrets, for example."""
+        self.config = config if config is not None else ScannerConfig()
+        self._engine = engine if engine is not None else Engine.default()
+        self._fingerprinter = Fingerprinter(self.config.fingerprint_key)
+        self._globs = PathGlobs(self.config.allow_paths)
 
-        `plugins.warm()` imports detect-secrets ahead of the first candidate.
-        """
-        base = _shared()
-        return base if live is None else base.with_live(live)
+    def scan_text(self, text: str, *, filename: str | None = None) -> list[Finding]:
+        """The secrets of a file's text, in order."""
+        return self.redact_text(text, filename=filename)[1]
 
-    def with_live(self, live: LiveSecrets) -> Scanner:
-        """The same rules, and these live secrets besides."""
-        other = object.__new__(Scanner)
-        other.__dict__.update(self.__dict__, live=live)
-        return other
-
-    def scan(self, text: str, *, allow: bool = False) -> list[Match]:
-        """The secrets of a text, sorted and not overlapping.
-
-        `allow` respects `pragma: allowlist secret` comments: for source code and files that people own, never for
-        output, which anyone can print.
-        """
-        hits = self.hits(text)
-        if allow and hits:
-            hits = allowlist.without_allowed(text, hits)
-        return [Match(hit.kind, hit.start, hit.end) for hit in hits]
-
-    def redact(self, text: str, *, allow: bool = False) -> Redaction:
-        """The text with every secret replaced."""
-        return replace(text, self.scan(text, allow=allow))
-
-    def hits(self, text: str, work: Work | None = None) -> list[Hit]:
-        """As `scan`, with what streams need besides; `work` counts what was done."""
-        work = work if work is not None else Work()
-        found = self._plain_hits(text, work)
-        if "\x1b" in text:
-            visible = without_escapes(text)
-            found += visible.back(self._plain_hits(visible.text, work))
-        if "\n" in text:
-            found += self._joined_hits(text, found, work)
-        if self.live is not None:
-            found += [Hit(match.kind, match.start, match.end, _LIVE_PRIORITY) for match in self.live.scan(text)]
-        return merge(found)
-
-    def _joined_hits(self, text: str, found: list[Hit], work: Work) -> list[Hit]:
-        """Distinctive secrets whose characters were broken over lines."""
-        together = joined(text)
-        if together is None:
-            return []
-        data = flat(together.text)
-        known = {hit.start for hit in found}
-        hits = [hit for hit in together.back(self._rule_hits(data, self._joining, work)) if hit.start not in known]
-        return [hit for hit in hits if "\n" in text[hit.start : hit.end]]
-
-    def _plain_hits(self, text: str, work: Work) -> list[Hit]:
-        data = flat(text)
-        found = self._rule_hits(data, self.prefilter, work)
-        for position in self.prefilter.shape_hits(data):
-            found += self._shape_hits(data, position, work)
-        return found
-
-    def _rule_hits(self, data: bytes, prefilter: Prefilter, work: Work) -> list[Hit]:
-        found: list[Hit] = []
-        covered: dict[int, int] = {}
-        keys = pem.PrivateKeys(data)
-        key_end = 0
-        for position, trigger, rules in prefilter.hits(data):
-            work.candidates += 1
-            if trigger.decode("latin-1") in pem.TRIGGERS and position >= key_end and (key := keys.match(position)):
-                start, key_end, complete = key
-                found.append(Hit(pem.KIND, start, key_end, 0, "" if complete else pem.KIND, not complete))
-            if position < key_end:
+    def redact_text(self, text: str, *, filename: str | None = None) -> tuple[str, list[Finding]]:
+        """The text with a marker for each secret, and what was found."""
+        path = filename or ""
+        if self._globs.match(path):
+            return text, []
+        known, make = self._known(path), self._maker(path)
+        matches: list[Match] = []
+        findings: list[Finding] = []
+        line, at = 1, 0
+        for match in self._engine.scan(text, allow=True):
+            line += text.count("\n", at, match.start)
+            at = match.start
+            secret = bare(match.kind, text[match.start : match.end])
+            if known is not None and known(match.kind, secret):
                 continue
-            for compiled in rules:
-                if position < covered.get(compiled.priority, 0):
-                    continue
-                hit = self._try(compiled, data, position, work)
-                if hit is not None:
-                    found.append(hit)
-                    covered[compiled.priority] = hit.end
-        return found
+            column = match.start - text.rfind("\n", 0, match.start)
+            matches.append(match)
+            findings.append(make(Found(match, line, column, secret), {"cell": "", "place": "file"}))
+        return replace(text, matches).text, findings
 
-    def _try(self, compiled: CompiledRule, data: bytes, position: int, work: Work) -> Hit | None:
-        rule = compiled.rule
-        if compiled.barred_after(data[max(0, position - 2) : position]):
+    def scan_notebook(self, notebook: Mapping[str, Any], *, filename: str | None = None) -> list[Finding]:
+        """The secrets of a notebook: of sources, outputs, attachments and metadata. Raises what `redact_notebook`
+        raises."""
+        return self._notebook(notebook, filename, allow_outputs=True)[1]
+
+    def redact_notebook(
+        self, notebook: Mapping[str, Any], *, filename: str | None = None
+    ) -> tuple[dict[str, Any], list[Finding]]:
+        """A new notebook without secrets, and what was found; it stays valid. The one given is left untouched.
+
+        Raises `InvalidRequestError` when this is no notebook of format 3 or 4, `TooLargeError` when it is too large to
+        scan.
+        """
+        return self._notebook(notebook, filename, allow_outputs=False)
+
+    def _notebook(
+        self, notebook: Mapping[str, Any], filename: str | None, *, allow_outputs: bool
+    ) -> tuple[dict[str, Any], list[Finding]]:
+        path = filename or ""
+        if self._globs.match(path):
+            return dict(notebook), []
+        walk = NotebookWalk(self._engine, self._maker(path), self._known(path), allow_outputs=allow_outputs)
+        return walk.notebook(notebook), walk.findings
+
+    def _known(self, path: str) -> Known | None:
+        baseline, allowed = self.config.baseline, self.config.allow_fingerprints
+        if baseline is None and not allowed:
             return None
-        work.attempts += 1
-        match = compiled.full.match(data, position, min(len(data), position + rule.span))
-        if match is None:
-            return None
-        start, end = match.span(1)
-        if compiled.not_before and end < len(data) and data[end] in compiled.not_before:
-            return None
-        name = data[_name_start(data, position) : start].decode("latin-1")
-        before = data[start - 1 : start].decode("latin-1")
-        value = data[start:end].decode("latin-1")
-        if not rule.check(name, value, before):
-            return None
-        if rule.plugin:
-            window = data[position : match.end() + _WINDOW_AFTER].decode("latin-1")
-            probe = rule.probe.format(window=window, identifier=_identifier(name), value=value)
-            if not self._confirmed(rule.plugin, probe, work):
-                return None
-        if compiled.growing is not None:
-            # Only now: growth is unbounded, and what has grown is not looked at again by this rule.
-            end = compiled.growing.match(data, end).end()
-            work.grown_characters += end - match.end(1)
-        return Hit(rule.kind, start, end, compiled.priority, rule.grows, bool(rule.grows or rule.not_before))
 
-    def _shape_hits(self, data: bytes, position: int, work: Work) -> Iterable[Hit]:
-        for compiled in self.shapes:
-            match = compiled.full.match(data, position)
-            if match is None or (match.end() < len(data) and data[match.end()] in compiled.not_before):
-                continue
-            plugin = compiled.shape.plugin
-            if not plugin or self._confirmed(plugin, data[position : match.end()].decode("latin-1"), work):
-                yield Hit(compiled.shape.kind, position, match.end(), compiled.priority, open=True)
+        def known(kind: str, secret: str) -> bool:
+            if baseline is not None and baseline.knows(path, kind, secret):
+                return True
+            return bool(allowed) and self._fingerprinter.fingerprint(kind, secret) in allowed
 
-    def _confirmed(self, plugin: str, window: str, work: Work) -> bool:
-        work.plugin_calls += 1
-        work.plugin_characters += len(window)
-        return self.plugins[plugin](window)
+        return known
 
+    def _maker(self, path: str) -> Any:
+        def make(found: Found, where: dict[str, Any]) -> Finding:
+            kind = found.match.kind
+            return Finding(
+                path=path,
+                line=found.line,
+                column=found.column,
+                kind=kind,
+                preview=preview(found.secret),
+                fingerprint=self._fingerprinter.fingerprint(kind, found.secret),
+                **where,
+            )
 
-@functools.cache
-def _shared() -> Scanner:
-    return Scanner(plugins=lazy_plugins())
-
-
-def _name_start(data: bytes, position: int) -> int:
-    start = position
-    while start > 0 and position - start < _NAME_REACH and data[start - 1] in _NAME_CHARACTERS:
-        start -= 1
-    return start
-
-
-def _identifier(name: str) -> str:
-    """The first word of a name and what follows it up to the value."""
-    size = next((n for n, c in enumerate(name) if not (c.isalnum() or c in "_.-")), len(name))
-    return name[:size]
-
-
-def merge(hits: list[Hit]) -> list[Hit]:
-    """Sorted and without overlap: hits that meet become one, named by the most specific."""
-    merged: list[Hit] = []
-    for hit in sorted(hits, key=lambda h: (h.start, -h.end)):
-        if merged and hit.start < merged[-1].end:
-            last = merged[-1]
-            best = min(last, hit, key=lambda h: h.priority)
-            longest = max(last, hit, key=lambda h: h.end)
-            merged[-1] = Hit(best.kind, last.start, longest.end, best.priority, longest.grows, longest.open)
-        else:
-            merged.append(hit)
-    return merged
-
-
-def replace(text: str, matches: Iterable[Match]) -> Redaction:
-    """Put a marker in place of each match."""
-    matches = tuple(matches)
-    if not matches:
-        return Redaction(text)
-    parts, at = [], 0
-    for match in matches:
-        parts += [text[at : match.start], marker(match.kind)]
-        at = match.end
-    parts.append(text[at:])
-    return Redaction("".join(parts), matches, tuple((m.kind, bare(m.kind, text[m.start : m.end])) for m in matches))
-
-
-def bare(kind: str, secret: str) -> str:
-    """The secret without the line breaks and colours between its characters, so that its fingerprint stays the same."""
-    if kind == pem.KIND or ("\n" not in secret and "\x1b" not in secret):
-        return secret
-    return without_escapes(secret).text.replace("\r", "").replace("\n", "")
+        return make

@@ -22,6 +22,8 @@ class Shape:
     description: str = ""
     """As for rules."""
     advice: str = REVOKE
+    example: str = ""
+    """A text in which it is found, in the notation of the rules' examples."""
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -30,28 +32,71 @@ SHAPES: tuple[Shape, ...] = (
         r"[MNO][a-zA-Z0-9_-]{23,25}\.[a-zA-Z0-9_-]{6}\.[a-zA-Z0-9_-]{27,38}",
         "DiscordBotTokenDetector",
         description="Discord bot token",
+        example="M{b23}.{b6}.{b27}",
     ),
     Shape(
         "telegram-bot-token",
         r"[0-9]{8,10}:[0-9A-Za-z_-]{35}",
         "TelegramBotTokenDetector",
         description="Telegram bot token",
+        example="{d10}:{b35}",
     ),
-    Shape("telegram-bot-token", r"(?:bot)?[0-9]{5,16}:A[0-9A-Za-z_-]{34}", description="Telegram bot token"),
+    Shape(
+        "telegram-bot-token",
+        r"(?:bot)?[0-9]{5,16}:A[0-9A-Za-z_-]{34}",
+        description="Telegram bot token",
+        example="bot{d9}:A{b34}",
+    ),
     Shape(
         "azure-client-secret",
         r"[a-zA-Z0-9_~.]{3}[0-9]Q~[a-zA-Z0-9_~.-]{31,34}",
         description="Microsoft Entra client secret",
+        example="{a3}8Q~{a33}",
     ),
-    Shape("mailgun-key", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}", description="Mailgun key"),
-    Shape("newrelic-key", r"(?:[0-9a-f]{36}|eu01x[0-9a-f]{31,32})NRAL", description="New Relic key"),
-    Shape("facebook-token", r"[0-9]{15,16}\|[A-Za-z0-9_-]{27}", description="Facebook app token"),
-    Shape("twilio-key", r"(?:SK|AC)(?:[a-z0-9]{32}|[A-F0-9]{32})", description="Twilio API key or account"),
-    Shape("mailchimp-key", r"[0-9a-z]{32}-us[0-9]{1,2}", "MailchimpDetector", description="Mailchimp API key"),
+    Shape(
+        "mailgun-key",
+        r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}",
+        description="Mailgun key",
+        example="{h32}-{h8}-{h8}",
+    ),
+    Shape(
+        "newrelic-key",
+        r"(?:[0-9a-f]{36}|eu01x[0-9a-f]{31,32})NRAL",
+        description="New Relic key",
+        example="{h36}NRAL",
+    ),
+    Shape(
+        "facebook-token",
+        r"[0-9]{15,16}\|[A-Za-z0-9_-]{27}",
+        description="Facebook app token",
+        example="{d15}|{b27}",
+    ),
+    Shape(
+        "twilio-key",
+        r"(?:SK|AC)(?:[a-z0-9]{32}|[A-F0-9]{32})",
+        description="Twilio API key or account",
+        example="SK{h32}",
+    ),
+    Shape(
+        "mailchimp-key",
+        r"[0-9a-z]{32}-us[0-9]{1,2}",
+        "MailchimpDetector",
+        description="Mailchimp API key",
+        example="{h32}-us12",
+    ),
+    Shape(
+        "twitter-token",
+        r"A{22}[A-Za-z0-9%+/=]{80,100}",
+        hold_after=24,
+        not_before="A-Za-z0-9%+/=",
+        description="Twitter bearer token",
+        example="AAAAAAAAAAAAAAAAAAAAAA{a90}",
+    ),
     Shape(
         "qbraid-token",
         r"[a-z0-9]{2,24}_[a-z2-7]{4,64}\.[0-9a-f]{64}",
         not_before="A-Za-z0-9_.",
         description="qBraid API key",
+        example="acme_abcd2345.{h64}",
     ),
 )

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jupyter_qsec.scanning import pem
+from jupyter_qsec.scanning.engine import Engine, Redaction, bare
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import Hit
 from jupyter_qsec.scanning.holding import hold_from
-from jupyter_qsec.scanning.scanner import Redaction, Scanner, bare
 
 MAX_HELD = 256
 """Characters."""
@@ -53,8 +53,8 @@ class StreamRedactor:
     the wait for their end; their offsets count from the beginning of the stream.
     """
 
-    def __init__(self, scanner: Scanner, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._scanner = scanner
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
         self._clock = clock
         self._buffer = ""
         self._base = 0  # offset of the buffer in the stream
@@ -96,7 +96,7 @@ class StreamRedactor:
         return _redaction(shown, done)
 
     def _release(self, done: list[tuple[Match, str]], *, final: bool) -> str:
-        hits = [hit for hit in self._scanner.hits(self._buffer) if hit.end > self._out]
+        hits = [hit for hit in self._engine.hits(self._buffer) if hit.end > self._out]
         hold = len(self._buffer) if final else self._hold(hits)
         return self._emit(hits, hold, done)
 
@@ -123,7 +123,7 @@ class StreamRedactor:
 
     def _hold(self, hits: list[Hit]) -> int:
         size = len(self._buffer)
-        hold = max(self._out, hold_from(self._scanner, self._buffer))
+        hold = max(self._out, hold_from(self._engine, self._buffer))
         for hit in hits:
             if (hit.end == size and hit.open) or hit.start < hold < hit.end:
                 hold = min(hold, max(self._out, hit.start))

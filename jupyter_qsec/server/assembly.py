@@ -20,8 +20,8 @@ from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels import observer
 from jupyter_qsec.kernels.leases import use_keeper
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
-from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding
-from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
 from jupyter_qsec.server.contents import SaveGuard
 from jupyter_qsec.server.findings import FindingsBoard
 from jupyter_qsec.server.kernelview import ServerKernels
@@ -227,7 +227,7 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
         log.warning("fingerprints of findings are good for this run only: %s", error)
         key = secrets.token_bytes(32)
 
-    def saved(found: list[SecretFinding], action: str) -> None:
+    def saved(found: list[Finding], action: str) -> None:
         for finding in found:
             state.findings.add(
                 found_at=datetime.now(UTC),
@@ -245,4 +245,4 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
             details = {"findings": len(found), "kinds": ",".join(sorted({finding.kind for finding in found}))[:500]}
             parts.reporter.soon(f"save.{action}", "", found[0].path, details)
 
-    SaveGuard(Scanner.default(), Fingerprinter(key), state.on_save, saved).attach(contents_manager)
+    SaveGuard(Scanner(ScannerConfig(key)), state.on_save, saved).attach(contents_manager)

@@ -17,11 +17,9 @@ from typing import Any
 from tornado.web import HTTPError
 
 from jupyter_qsec.domain.errors import QsecError, TooLargeError
-from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding
-from jupyter_qsec.scanning.notebook import redact_notebook
+from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.report import describe
 from jupyter_qsec.scanning.scanner import Scanner
-from jupyter_qsec.scanning.textfile import scan_text
 from jupyter_qsec.server.uploads import ChunkedNotebooks
 
 REFUSED = 422
@@ -40,16 +38,15 @@ class SaveMode(StrEnum):
     WARN = "warn"
 
 
-Report = Callable[[list[SecretFinding], str], None]
+Report = Callable[[list[Finding], str], None]
 """Takes the findings of one save and the action: `redacted`, `refused` or `warned`. If it raises, nothing is saved."""
 
 
 class SaveGuard:
     """A pre-save hook for any contents manager."""
 
-    def __init__(self, scanner: Scanner, fingerprinter: Fingerprinter, mode: str | SaveMode, report: Report) -> None:
+    def __init__(self, scanner: Scanner, mode: str | SaveMode, report: Report) -> None:
         self._scanner = scanner
-        self._fingerprinter = fingerprinter
         self.mode = SaveMode(mode)
         self._report = report
 
@@ -80,7 +77,7 @@ class SaveGuard:
                 self._plain_file(model, content, path)
 
     def _notebook(self, content: Any, path: str) -> Any:
-        clean, findings = redact_notebook(content, self._scanner, self._fingerprinter, path)
+        clean, findings = self._scanner.redact_notebook(content, filename=path)
         if not findings:
             return content
         if self.mode is SaveMode.REFUSE:
@@ -114,13 +111,13 @@ class SaveGuard:
         raw = _decoded(model, content)
         if b"\0" in raw[:8192]:
             return  # binary: a rule would find nothing but chance
-        findings = scan_text(raw.decode("utf-8", "replace"), self._scanner, self._fingerprinter, path)
+        findings = self._scanner.scan_text(raw.decode("utf-8", "replace"), filename=path)
         if findings and self.mode is SaveMode.REFUSE:
             self._refuse(findings, path)
         if findings:
             self._report(findings, "warned")
 
-    def _refuse(self, findings: list[SecretFinding], path: str) -> None:
+    def _refuse(self, findings: list[Finding], path: str) -> None:
         self._report(findings, "refused")
         raise HTTPError(REFUSED, f"{_name(path)} was not saved, as it holds secrets: {describe(findings)}.")
 

@@ -13,8 +13,9 @@ import pytest
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from tornado.httpclient import HTTPClientError
 
-from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding
-from jupyter_qsec.scanning.scanner import Redaction, Scanner
+from jupyter_qsec.scanning.engine import Engine, Redaction
+from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.contents import SaveGuard
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -25,9 +26,9 @@ class Reports:
     """Collects what the guard reports."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[list[SecretFinding], str]] = []
+        self.calls: list[tuple[list[Finding], str]] = []
 
-    def __call__(self, findings: list[SecretFinding], action: str) -> None:
+    def __call__(self, findings: list[Finding], action: str) -> None:
         self.calls.append((findings, action))
 
     def actions(self) -> list[str]:
@@ -43,8 +44,8 @@ def reports() -> Reports:
 def guarded(jp_serverapp: Any, reports: Reports) -> Callable[..., None]:
     """Guards the contents manager of the running server."""
 
-    def guard(mode: str = "redact", scanner: Scanner | None = None, report: Any = reports) -> None:
-        save_guard = SaveGuard(scanner or Scanner.default(), Fingerprinter(b"k" * 32), mode, report)
+    def guard(mode: str = "redact", engine: Engine | None = None, report: Any = reports) -> None:
+        save_guard = SaveGuard(Scanner(engine=engine), mode, report)
         save_guard.attach(jp_serverapp.contents_manager)
 
     return guard
@@ -217,7 +218,7 @@ async def test_a_notebook_nested_without_end_is_refused(guarded: Any, jp_fetch: 
     assert "too deep" in message and not (jp_root_dir / "a.ipynb").exists()
 
 
-class BrokenScanner(Scanner):
+class BrokenEngine(Engine):
     """Fails like a bug would."""
 
     def __init__(self) -> None:
@@ -234,7 +235,7 @@ class BrokenScanner(Scanner):
 async def test_an_exception_in_the_scanner_saves_nothing_and_tells_nothing(
     guarded: Any, jp_fetch: Any, jp_root_dir: Path, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    guarded(mode, BrokenScanner())
+    guarded(mode, BrokenEngine())
     (jp_root_dir / "a.ipynb").write_text("before")
     message = await refused(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
     assert "scan for secrets failed" in message
@@ -243,7 +244,7 @@ async def test_an_exception_in_the_scanner_saves_nothing_and_tells_nothing(
 
 
 async def test_a_report_that_fails_saves_nothing(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
-    def report(findings: list[SecretFinding], action: str) -> None:
+    def report(findings: list[Finding], action: str) -> None:
         raise OSError("no space left")
 
     guarded("warn", report=report)
@@ -293,7 +294,7 @@ async def test_directories_and_images_pass(guarded: Any, jp_fetch: Any, jp_root_
 
 def test_a_manager_that_is_not_asynchronous_is_guarded_too(jp_root_dir: Path, reports: Reports) -> None:
     manager = LargeFileManager(root_dir=str(jp_root_dir))
-    SaveGuard(Scanner.default(), Fingerprinter(b"k" * 32), "redact", reports).attach(manager)
+    SaveGuard(Scanner(), "redact", reports).attach(manager)
     raw = json.dumps(a_notebook(f"key = '{KEY}'"))
     for number, part in ((1, raw[:50]), (-1, raw[50:])):
         manager.save({"type": "file", "format": "text", "content": part, "chunk": number}, "chunks.ipynb")

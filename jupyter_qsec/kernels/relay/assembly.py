@@ -11,10 +11,10 @@ from jupyter_qsec.kernels.relay.outgoing import Outgoing
 from jupyter_qsec.kernels.relay.sockets import Sockets
 from jupyter_qsec.kernels.relay.switchboard import Switchboard
 from jupyter_qsec.kernels.relay.wire import Json
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.policy import SourcePolicy
-from jupyter_qsec.scanning.scanner import Scanner
 
 
 def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]) -> Switchboard:
@@ -22,13 +22,13 @@ def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]
     live = LiveSecrets()
     token = LiveToken(config.token_file, live)
     token.refresh(at_once=True)
-    scanner = Scanner.default(live=live)
+    engine = Engine.default(live=live)
     reporter = Reporter(Fingerprinter(config.fingerprint_key), note)
     return Switchboard(
         config,
         sockets,
-        Outgoing(scanner, reporter),
-        Incoming(scanner, SourcePolicy(), reporter, language=config.language),
+        Outgoing(engine, reporter),
+        Incoming(engine, SourcePolicy(), reporter, language=config.language),
         token,
         note,
     )

@@ -9,9 +9,9 @@ from typing import Literal
 
 from jupyter_qsec.kernels.relay.hygiene import Reporter, line_of
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object, new_header
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.mimebundle import redact_json
 from jupyter_qsec.scanning.policy import SourcePolicy
-from jupyter_qsec.scanning.scanner import Scanner
 
 Way = Literal["kernel", "reply", "publish"]
 Step = tuple[Way, list[bytes], Json | bytes, bytes, Json | bytes, Json | bytes, list[bytes]]
@@ -28,14 +28,14 @@ class Incoming:
 
     def __init__(
         self,
-        scanner: Scanner,
+        engine: Engine,
         policy: SourcePolicy,
         reporter: Reporter,
         *,
         language: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._scanner = scanner
+        self._engine = engine
         self._policy = policy
         self._reporter = reporter
         self._python = language.lower().startswith("python")
@@ -93,12 +93,12 @@ class Incoming:
             secrets = []
             if kind == "execute_request" and isinstance(content.get("code"), str):
                 secrets = self._in_source(content.pop("code"))
-            _, _, found = redact_json(content, self._scanner)
+            _, _, found = redact_json(content, self._engine)
             secrets += [(name, secret, 1) for name, secret in found]
             buffers = [
                 (match.kind, "", 1)
                 for buffer in envelope.buffers
-                for match in self._scanner.scan(buffer.decode("latin-1"))
+                for match in self._engine.scan(buffer.decode("latin-1"))
             ]
         except Exception:  # noqa: BLE001 - what cannot be scanned must not run
             if kind in ("execute_request", "comm_msg", "comm_open", "debug_request"):
@@ -118,13 +118,13 @@ class Incoming:
     def _in_source(self, source: str) -> list[tuple[str, str, int]]:
         return [
             (match.kind, source[match.start : match.end], line_of(source, match.start))
-            for match in self._scanner.scan(source, allow=True)
+            for match in self._engine.scan(source, allow=True)
         ]
 
     def _note_input(self, message_id: str, envelope: Envelope) -> None:
         """A person typed a secret at a prompt: the kernel gets it, the finding says so."""
         try:
-            _, _, found = redact_json(load_object(envelope.content), self._scanner)
+            _, _, found = redact_json(load_object(envelope.content), self._engine)
         except Exception:  # noqa: BLE001 - only a report depends on it
             return
         if found:

@@ -10,8 +10,8 @@ from jupyter_qsec.domain.errors import TooLargeError
 from jupyter_qsec.kernels.relay.hygiene import UNSCANNABLE, Reporter
 from jupyter_qsec.kernels.relay.streams import Parts, Streams
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.mimebundle import redact_json
-from jupyter_qsec.scanning.scanner import Scanner
 
 Message = tuple[list[bytes], bytes, bytes, bytes, bytes, list[bytes]]
 """Identities, header, parent, metadata, content, buffers: not signed yet."""
@@ -32,10 +32,10 @@ _PLACES = {"comm_open": "widget", "comm_msg": "widget", "comm_close": "widget"}
 class Outgoing:
     """The way out of one kernel."""
 
-    def __init__(self, scanner: Scanner, reporter: Reporter, clock: Callable[[], float] = time.monotonic) -> None:
-        self._scanner = scanner
+    def __init__(self, engine: Engine, reporter: Reporter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
         self._reporter = reporter
-        self.streams = Streams(scanner, reporter, clock)
+        self.streams = Streams(engine, reporter, clock)
         self._parents: tuple[bytes, bytes, str] = (b"{}", b"{}", "")
 
     def handle(self, envelope: Envelope, *, published: bool) -> Iterator[Message]:
@@ -76,7 +76,7 @@ class Outgoing:
         name, text = content.get("name"), content.get("text")
         if not isinstance(name, str) or not isinstance(text, str):
             raise WireError("A stream message holds no text.")
-        name = self._scanner.redact(name[:64]).text
+        name = self._engine.redact(name[:64]).text
         return self.streams.write(identities, header, parent, request, name, text)
 
     def _body(self, kind: str, request: str, envelope: Envelope) -> tuple[bytes, bytes, list[bytes]]:
@@ -93,7 +93,7 @@ class Outgoing:
             if part == b"{}":
                 parts.append(part)
                 continue
-            value, _, found = redact_json(load_object(part), self._scanner)
+            value, _, found = redact_json(load_object(part), self._engine)
             secrets += found
             parts.append(dump_object(value))
         buffers = [self._cleaned_buffer(buffer, secrets) for buffer in envelope.buffers]
@@ -109,7 +109,7 @@ class Outgoing:
     def _cleaned_buffer(self, buffer: bytes, secrets: list[tuple[str, str]]) -> bytes:
         """The buffer with secrets overwritten in place: its length is part of its meaning."""
         text = buffer.decode("latin-1")
-        matches = self._scanner.scan(text)
+        matches = self._engine.scan(text)
         if matches:
             cleaned = bytearray(buffer)
             for match in matches:
@@ -118,7 +118,7 @@ class Outgoing:
             buffer = bytes(cleaned)
         if b"\0" in buffer:  # UTF-16 and UTF-32 put zeros between the letters
             wide = buffer.replace(b"\0", b"").decode("latin-1")
-            found = self._scanner.scan(wide)
+            found = self._engine.scan(wide)
             if found:
                 secrets += [(match.kind, wide[match.start : match.end]) for match in found]
                 return b"\0" * len(buffer)
@@ -127,9 +127,9 @@ class Outgoing:
     def _cleaned_header(self, part: bytes) -> Json:
         header = load_object(part)
         text = _GLUE.join(_strings(header))
-        if self._scanner.scan(text):
+        if self._engine.scan(text):
             try:
-                value, _, secrets = redact_json(header, self._scanner)
+                value, _, secrets = redact_json(header, self._engine)
             except TooLargeError as error:
                 raise WireError("A header cannot be scanned.") from error
             self._reporter.found(
@@ -139,7 +139,7 @@ class Outgoing:
                 message_id="",
             )
             # What only the joined text showed is not worth telling apart: nothing of such a header goes on.
-            header = value if not self._scanner.scan(_GLUE.join(_strings(value))) else {"msg_type": "", "msg_id": ""}
+            header = value if not self._engine.scan(_GLUE.join(_strings(value))) else {"msg_type": "", "msg_id": ""}
         return header
 
     def _cleaned_parent(self, part: bytes) -> tuple[bytes, str]:
@@ -153,7 +153,7 @@ class Outgoing:
 
     def _cleaned_topic(self, identities: list[bytes]) -> list[bytes]:
         topic = identities[0][:_MAX_TOPIC] if identities else b""
-        if self._scanner.scan(topic.decode("latin-1")):
+        if self._engine.scan(topic.decode("latin-1")):
             topic = b"redacted"
         return [topic]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from jupyter_qsec.kernels.relay.hygiene import Reporter
 from jupyter_qsec.kernels.relay.wire import Json, dump_object, new_header
-from jupyter_qsec.scanning.scanner import Redaction, Scanner
+from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.stream import StreamRedactor
 
 Parts = tuple[list[bytes], bytes, bytes, bytes, bytes]
@@ -33,8 +33,8 @@ class _Stream:
 class Streams:
     """All streams of one kernel."""
 
-    def __init__(self, scanner: Scanner, reporter: Reporter, clock: Callable[[], float] = time.monotonic) -> None:
-        self._scanner = scanner
+    def __init__(self, engine: Engine, reporter: Reporter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
         self._reporter = reporter
         self._clock = clock
         self._streams: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
@@ -47,7 +47,7 @@ class Streams:
         key = (request, name)
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = _Stream(name, request, StreamRedactor(self._scanner, clock=self._clock))
+            stream = self._streams[key] = _Stream(name, request, StreamRedactor(self._engine, clock=self._clock))
             if len(self._streams) > _MAX_STREAMS:
                 yield from self._drop(next(iter(self._streams)))
         stream.identities, stream.parent, stream.session = identities, parent, str(header.get("session", ""))

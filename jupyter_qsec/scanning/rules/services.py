@@ -238,14 +238,6 @@ OFFICE = (
         grows=B64URL,
     ),
     token(
-        "twitter-token",
-        "Twitter bearer token",
-        r"A{22}[A-Za-z0-9%+/=]{80,100}",
-        "aaaaaaaaaaaaaaaaaaaaaa",
-        example="AAAAAAAAAAAAAAAAAAAAAA{a90}",
-        grows="A-Za-z0-9%+/=",
-    ),
-    token(
         "salesforce-token",
         "Salesforce token",
         r"00D[A-Za-z0-9]{12,15}![A-Za-z0-9_.]{60,}",

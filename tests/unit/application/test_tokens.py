@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jupyter_qsec.application import tokens
 from jupyter_qsec.application.tokens import CredentialForge
 from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
-from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.engine import Engine
 from tests.fakes.clock import FakeClock
 
 NOW = FakeClock().now()
@@ -28,7 +28,7 @@ def test_credentials_look_like_those_of_a_session():
 
 
 def test_whatever_a_kernel_holds_is_recognised_wherever_it_is_printed():
-    scanner = Scanner.default()
+    scanner = Engine.default()
     made = FORGE.issue(LEASE, NOW)
     for secret in (made.access_key_id, made.secret_access_key, made.session_token, tokens.new_bearer(LEASE)):
         shown = scanner.redact(f"{secret}\n").text

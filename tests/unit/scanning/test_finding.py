@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_qsec.domain.errors import InvalidRequestError
-from jupyter_qsec.scanning.finding import Fingerprinter, SecretFinding, preview
+from jupyter_qsec.scanning.finding import Finding, Fingerprinter, preview
 from jupyter_qsec.scanning.policy import SourcePolicy
 from jupyter_qsec.scanning.report import as_json, as_text, describe
+from jupyter_qsec.scanning.sarif import as_sarif
 from jupyter_qsec.scanning.scanner import Scanner
-from jupyter_qsec.scanning.textfile import scan_text
 from tests.unit.scanning.planted import PLANTED
 
 PRINTER = Fingerprinter(b"k" * 32)
@@ -29,9 +29,9 @@ def test_a_preview_shows_at_most_four_characters_and_a_quarter(secret: str) -> N
 @given(st.sampled_from(PLANTED), st.text(max_size=40))
 def test_no_form_of_a_report_holds_the_secret(planted: tuple[str, str, str], before: str) -> None:
     _, secret, text = planted
-    findings = scan_text(f"{before}\n{text}", Scanner.default(), PRINTER, "f.txt")
+    findings = Scanner().scan_text(f"{before}\n{text}", filename="f.txt")
     assert findings
-    for form in (repr(findings), as_json(findings), as_text(findings), describe(findings)):
+    for form in (repr(findings), as_json(findings), as_text(findings), as_sarif(findings), describe(findings)):
         assert secret not in form and secret[4:14] not in form
 
 
@@ -47,25 +47,29 @@ def test_fingerprints_need_the_key_and_tell_kinds_apart() -> None:
 
 
 def test_json_has_the_promised_keys() -> None:
-    finding = SecretFinding("a.ipynb", "2", "source", 3, "jwt", "eyJh****", "ab" * 16, "id-1", 9)
+    finding = Finding("a.ipynb", "2", "source", 3, "jwt", "eyJh****", "ab" * 16, "id-1", 9)
     assert json.loads(as_json([finding])) == [
         {
             "path": "a.ipynb",
             "cell": "2",
             "place": "source",
+            "part": "",
             "line": 3,
             "column": 9,
+            "file_line": 0,
+            "pointer": "",
             "kind": "jwt",
             "severity": "medium",
             "preview": "eyJh****",
             "fingerprint": "ab" * 16,
+            "commit": "",
         }
     ]
     assert as_text([finding]) == "a.ipynb: cell 2, source, line 3: jwt eyJh****"
 
 
 def test_a_long_list_is_described_in_short() -> None:
-    findings = [SecretFinding("a", "", "file", n, "jwt", "****", "") for n in range(9)]
+    findings = [Finding("a", "", "file", n, "jwt", "****", "") for n in range(9)]
     assert describe(findings).endswith("line 4: jwt (****); and 4 more")
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.kinds import KINDS, kind_of
-from jupyter_qsec.scanning.notebook import scan_notebook
 from jupyter_qsec.scanning.rules import RULES
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.scanning.severity import Severity
 from jupyter_qsec.scanning.shapes import SHAPES
-from jupyter_qsec.scanning.textfile import scan_text
 from tests.unit.scanning.planted import AWS_KEY
 
 PRINTER = Fingerprinter(b"k" * 32)
@@ -33,8 +31,8 @@ def test_a_kind_that_no_rule_has_is_a_live_secret() -> None:
 
 def test_a_finding_tells_line_and_column() -> None:
     text = f"one\n  key = '{AWS_KEY}'\n"
-    (in_file,) = scan_text(text, Scanner.default(), PRINTER, "a.py")
+    (in_file,) = Scanner().scan_text(text)
     cell = {"cell_type": "code", "source": text, "outputs": [], "metadata": {}}
-    (in_cell,) = scan_notebook({"cells": [cell]}, Scanner.default(), PRINTER, "a.ipynb")
+    (in_cell,) = Scanner().scan_notebook({"cells": [cell]})
     for finding in (in_file, in_cell):
         assert (finding.line, finding.column, finding.severity) == (2, 10, Severity.CRITICAL)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.live import LiveSecrets
-from jupyter_qsec.scanning.scanner import Scanner
 
 SECRET = 'qs/lease+tök"en\\0001='
 
@@ -40,7 +40,7 @@ def live() -> LiveSecrets:
     ],
 )
 def test_a_shape_of_the_secret_is_found(live: LiveSecrets, shape: str) -> None:
-    redaction = Scanner.default(live=live).redact(f"<< {shape} >>")
+    redaction = Engine.default(live=live).redact(f"<< {shape} >>")
     assert "[REDACTED:lease-token]" in redaction.text
     assert shape.strip("\"'=")[2:-2] not in redaction.text
 
@@ -59,11 +59,11 @@ def test_base64_hides_nothing_whatever_stands_around(before: bytes, after: bytes
 
 
 def test_without_it_the_secret_would_not_be_known() -> None:
-    assert Scanner.default().scan(f"<< {SECRET} >>") == []
+    assert Engine.default().scan(f"<< {SECRET} >>") == []
 
 
 def test_a_discarded_secret_is_forgotten(live: LiveSecrets) -> None:
-    scanner = Scanner.default(live=live)
+    scanner = Engine.default(live=live)
     assert scanner.scan(SECRET)
     live.discard(SECRET)
     live.discard("never added")
@@ -77,8 +77,8 @@ def test_a_secret_too_short_or_long_to_search_for_is_refused(value: str) -> None
 
 
 def test_the_shared_scanner_never_learns_a_live_secret(live: LiveSecrets) -> None:
-    Scanner.default(live=live).scan(SECRET)
-    assert Scanner.default().live is None
+    Engine.default(live=live).scan(SECRET)
+    assert Engine.default().live is None
 
 
 def test_held_back_is_only_what_may_begin_a_secret(live: LiveSecrets) -> None:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from jupyter_qsec.domain.errors import TooLargeError
 from jupyter_qsec.scanning import mimebundle
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.mimebundle import redact_json
-from jupyter_qsec.scanning.scanner import Scanner
 from tests.unit.scanning.planted import AWS_KEY, AWS_SECRET, JWT, RSA_KEY
 
-SCANNER = Scanner.default()
+SCANNER = Engine.default()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

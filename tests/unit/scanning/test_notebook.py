@@ -12,13 +12,12 @@ import pytest
 
 from jupyter_qsec.domain.errors import InvalidRequestError, TooLargeError
 from jupyter_qsec.scanning.baseline import Baseline
-from jupyter_qsec.scanning.finding import Fingerprinter
-from jupyter_qsec.scanning.notebook import redact_notebook, scan_notebook
-from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
 from tests.unit.scanning.planted import AWS_KEY, AWS_SECRET, BENIGN, PLANTED, RSA_KEY
 
-SCANNER = Scanner.default()
-PRINTER = Fingerprinter(b"0123456789abcdef")
+SCANNER = Scanner(ScannerConfig(b"0123456789abcdef"))
 
 
 def cell(source: Any = "", *outputs: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -32,9 +31,9 @@ def notebook(*cells: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def redacted(value: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str, int, str]]]:
     before = copy.deepcopy(value)
-    new, findings = redact_notebook(value, SCANNER, PRINTER, "a.ipynb")
+    new, findings = SCANNER.redact_notebook(value, filename="a.ipynb")
     assert value == before
-    assert scan_notebook(value, SCANNER, PRINTER, "a.ipynb") == findings
+    assert SCANNER.scan_notebook(value, filename="a.ipynb") == findings
     return new, [(f.cell, f.place, f.line, f.kind) for f in findings]
 
 
@@ -118,9 +117,9 @@ def test_an_allowed_secret_stays_where_a_person_wrote_it_and_nowhere_else() -> N
     "value", [{}, {"cells": {}}, {"cells": [1]}, {"cells": [{"outputs": 3}]}, {"worksheets": 1}, [], "x", None], ids=str
 )
 def test_what_is_no_notebook_is_an_invalid_request(value: Any) -> None:
-    for function in (redact_notebook, scan_notebook):
+    for function in (SCANNER.redact_notebook, SCANNER.scan_notebook):
         with pytest.raises(InvalidRequestError):
-            function(value, SCANNER, PRINTER, "a.ipynb")
+            function(value, filename="a.ipynb")
 
 
 def test_unusual_parts_are_scanned_rather_than_skipped() -> None:
@@ -135,19 +134,17 @@ def test_a_notebook_too_deep_to_scan_is_refused() -> None:
     for _ in range(200):
         deep = {"a": deep}
     with pytest.raises(TooLargeError):
-        redact_notebook(notebook(metadata=deep), SCANNER, PRINTER, "a.ipynb")
+        SCANNER.redact_notebook(notebook(metadata=deep), filename="a.ipynb")
 
 
 def test_findings_hold_no_secret_but_name_equal_ones_alike() -> None:
     value = notebook(cell(f"s = '{AWS_KEY}'"), cell(f"aws_secret_access_key = '{AWS_SECRET}'\nagain = '{AWS_KEY}'"))
-    findings = scan_notebook(value, SCANNER, PRINTER, "a.ipynb")
+    findings = SCANNER.scan_notebook(value, filename="a.ipynb")
     assert AWS_KEY not in repr(findings) and AWS_SECRET not in repr(findings)
     first, _, again = findings
     assert first.fingerprint == again.fingerprint and first.cell_id == "c-1"
-    assert (
-        first.fingerprint
-        != scan_notebook(value, SCANNER, Fingerprinter(b"another-key-of-16"), "a.ipynb")[0].fingerprint
-    )
+    other = Scanner(ScannerConfig(b"another-key-of-16")).scan_notebook(value)
+    assert first.fingerprint != other[0].fingerprint
 
 
 def test_a_baseline_leaves_out_what_it_lists_in_that_file_only() -> None:
@@ -165,8 +162,9 @@ def test_a_baseline_leaves_out_what_it_lists_in_that_file_only() -> None:
         )
     )
     value = notebook(cell(f"a = '{AWS_KEY}'"), cell(f"k = '''{RSA_KEY}'''"), cell("password = 'hunter2'"))
-    listed = scan_notebook(value, SCANNER, PRINTER, "nb/a.ipynb", baseline=known)
-    other = scan_notebook(value, SCANNER, PRINTER, "nb/b.ipynb", baseline=known)
+    scanner = Scanner(ScannerConfig(baseline=known))
+    listed = scanner.scan_notebook(value, filename="nb/a.ipynb")
+    other = scanner.scan_notebook(value, filename="nb/b.ipynb")
     assert [f.kind for f in listed] == ["assigned-secret"] and len(other) == 3
 
 
@@ -174,3 +172,64 @@ def test_a_baseline_leaves_out_what_it_lists_in_that_file_only() -> None:
 def test_what_is_no_baseline_is_an_invalid_request(text: str) -> None:
     with pytest.raises(InvalidRequestError):
         Baseline.parse(text)
+
+
+def test_a_finding_says_which_part_and_points_to_it() -> None:
+    data = {"text/html": [f"<b>{AWS_KEY}</b>"], "image/png": "aaaa"}
+    value = notebook(
+        cell([f"a = '{AWS_KEY}'"]),
+        cell(
+            "x",
+            {"output_type": "stream", "name": "stderr", "text": ["one\n", AWS_KEY]},
+            {"output_type": "display_data", "data": data, "metadata": {}},
+            {"output_type": "error", "ename": "E", "evalue": "", "traceback": ["x", AWS_KEY]},
+            attachments={"a.txt": {"text/plain": AWS_KEY}},
+        ),
+        metadata={"deep": {"er/er": AWS_KEY}},
+    )
+    assert [(f.cell, f.place, f.part, f.line, f.pointer) for f in SCANNER.scan_notebook(value)] == [
+        ("1", "source", "", 1, "/cells/0/source"),
+        ("2", "output", "stderr", 2, "/cells/1/outputs/0/text"),
+        ("2", "output", "text/html", 1, "/cells/1/outputs/1/data/text~1html/0"),
+        ("2", "output", "traceback", 2, "/cells/1/outputs/2/traceback"),
+        ("2", "attachment", "a.txt", 1, "/cells/1/attachments/a.txt/text~1plain"),
+        ("", "metadata", "er/er", 1, "/metadata/deep/er~1er"),
+    ]
+
+
+def test_a_pointer_holds_no_secret() -> None:
+    found = SCANNER.scan_notebook(notebook(metadata={AWS_KEY: {"x": AWS_KEY}}))
+    assert [f.pointer for f in found] == ["/metadata", "/metadata/[REDACTED:aws-access-key]/x"]
+
+
+TAGGED = {"tags": ["qsec-allow"]}
+
+
+def test_a_tagged_cell_is_left_out_of_reports() -> None:
+    shown = {"output_type": "stream", "name": "stdout", "text": AWS_KEY}
+    value = notebook(cell(f"a = '{AWS_KEY}'", shown, metadata=TAGGED), cell(f"b = '{AWS_KEY}'"))
+    assert [f.cell for f in SCANNER.scan_notebook(value)] == ["2"]
+
+
+def test_a_tagged_cell_keeps_its_source_but_not_what_its_outputs_show() -> None:
+    shown = {"output_type": "stream", "name": "stdout", "text": AWS_KEY}
+    new, found = SCANNER.redact_notebook(notebook(cell(f"a = '{AWS_KEY}'", shown, metadata=TAGGED)))
+    assert new["cells"][0]["source"] == f"a = '{AWS_KEY}'"
+    assert new["cells"][0]["outputs"][0]["text"] == "[REDACTED:aws-access-key]"
+    assert [f.place for f in found] == ["output"]
+
+
+@pytest.mark.parametrize("tags", [None, "qsec-allow", {"qsec-allow": 1}, ["QSEC-ALLOW"], [["qsec-allow"]]], ids=str)
+def test_only_the_very_tag_counts(tags: Any) -> None:
+    assert SCANNER.scan_notebook(notebook(cell(AWS_KEY, metadata={"tags": tags})))
+
+
+def test_neither_tag_nor_comment_lets_a_live_secret_pass() -> None:
+    live = LiveSecrets()
+    live.add("correct horse battery", "lab-token")
+    scanner = Scanner(engine=Engine.default(live=live))
+    source = "x = 'correct horse battery'  # pragma: allowlist secret"
+    new, found = scanner.redact_notebook(notebook(cell(source, metadata=TAGGED)))
+    assert [f.kind for f in found] == ["lab-token"] and "horse" not in json.dumps(new)
+    assert [f.kind for f in scanner.scan_notebook(notebook(cell(source, metadata=TAGGED)))] == ["lab-token"]
+    assert [f.kind for f in scanner.scan_text(source)] == ["lab-token"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import re2
 
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.rules import RULES, Rule
-from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.scanning.shapes import SHAPES, Shape
 from tests.unit.scanning.examples import filled
 
 SEEDS = range(20)
@@ -18,15 +19,24 @@ NEVER = [pytest.param(rule, text, id=f"{rule.kind}-{n}") for n, rule in enumerat
 def test_a_rule_finds_its_examples(rule: Rule, template: str) -> None:
     for seed in SEEDS:
         text = filled(template, seed)
-        alone = Scanner([rule], (), plugins=Scanner.default().plugins)
+        alone = Engine([rule], (), plugins=Engine.default().plugins)
         assert [match.kind for match in alone.scan(text)] == [rule.kind], text
-        assert Scanner.default().scan(text), text
+        assert Engine.default().scan(text), text
 
 
 @pytest.mark.parametrize(("rule", "template"), NEVER)
 def test_a_rule_leaves_alone_what_only_looks_alike(rule: Rule, template: str) -> None:
     for seed in SEEDS:
-        assert Scanner.default().scan(filled(template, seed)) == []
+        assert Engine.default().scan(filled(template, seed)) == []
+
+
+@pytest.mark.parametrize("shape", [pytest.param(shape, id=f"{shape.kind}-{n}") for n, shape in enumerate(SHAPES)])
+def test_a_shape_finds_its_example(shape: Shape) -> None:
+    assert shape.description and shape.advice.endswith(".")
+    for seed in SEEDS:
+        text = filled(shape.example, seed)
+        alone = Engine((), [shape], plugins=Engine.default().plugins)
+        assert [(match.kind, match.start, match.end) for match in alone.scan(text)] == [(shape.kind, 0, len(text))]
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)])

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.live import LiveSecrets
-from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.scanning.shapes import SHAPES
 from jupyter_qsec.scanning.stream import MAX_HELD, MAX_SECONDS, StreamRedactor
 from tests.unit.scanning.planted import AWS_KEY, AWS_TOKEN, BENIGN, JWT, LONG_JWT, PLANTED, RSA_KEY
 
-SCANNER = Scanner.default()
+SCANNER = Engine.default()
 LONGEST_LEAK = 12
 """A secret without a telling beginning is held only from its twelfth character on."""
 SHAPES_HELD_LATE = {shape.kind for shape in SHAPES if shape.hold_after > 1}
@@ -31,7 +31,7 @@ class Seconds:
         return self.now
 
 
-def passed(chunks: Iterable[str], scanner: Scanner = SCANNER) -> list[str]:
+def passed(chunks: Iterable[str], scanner: Engine = SCANNER) -> list[str]:
     """What comes out after each chunk, and at the end."""
     stream = StreamRedactor(scanner, clock=Seconds())
     out = [stream.feed(chunk).text for chunk in chunks]

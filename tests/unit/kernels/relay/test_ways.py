@@ -16,10 +16,10 @@ from jupyter_qsec.kernels.relay.hygiene import LiveToken, Reporter
 from jupyter_qsec.kernels.relay.incoming import Incoming
 from jupyter_qsec.kernels.relay.outgoing import Outgoing
 from jupyter_qsec.kernels.relay.wire import Envelope, WireError, dump_object, load_object
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.policy import SourcePolicy
-from jupyter_qsec.scanning.scanner import Scanner
 from tests.fakes.kernel_home import PRIVATE_KEY
 
 KEY = "AKIA" + "QSEC7PLANTED5Q2X"
@@ -39,7 +39,7 @@ class Desk:
     def __init__(self, language: str = "python") -> None:
         self.clock = Clock()
         self.events: list[dict[str, Any]] = []
-        scanner = Scanner.default()
+        scanner = Engine.default()
         reporter = Reporter(Fingerprinter(b"k" * 32), self.events.append)
         self.outgoing = Outgoing(scanner, reporter, self.clock)
         self.incoming = Incoming(scanner, SourcePolicy(), reporter, language=language, clock=self.clock)
@@ -220,10 +220,10 @@ def test_a_comm_message_with_a_key_is_stopped() -> None:
 def test_a_source_that_cannot_be_scanned_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
 
-    def broken(self: Scanner, text: str, *, allow: bool = False) -> None:
+    def broken(self: Engine, text: str, *, allow: bool = False) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Scanner, "scan", broken)
+    monkeypatch.setattr(Engine, "scan", broken)
     ((_, _, content),) = desk.ask("execute_request", execute("print(1)"))
     assert "could not be scanned" in content["code"]
 

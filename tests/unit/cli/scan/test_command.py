@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_qsec.cli import scan as scan_module
 from jupyter_qsec.cli.main import run
+from jupyter_qsec.cli.scan import files, work
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
-FIELDS = {"path", "cell", "place", "line", "column", "kind", "severity", "preview", "fingerprint"}
+FIELDS = {"path", "cell", "place", "part", "line", "column", "file_line", "pointer", "kind", "severity", "preview"} | {
+    "fingerprint",
+    "commit",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +87,92 @@ def test_directories_are_searched_but_for_repositories_packages_and_binaries(
     code, findings, _ = found(capsys, ".")
     assert code == 1
     assert {f["path"] for f in findings} == {"src/deep/a.py", ".ipynb_checkpoints/b.txt"}
+    _, _, err = scanned(capsys, ".")
+    assert err == "skipped: c.bin (binary)\n2 secrets found in 2 files; 1 file skipped.\n"
+
+
+def test_many_skipped_files_are_named_on_request(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        (here / f"{number:02}.png").write_bytes(b"\0")
+    _, _, err = scanned(capsys, ".")
+    assert err.splitlines()[9:] == [
+        "skipped: 09.png (binary)",
+        "skipped: 2 more (--verbose names them)",
+        "No secrets found in 0 files; 12 files skipped.",
+    ]
+    _, _, err = scanned(capsys, "--verbose", ".")
+    assert len(err.splitlines()) == 13
+
+
+def test_excluded_files_and_allowed_fingerprints_are_left_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("docs/deep/a.md", "src/a.lock", "src/a.py"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(f"key = '{KEY}'\n")
+    code, findings, _ = found(capsys, "--exclude", "docs/*", "--exclude", "*.lock", ".")
+    assert code == 1 and [f["path"] for f in findings] == ["src/a.py"]
+    assert found(capsys, "--exclude", "docs/*", str(here / "docs"))[0] == 0
+    assert found(capsys, "--allow", findings[0]["fingerprint"].upper(), ".")[:2] == (0, [])
+
+
+@pytest.mark.parametrize("name", ["a.ipynb", ""])
+def test_standard_input_is_scanned_as_what_it_is(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    raw = a_notebook(f"x = 1\nkey = '{KEY}'").encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    code, findings, _ = found(capsys, *(["--stdin-name", name] if name else []), "-")
+    assert code == 1
+    assert [(f["path"], f["cell"], f["line"]) for f in findings] == [(name or "<stdin>.ipynb", "1", 2)]
+
+
+def test_a_diff_on_standard_input_is_text(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"+key = '{KEY}'\n".encode())))
+    assert scanned(capsys, "-") == (1, "<stdin>: line 1: aws-access-key AKIA****\n", "1 secret found in 1 file.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--staged", "--history"], "exclude one another"),
+        (["--fix", "--staged"], "changes files in place"),
+        (["--fix", "-"], "changes files in place"),
+        (["-", "a.py"], "cannot be scanned together"),
+        (["--stdin-name", "a.ipynb", "a.py"], "needs the path '-'"),
+    ],
+)
+def test_what_cannot_be_meant_together_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    code, out, err = scanned(capsys, *arguments)
+    assert code == 2 and out == "" and err.count("\n") == 1 and reason in err
+
+
+def test_many_files_are_scanned_by_many_processes_in_their_order(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "ALONE", 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for number in range(40):
+        (here / f"{number:02}.ipynb").write_text(a_notebook(f"key = '{KEY}'"))
+    code, findings, _ = found(capsys, ".")
+    assert code == 1 and [f["path"] for f in findings] == [f"{number:02}.ipynb" for number in range(40)]
+    assert len({f["fingerprint"] for f in findings}) == 1
+
+
+def test_a_process_that_dies_is_no_clean_scan(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: object, **__: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(work, "ALONE", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(work.ProcessPoolExecutor, "map", dying)
+    (here / "a.py").write_text("x = 1\n")
+    code, out, err = scanned(capsys, "a.py")
+    assert code == 2 and out == "" and "what is listed is not all" in err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
@@ -92,17 +183,21 @@ def test_no_encoding_makes_a_file_invisible(here: Path, capsys: pytest.CaptureFi
 
 
 def test_what_cannot_be_scanned_is_named_after_the_others_were(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "broken.ipynb").write_text("<<<<<<< HEAD\n")
+    (here / "broken.ipynb").write_text(f"<<<<<<< HEAD\nk = '{KEY}'\n")
     (here / "list.ipynb").write_text("[]")
+    (here / "twice.ipynb").write_text(f'{{"cells": [], "x": "{KEY}", "x": 1}}')
     (here / "cells.ipynb").write_text('{"cells": 3}')
     (here / "good.py").write_text(f"k = '{KEY}'\n")
     os.mkfifo(here / "pipe")
-    code, findings, err = found(capsys, "missing.py", "broken.ipynb", "list.ipynb", "cells.ipynb", "pipe", "good.py")
-    assert code == 2 and [f["path"] for f in findings] == ["good.py"]
+    code, findings, err = found(
+        capsys, "missing.py", "broken.ipynb", "list.ipynb", "twice.ipynb", "cells.ipynb", "pipe", "good.py"
+    )
+    assert code == 2 and [f["path"] for f in findings] == ["broken.ipynb", "twice.ipynb", "good.py"]
     assert err.splitlines() == [
         "jupyter-qsec: missing.py: No such file or directory",
-        "jupyter-qsec: broken.ipynb: not a notebook: it is not JSON",
-        "jupyter-qsec: list.ipynb: not a notebook: it is not a JSON object",
+        "jupyter-qsec: broken.ipynb: not a notebook: it is not JSON, so it was scanned as text",
+        "jupyter-qsec: list.ipynb: not a notebook: it is not a JSON object, so it was scanned as text",
+        "jupyter-qsec: twice.ipynb: has a key twice in one JSON object, so it was scanned as text",
         "jupyter-qsec: cells.ipynb: The notebook's cells are not a list.",
         "jupyter-qsec: pipe: not a regular file",
     ]
@@ -142,7 +237,7 @@ def test_a_folder_that_cannot_be_read_is_no_clean_one(
 def test_a_file_that_is_too_large_is_said_to_be(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_module, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(files, "MAX_BYTES", 1 << 20)
     (here / "big.txt").write_bytes(b"x" * ((1 << 20) + 1))
     code, _, err = found(capsys, "big.txt")
     assert code == 2 and err == "jupyter-qsec: big.txt: larger than 1 MB, not scanned\n"

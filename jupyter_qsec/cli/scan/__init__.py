@@ -1,0 +1,1 @@
+"""`jupyter qsec scan` and `jupyter qsec baseline`: secrets in files, notebooks and Git's history."""

@@ -1,0 +1,240 @@
+"""The engine: text in, matches out. Immutable, thread-safe, built once a process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from jupyter_qsec.scanning import allowlist, pem
+from jupyter_qsec.scanning.finding import Match, marker
+from jupyter_qsec.scanning.hit import LIVE, Hit
+from jupyter_qsec.scanning.joined import joined, without_escapes
+from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.partials import Partials
+from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
+from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat
+from jupyter_qsec.scanning.rules import RULES, Rule
+from jupyter_qsec.scanning.shapes import SHAPES, Shape
+
+_NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
+_NAME_REACH = 40
+_WINDOW_AFTER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Text with its secrets replaced by `[REDACTED:kind]`."""
+
+    text: str
+    matches: tuple[Match, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(kind, secret) of each match, for fingerprinting; never shown, logged or stored."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What a scan cost; bounds are asserted on these counters."""
+
+    candidates: int = 0
+    attempts: int = 0
+    plugin_calls: int = 0
+    plugin_characters: int = 0
+    grown_characters: int = 0
+
+
+class Engine:
+    """Finds secrets by rules, detect-secrets' plugins and, when given, exact live secrets."""
+
+    def __init__(
+        self,
+        rules: Iterable[Rule] = RULES,
+        shapes: Iterable[Shape] = SHAPES,
+        *,
+        plugins: Mapping[str, Confirm],
+        live: LiveSecrets | None = None,
+    ) -> None:
+        self.rules = tuple(CompiledRule(rule, priority) for priority, rule in enumerate(rules))
+        self.shapes = tuple(CompiledShape(shape, len(self.rules) + n) for n, shape in enumerate(shapes))
+        self.prefilter = Prefilter(self.rules, pem.TRIGGERS, self.shapes)
+        self.plugins = plugins
+        self.live = live
+        ungated = Prefilter(self.rules, pem.TRIGGERS, (), gated=False)
+        self.partials = Partials(ungated, self.rules, pem.TRIGGERS)
+        joining = [compiled for compiled in self.rules if compiled.rule.joins]
+        self._joining = Prefilter(joining, (), ())
+        self.joining_partials = Partials(Prefilter(joining, (), (), gated=False), joining, ())
+
+    @classmethod
+    def default(cls, *, live: LiveSecrets | None = None) -> Engine:
+        """The engine with all rules and plugins; its expressions are compiled once a process.
+
+        `plugins.warm()` imports detect-secrets ahead of the first candidate.
+        """
+        base = _shared()
+        return base if live is None else base.with_live(live)
+
+    def with_live(self, live: LiveSecrets) -> Engine:
+        """The same rules, and these live secrets besides."""
+        other = object.__new__(Engine)
+        other.__dict__.update(self.__dict__, live=live)
+        return other
+
+    def scan(self, text: str, *, allow: bool = False) -> list[Match]:
+        """The secrets of a text, sorted and not overlapping.
+
+        `allow` respects `pragma: allowlist secret` comments: for source code and files that people own, never for
+        output, which anyone can print.
+        """
+        hits = self.hits(text)
+        if allow and hits:
+            hits = allowlist.without_allowed(text, hits)
+        return [Match(hit.kind, hit.start, hit.end) for hit in hits]
+
+    def redact(self, text: str, *, allow: bool = False) -> Redaction:
+        """The text with every secret replaced."""
+        return replace(text, self.scan(text, allow=allow))
+
+    def hits(self, text: str, work: Work | None = None) -> list[Hit]:
+        """As `scan`, with what streams need besides; `work` counts what was done."""
+        work = work if work is not None else Work()
+        found = self._plain_hits(text, work)
+        if "\x1b" in text:
+            visible = without_escapes(text)
+            found += visible.back(self._plain_hits(visible.text, work))
+        if "\n" in text:
+            found += self._joined_hits(text, found, work)
+        if self.live is not None:
+            found += [Hit(match.kind, match.start, match.end, LIVE) for match in self.live.scan(text)]
+        return merge(found)
+
+    def _joined_hits(self, text: str, found: list[Hit], work: Work) -> list[Hit]:
+        """Distinctive secrets whose characters were broken over lines."""
+        together = joined(text)
+        if together is None:
+            return []
+        data = flat(together.text)
+        known = {hit.start for hit in found}
+        hits = [hit for hit in together.back(self._rule_hits(data, self._joining, work)) if hit.start not in known]
+        return [hit for hit in hits if "\n" in text[hit.start : hit.end]]
+
+    def _plain_hits(self, text: str, work: Work) -> list[Hit]:
+        data = flat(text)
+        found = self._rule_hits(data, self.prefilter, work)
+        for position in self.prefilter.shape_hits(data):
+            found += self._shape_hits(data, position, work)
+        return found
+
+    def _rule_hits(self, data: bytes, prefilter: Prefilter, work: Work) -> list[Hit]:
+        found: list[Hit] = []
+        covered: dict[int, int] = {}
+        keys = pem.PrivateKeys(data)
+        key_end = 0
+        for position, trigger, rules in prefilter.hits(data):
+            work.candidates += 1
+            if trigger.decode("latin-1") in pem.TRIGGERS and position >= key_end and (key := keys.match(position)):
+                start, key_end, complete = key
+                found.append(Hit(pem.KIND, start, key_end, 0, "" if complete else pem.KIND, not complete))
+            if position < key_end:
+                continue
+            for compiled in rules:
+                if position < covered.get(compiled.priority, 0):
+                    continue
+                hit = self._try(compiled, data, position, work)
+                if hit is not None:
+                    found.append(hit)
+                    covered[compiled.priority] = hit.end
+        return found
+
+    def _try(self, compiled: CompiledRule, data: bytes, position: int, work: Work) -> Hit | None:
+        rule = compiled.rule
+        if compiled.barred_after(data[max(0, position - 2) : position]):
+            return None
+        work.attempts += 1
+        match = compiled.full.match(data, position, min(len(data), position + rule.span))
+        if match is None:
+            return None
+        start, end = match.span(1)
+        if compiled.not_before and end < len(data) and data[end] in compiled.not_before:
+            return None
+        name = data[_name_start(data, position) : start].decode("latin-1")
+        before = data[start - 1 : start].decode("latin-1")
+        value = data[start:end].decode("latin-1")
+        if not rule.check(name, value, before):
+            return None
+        if rule.plugin:
+            window = data[position : match.end() + _WINDOW_AFTER].decode("latin-1")
+            probe = rule.probe.format(window=window, identifier=_identifier(name), value=value)
+            if not self._confirmed(rule.plugin, probe, work):
+                return None
+        if compiled.growing is not None:
+            # Only now: growth is unbounded, and what has grown is not looked at again by this rule.
+            end = compiled.growing.match(data, end).end()
+            work.grown_characters += end - match.end(1)
+        return Hit(rule.kind, start, end, compiled.priority, rule.grows, bool(rule.grows or rule.not_before))
+
+    def _shape_hits(self, data: bytes, position: int, work: Work) -> Iterable[Hit]:
+        for compiled in self.shapes:
+            match = compiled.full.match(data, position)
+            if match is None or (match.end() < len(data) and data[match.end()] in compiled.not_before):
+                continue
+            plugin = compiled.shape.plugin
+            if not plugin or self._confirmed(plugin, data[position : match.end()].decode("latin-1"), work):
+                yield Hit(compiled.shape.kind, position, match.end(), compiled.priority, open=True)
+
+    def _confirmed(self, plugin: str, window: str, work: Work) -> bool:
+        work.plugin_calls += 1
+        work.plugin_characters += len(window)
+        return self.plugins[plugin](window)
+
+
+@functools.cache
+def _shared() -> Engine:
+    return Engine(plugins=lazy_plugins())
+
+
+def _name_start(data: bytes, position: int) -> int:
+    start = position
+    while start > 0 and position - start < _NAME_REACH and data[start - 1] in _NAME_CHARACTERS:
+        start -= 1
+    return start
+
+
+def _identifier(name: str) -> str:
+    """The first word of a name and what follows it up to the value."""
+    size = next((n for n, c in enumerate(name) if not (c.isalnum() or c in "_.-")), len(name))
+    return name[:size]
+
+
+def merge(hits: list[Hit]) -> list[Hit]:
+    """Sorted and without overlap: hits that meet become one, named by the most specific."""
+    merged: list[Hit] = []
+    for hit in sorted(hits, key=lambda h: (h.start, -h.end)):
+        if merged and hit.start < merged[-1].end:
+            last = merged[-1]
+            best = min(last, hit, key=lambda h: h.priority)
+            longest = max(last, hit, key=lambda h: h.end)
+            merged[-1] = Hit(best.kind, last.start, longest.end, best.priority, longest.grows, longest.open)
+        else:
+            merged.append(hit)
+    return merged
+
+
+def replace(text: str, matches: Iterable[Match]) -> Redaction:
+    """Put a marker in place of each match."""
+    matches = tuple(matches)
+    if not matches:
+        return Redaction(text)
+    parts, at = [], 0
+    for match in matches:
+        parts += [text[at : match.start], marker(match.kind)]
+        at = match.end
+    parts.append(text[at:])
+    return Redaction("".join(parts), matches, tuple((m.kind, bare(m.kind, text[m.start : m.end])) for m in matches))
+
+
+def bare(kind: str, secret: str) -> str:
+    """The secret without the line breaks and colours between its characters, so that its fingerprint stays the same."""
+    if kind == pem.KIND or ("\n" not in secret and "\x1b" not in secret):
+        return secret
+    return without_escapes(secret).text.replace("\r", "").replace("\n", "")
