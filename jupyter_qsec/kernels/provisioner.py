@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo, LocalPortCache
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from traitlets import CaselessStrEnum, List, Unicode
+from traitlets import CaselessStrEnum, Dict, List, Unicode
 
 from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.domain.lease import MAX_TEXT
@@ -24,6 +24,7 @@ from jupyter_qsec.kernels.confinement import Confinement, ConfinementSpec
 from jupyter_qsec.kernels.environment import kernel_environment, scrubbed
 from jupyter_qsec.kernels.factory import install_default_provisioner
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport, observer, on_loop
+from jupyter_qsec.kernels.policies import SourcePolicies
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint
 from jupyter_qsec.kernels.relay_process import RelayError, RelayProcess
 from jupyter_qsec.kernels.reporting import report_by_lease
@@ -65,6 +66,20 @@ class QsecProvisioner(LocalProvisioner):
         help="""How the relay talks to the kernel. 'ipc': sockets in a private folder. 'tcp': loopback ports, to which
         other programs of this machine can listen. 'auto': ipc for Python kernels, tcp for others: not all know ipc.""",
     )
+    source_policy = Dict(
+        value_trait=Unicode(),
+        key_trait=Unicode(),
+        config=True,
+        help="""What is done about a secret in a cell before it runs, by severity (low, medium, high, critical) or kind:
+        'allow', 'warn', 'redact' (something that raises when it is used takes its place) or 'block'. What is not named
+        stays as it is by default: a private key blocks, everything else warns.""",
+    )
+    tenant_source_policy = Dict(
+        value_trait=Dict(value_trait=Unicode(), key_trait=Unicode()),
+        key_trait=Unicode(),
+        config=True,
+        help="The same for single tenants, by their id; each changes what `source_policy` says.",
+    )
 
     def __init__(self, *, kernel_id: str, kernel_spec: Any, parent: Any = None, **ignored: Any) -> None:
         """`ignored` comes from the kernelspec, which kernels can write: what protects from them is set elsewhere."""
@@ -77,6 +92,11 @@ class QsecProvisioner(LocalProvisioner):
         self._report: KernelReport | None = None
         self._spec: ConfinementSpec | None = None
         self._looked = 0.0
+
+    @property
+    def _policies(self) -> SourcePolicies:
+        """Raises `InvalidRequestError`: with a policy that nobody understands no kernel starts."""
+        return SourcePolicies.of(self.source_policy, self.tenant_source_policy)
 
     # -- what Jupyter calls
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -113,7 +133,7 @@ class QsecProvisioner(LocalProvisioner):
             raise RuntimeError("The kernel was not prepared.")
         self._require_program(cmd, kwargs.get("env") or {}, kwargs.get("cwd"))
         language = str(getattr(self.kernel_spec, "language", "") or "")
-        relay = session.start_relay(self._client_endpoint(), endpoint, language, weakly(self._found))
+        relay = session.start_relay(self._client_endpoint(), endpoint, language, self._policies, weakly(self._found))
         try:
             verdict = await self._launch(session, cmd, kwargs)
             await self._bind(session, relay, endpoint, language)
@@ -135,6 +155,7 @@ class QsecProvisioner(LocalProvisioner):
             return 1
         if status is None:
             self._look_again()
+            self._follow_tenant()
         return status
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -179,11 +200,17 @@ class QsecProvisioner(LocalProvisioner):
 
     def _lease_changed(self) -> None:
         """The lease came after the kernel had started: tell again."""
+        self._follow_tenant()
         if self._report is not None and self._session is not None:
             session, report = self._session, self._report
             if report.held is not session.held:
                 verdict = Confinement(report.confinement_state, report.confinement_reasons)
                 on_loop(self._loop, lambda: self._tell(session, verdict))
+
+    def _follow_tenant(self) -> None:
+        """Another lease may be of another tenant, with another policy for sources."""
+        if self._session is not None:
+            self._session.follow(self._policies)
 
     # -- command
     def _command(self, session: KernelSession, cmd: list[str]) -> list[str]:
@@ -280,7 +307,9 @@ class QsecProvisioner(LocalProvisioner):
                     raise
                 await asyncio.to_thread(session.end_relay)
                 self._new_client_ports()
-                relay = session.start_relay(self._client_endpoint(), kernel, language, weakly(self._found))
+                relay = session.start_relay(
+                    self._client_endpoint(), kernel, language, self._policies, weakly(self._found)
+                )
             else:
                 return
 

@@ -25,6 +25,7 @@ from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
 from jupyter_qsec.kernels.leases import endpoints, keeper
 from jupyter_qsec.kernels.observer import KernelFinding
+from jupyter_qsec.kernels.policies import SourcePolicies
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig
 from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
 
@@ -45,6 +46,8 @@ class KernelSession:
         self.problem = ""
         """Why there is no lease, when that is known before a keeper was asked."""
         self.relay: RelayProcess | None = None
+        self._told_tenant = ""
+        """Whose policy the relay follows; empty while nobody knows the tenant."""
         self._asking: Future[HeldLease] | None = None
         self._closed = False
         self._home = QsecHome.default()
@@ -95,6 +98,12 @@ class KernelSession:
             held.new()
         return held
 
+    @property
+    def tenant(self) -> str:
+        """Of the lease; empty while there is none."""
+        lease = self.held.lease if self.held is not None else None
+        return lease["tenant"] if lease is not None else ""
+
     # -- relay
     def kernel_endpoint(self, transport: str, ports: dict[str, int]) -> Endpoint:
         """A new address and key for the kernel's side, written to its own connection file."""
@@ -120,18 +129,31 @@ class KernelSession:
         return path
 
     def start_relay(
-        self, client: Endpoint, kernel: Endpoint, language: str, on_findings: Callable[[list[KernelFinding]], None]
+        self,
+        client: Endpoint,
+        kernel: Endpoint,
+        language: str,
+        policies: SourcePolicies,
+        on_findings: Callable[[list[KernelFinding]], None],
     ) -> RelayProcess:
+        tenant = self._told_tenant = self.tenant
         config = RelayConfig(
             client=client,
             kernel=kernel,
             language=language,
             fingerprint_key=self.fingerprint_key,
             token_file=str(self.folder.token_file),
+            source_policy=policies.for_tenant(tenant),
         )
         self.relay = start_relay()
         self.relay.configure(config, on_findings)
         return self.relay
+
+    def follow(self, policies: SourcePolicies) -> None:
+        """The lease, and with it the tenant, may have changed."""
+        if self.relay is not None and self._told_tenant != self.tenant:
+            self._told_tenant = self.tenant
+            self.relay.follow(policies.for_tenant(self._told_tenant))
 
     def end_relay(self) -> None:
         relay, self.relay = self.relay, None

@@ -27,14 +27,20 @@ _SMALL = 512
 _MAX_NAMED = 8192
 
 
-def redact_json(value: Any, engine: Engine) -> tuple[Any, tuple[Match, ...], list[tuple[str, str]]]:
+Known = Callable[[str, str], bool]
+"""Tells of a kind and a secret whether somebody has decided that it may stay."""
+
+
+def redact_json(
+    value: Any, engine: Engine, known: Known | None = None
+) -> tuple[Any, tuple[Match, ...], list[tuple[str, str]]]:
     """(new value, matches, [(kind, secret)] for fingerprinting). The value given stays as it is.
 
     Strings, keys, and lists of strings (scanned as one text, so a secret broken over items is found) are redacted; a
-    string under a telling key is scanned together with that key. Offsets of a match count within its own string.
-    Raises `TooLargeError` for a value too deep or large to scan, so that callers fail closed.
+    string under a telling key is scanned together with that key; what is `known` stays. Offsets of a match count within
+    its own string. Raises `TooLargeError` for a value too deep or large to scan, so that callers fail closed.
     """
-    walk = Walk(engine)
+    walk = Walk(engine, known)
     new = walk.value(value, 0)
     return new, tuple(found.match for found in walk.found), [(found.match.kind, found.secret) for found in walk.found]
 
@@ -51,10 +57,6 @@ class Found:
     secret: str = field(repr=False)
     at: tuple[str, ...] = ()
     """Keys and indices that lead to the string, without secrets."""
-
-
-Known = Callable[[str, str], bool]
-"""Tells of a kind and a secret whether somebody has decided that it may stay."""
 
 
 class Walk:

@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def _read_line(descriptor: int) -> bytes:
-    """The one line that the provisioner sends; after it the stream stays silent until its end."""
+    """The first line that the provisioner sends. It sends another one only when the relay is ready."""
     line = b""
     while not line.endswith(b"\n"):
         block = os.read(descriptor, _MAX_CONFIG)

@@ -14,7 +14,6 @@ from jupyter_qsec.kernels.relay.wire import Json
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.live import LiveSecrets
-from jupyter_qsec.scanning.policy import SourcePolicy
 
 
 def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]) -> Switchboard:
@@ -28,7 +27,7 @@ def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]
         config,
         sockets,
         Outgoing(engine, reporter),
-        Incoming(engine, SourcePolicy(), reporter, language=config.language),
+        Incoming(engine, config.source_policy, reporter, language=config.language),
         token,
         note,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.policy import SourcePolicy
 
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
 
@@ -64,6 +65,8 @@ class RelayConfig:
     fingerprint_key: bytes
     token_file: str
     """The file with the lease token: its content is a live secret, re-read when the file changes."""
+    source_policy: SourcePolicy = field(default_factory=SourcePolicy)
+    """What is done about secrets in sources, until an update says otherwise."""
 
     def to_line(self) -> bytes:
         value = {
@@ -72,6 +75,7 @@ class RelayConfig:
             "language": self.language,
             "fingerprint_key": self.fingerprint_key.hex(),
             "token_file": self.token_file,
+            "source_policy": self.source_policy.settings(),
         }
         return json.dumps(value).encode("ascii") + b"\n"
 
@@ -86,6 +90,20 @@ class RelayConfig:
                 language=str(value["language"]),
                 fingerprint_key=bytes.fromhex(value["fingerprint_key"]),
                 token_file=str(value["token_file"]),
+                source_policy=SourcePolicy.of(value["source_policy"]),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             raise InvalidRequestError("The relay's configuration is malformed.") from None
+
+
+def update_line(policy: SourcePolicy) -> bytes:
+    """The line that tells a running relay of another policy."""
+    return json.dumps({"source_policy": policy.settings()}).encode("ascii") + b"\n"
+
+
+def updated_policy(line: bytes) -> SourcePolicy:
+    """The policy of such a line. Raises `InvalidRequestError`."""
+    try:
+        return SourcePolicy.of(json.loads(line)["source_policy"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InvalidRequestError("The relay's update is malformed.") from None

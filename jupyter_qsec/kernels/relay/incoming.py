@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal
 
-from jupyter_qsec.kernels.relay.hygiene import Reporter, line_of
+from jupyter_qsec.kernels.relay.hygiene import Reporter
+from jupyter_qsec.kernels.relay.judgement import judge
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object, new_header
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.mimebundle import redact_json
@@ -21,6 +23,9 @@ _ABORT_WINDOW = 0.1
 """Seconds after a stopped cell in which queued cells still count as queued behind it: clients send them in one burst,
 a person cannot start another cell that fast."""
 _REMEDY = "Nothing of this cell was run. Take the secret out of the notebook, for example into a file outside of it."
+_RUNNING = frozenset({"execute_request", "comm_msg", "comm_open", "debug_request"})
+"""Kinds of message that make a kernel run something."""
+_MOST_SHOWN = 256
 
 
 class Incoming:
@@ -46,6 +51,8 @@ class Incoming:
         self._waiting: deque[tuple[Envelope, Json, str]] = deque()
         self._abort_until = float("-inf")
         self._count = 0
+        self._shown: OrderedDict[str, str] = OrderedDict()
+        """What clients are shown instead of a source that was changed, by message id."""
 
     def handle(self, channel: str, envelope: Envelope) -> list[Step]:
         """What to do about a message of a client. `WireError` when it cannot be read."""
@@ -57,12 +64,16 @@ class Incoming:
             # Refused, it would leave the kernel at its prompt for ever, and what a person types there is not run.
             self._note_input(message_id, envelope)
             return [_forward(envelope)]
-        refusal = self._refusal(kind, message_id, envelope)
+        envelope, refusal = self._judged(kind, message_id, envelope)
         if channel == "shell" and not self._python:
             return self._in_turn(envelope, header, refusal)
         if kind == "execute_request" and self._python:
             return self._to_python(channel, envelope, header, refusal)
         return self._refuse(envelope, header, refusal) if refusal else [_forward(envelope)]
+
+    def follow(self, policy: SourcePolicy) -> None:
+        """From now on this is done about secrets in sources."""
+        self._policy = policy
 
     def replied(self, parent: bytes) -> list[Step]:
         """The kernel answered a request: what waited behind it may go on."""
@@ -86,40 +97,26 @@ class Incoming:
             self._count = execution_count
 
     # -- policy
-    def _refusal(self, kind: str, message_id: str, envelope: Envelope) -> str:
-        """Why a message must not reach the kernel; empty when it may."""
+    def _judged(self, kind: str, message_id: str, envelope: Envelope) -> tuple[Envelope, str]:
+        """The message as it may go to the kernel, and why it must not; that is empty when it may."""
         try:
-            content = load_object(envelope.content)
-            secrets = []
-            if kind == "execute_request" and isinstance(content.get("code"), str):
-                secrets = self._in_source(content.pop("code"))
-            _, _, found = redact_json(content, self._engine)
-            secrets += [(name, secret, 1) for name, secret in found]
-            buffers = [
-                (match.kind, "", 1)
-                for buffer in envelope.buffers
-                for match in self._engine.scan(buffer.decode("latin-1"))
-            ]
+            judged = judge(kind, envelope, self._engine, self._policy, python=self._python)
         except Exception:  # noqa: BLE001 - what cannot be scanned must not run
-            if kind in ("execute_request", "comm_msg", "comm_open", "debug_request"):
-                return f"its source could not be scanned. {_REMEDY}"
-            return ""
-        blocked = [item for item in secrets + buffers if self._policy.blocks(item[0])]
-        if blocked:
-            self._reporter.found(blocked, place="source", action="blocked", message_id=message_id)
-        warned = [item for item in secrets if item not in blocked]
-        if warned and kind == "execute_request":
-            self._reporter.found(warned, place="source", action="warned", message_id=message_id)
-        if not blocked:
-            return ""
-        name, _, line = blocked[0]
-        return f"line {line}: {name.replace('-', ' ')} in the source. {_REMEDY}"
+            return envelope, f"its source could not be scanned. {_REMEDY}" if kind in _RUNNING else ""
+        if judged.shown:
+            self._shown[message_id] = judged.shown
+            while len(self._shown) > _MOST_SHOWN:
+                self._shown.popitem(last=False)
+        for action, secrets in judged.told(kind):
+            self._reporter.found(secrets, place="source", action=action, message_id=message_id)
+        return judged.envelope, f"{judged.refusal} {_REMEDY}" if judged.refusal else ""
 
-    def _in_source(self, source: str) -> list[tuple[str, str, int]]:
-        return [
-            (match.kind, source[match.start : match.end], line_of(source, match.start))
-            for match in self._engine.scan(source, allow=True)
-        ]
+    def echoed(self, envelope: Envelope) -> Envelope:
+        """The kernel's echo of a source, as the person wrote it but for its secrets."""
+        shown = self._shown.pop(str(load_object(envelope.parent).get("msg_id", "")), None)
+        content = load_object(envelope.content)
+        self.counted(content.get("execution_count"))
+        return envelope if shown is None else replace(envelope, content=dump_object({**content, "code": shown}))
 
     def _note_input(self, message_id: str, envelope: Envelope) -> None:
         """A person typed a secret at a prompt: the kernel gets it, the finding says so."""

@@ -10,16 +10,18 @@ from functools import partial
 
 import zmq
 
-from jupyter_qsec.kernels.relay.config import RelayConfig
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.kernels.relay.config import RelayConfig, updated_policy
 from jupyter_qsec.kernels.relay.hygiene import LiveToken
 from jupyter_qsec.kernels.relay.incoming import Incoming, Step
 from jupyter_qsec.kernels.relay.outgoing import Message, Outgoing
 from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets
-from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object, load_object, new_header
+from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object, new_header
 
 _BATCH = 128
 _MAX_PINGS = 64
 _MAX_PING = 1_024
+_MAX_LINE = 65_536
 
 
 class Switchboard:
@@ -43,6 +45,7 @@ class Switchboard:
         self._kernel_signer = Signer(config.kernel.key, config.kernel.signature_scheme)
         self._pings: OrderedDict[tuple[bytes, ...], None] = OrderedDict()
         self._refused = 0
+        self._line = b""
 
     def run(self, control: int) -> None:
         """Serve until `control`, a file descriptor, is at its end."""
@@ -53,9 +56,21 @@ class Switchboard:
         while True:
             ready = dict(poller.poll(self._timeout()))
             self._turn(ready)
-            if control in ready and not os.read(control, 4096):
+            if control in ready and not self._told(os.read(control, 4096)):
                 break
         self._finish()
+
+    def _told(self, block: bytes) -> bool:
+        """What the provisioner says while the relay runs, a line each: another policy. `False` at its end."""
+        *lines, self._line = (self._line + block).split(b"\n")
+        for line in lines:
+            try:
+                self._incoming.follow(updated_policy(line))
+            except InvalidRequestError as error:
+                self._refuse(str(error))
+        if len(self._line) > _MAX_LINE:
+            self._line = b""
+        return bool(block)
 
     def _timeout(self) -> int | None:
         deadline = self._outgoing.streams.deadline()
@@ -103,7 +118,7 @@ class Switchboard:
         if b'"iopub_welcome"' in envelope.header:
             return  # meant for us; each client gets its own
         if b'"execute_input"' in envelope.header:
-            self._incoming.counted(load_object(envelope.content).get("execution_count"))
+            envelope = self._incoming.echoed(envelope)
         for message in self._outgoing.handle(envelope, published=True):
             self._to_client("iopub", message)
 

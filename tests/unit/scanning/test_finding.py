@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.finding import Finding, Fingerprinter, preview
-from jupyter_qsec.scanning.policy import SourcePolicy
 from jupyter_qsec.scanning.report import as_json, as_text, describe
 from jupyter_qsec.scanning.sarif import as_sarif
 from jupyter_qsec.scanning.scanner import Scanner
@@ -71,9 +70,3 @@ def test_json_has_the_promised_keys() -> None:
 def test_a_long_list_is_described_in_short() -> None:
     findings = [Finding("a", "", "file", n, "jwt", "****", "") for n in range(9)]
     assert describe(findings).endswith("line 4: jwt (****); and 4 more")
-
-
-def test_private_keys_stop_a_cell_and_other_kinds_do_not_unless_chosen() -> None:
-    assert SourcePolicy().blocks("private-key") and not SourcePolicy().blocks("aws-access-key")
-    assert SourcePolicy(frozenset({"*"})).blocks("aws-access-key")
-    assert not SourcePolicy(frozenset()).blocks("private-key")
