@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jupyter_qsec.scanning import allowlist, pem
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import LIVE, Hit
-from jupyter_qsec.scanning.joined import joined, without_escapes
+from jupyter_qsec.scanning.joined import has_unseen, joined, rendered, without_unseen
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.partials import Partials
 from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
@@ -91,6 +91,14 @@ class Engine:
             hits = allowlist.without_allowed(text, hits)
         return [Match(hit.kind, hit.start, hit.end) for hit in hits]
 
+    def scan_markup(self, text: str) -> list[Match]:
+        """As `scan`, for HTML, SVG and Markdown: also what only a reader of the page sees in one piece."""
+        hits = self.hits(text)
+        if "<" in text or "&" in text:
+            page = rendered(text)
+            hits = merge(hits + page.back(self.hits(page.text))) if page.changed else hits
+        return [Match(hit.kind, hit.start, hit.end) for hit in hits]
+
     def redact(self, text: str, *, allow: bool = False) -> Redaction:
         """The text with every secret replaced."""
         return replace(text, self.scan(text, allow=allow))
@@ -100,8 +108,8 @@ class Engine:
         work = work if work is not None else Work()
         data = flat(text)
         found = self._plain_hits(data, work)
-        if "\x1b" in text:
-            visible = without_escapes(text)
+        if has_unseen(text):
+            visible = without_unseen(text)
             found += visible.back(self._plain_hits(flat(visible.text), work))
         if "\n" in text and self._may_be_broken(data):
             found += self._joined_hits(text, found, work)
@@ -240,7 +248,8 @@ def replace(text: str, matches: Iterable[Match]) -> Redaction:
 
 
 def bare(kind: str, secret: str) -> str:
-    """The secret without the line breaks and colours between its characters, so that its fingerprint stays the same."""
-    if kind == pem.KIND or ("\n" not in secret and "\x1b" not in secret):
+    """The secret without the line breaks, colours and invisible characters between its own, so that its fingerprint
+    stays the same."""
+    if kind == pem.KIND or not ("\n" in secret or has_unseen(secret)):
         return secret
-    return without_escapes(secret).text.replace("\r", "").replace("\n", "")
+    return without_unseen(secret).text.replace("\r", "").replace("\n", "")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from jupyter_qsec.scanning.engine import Engine
-from jupyter_qsec.scanning.joined import joined, without_escapes
+from jupyter_qsec.scanning.joined import has_unseen, joined, without_unseen
 
 WINDOW = 768
 """Characters at the end of a text that are looked at: a name, its secret and what lies between."""
@@ -24,8 +24,8 @@ def hold_from(engine: Engine, text: str) -> int:
     start = engine.partials.earliest(tail)
     if not tail.endswith("\n"):
         start = min(start, _shape_start(engine, tail))
-    if "\x1b" in tail:
-        visible = without_escapes(tail)
+    if has_unseen(tail):
+        visible = without_unseen(tail)
         start = min(start, _origin(visible.origin, engine.partials.earliest(visible.text), visible.text, tail))
     if "\n" in tail:
         start = min(start, _joined_start(engine, tail))

@@ -1,57 +1,110 @@
-"""A text without what stands between the characters of a secret (line breaks, terminal colours), with a way back."""
+"""A text as a reader sees it (without colours, invisible characters, markup or line breaks), with a way back."""
 
 from __future__ import annotations
 
 import bisect
 import dataclasses
+import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from jupyter_qsec.scanning.hit import Hit
 
-_ESCAPE = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)")
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_UNSEEN = re.compile(
+    r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)"
+    rf"|[{_INVISIBLE}]+"
+)
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
+_MARKUP = re.compile(
+    r"</?(?:a|abbr|b|code|em|font|i|kbd|mark|s|samp|small|span|strong|sub|sup|tspan|tt|u|var|wbr)(?:\s[^<>]{0,512})?/?>"
+    r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});?|<!--[^<>]{0,512}-->",
+    re.IGNORECASE,
+)
+"""What joins the texts beside it: elements in the flow of a line, character references, comments."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Collapsed:
-    """`text` is the original without `removed`; `back` translates spans."""
+class Seen:
+    """`text` is the original with some pieces replaced by shorter ones; `back` translates spans."""
 
     text: str
     _starts: tuple[int, ...]
-    """Index in `text` at which each removed piece stood."""
-    _shifts: tuple[int, ...]
-    """How many characters had been removed up to and with that piece."""
+    """Index in `text` after each replacement."""
+    _origins: tuple[int, ...]
+    """Index in the original after each replaced piece."""
+    _sizes: tuple[int, ...]
+    """How many characters each replacement has."""
+    _pieces: tuple[int, ...]
+    """How many characters each replaced piece had."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was replaced."""
+        return bool(self._starts)
 
     def origin(self, index: int) -> int:
-        """Where the character at `index` stood in the original."""
+        """Where the character at `index` stood in the original; of a replacement where its piece began."""
         at = bisect.bisect_right(self._starts, index)
-        return index + (self._shifts[at - 1] if at else 0)
+        if at < len(self._starts) and index >= self._starts[at] - self._sizes[at]:
+            return self._origins[at] - self._pieces[at]
+        return index if at == 0 else self._origins[at - 1] + index - self._starts[at - 1]
+
+    def _end(self, index: int) -> int:
+        """Where what the character at `index` stands for ended in the original."""
+        at = bisect.bisect_right(self._starts, index)
+        if at < len(self._starts) and index >= self._starts[at] - self._sizes[at]:
+            return self._origins[at]
+        return self.origin(index) + 1
 
     def back(self, hits: Iterable[Hit]) -> list[Hit]:
-        return [
-            dataclasses.replace(hit, start=self.origin(hit.start), end=self.origin(hit.end - 1) + 1) for hit in hits
-        ]
+        """The same hits in the original."""
+        return [dataclasses.replace(hit, start=self.origin(hit.start), end=self._end(hit.end - 1)) for hit in hits]
 
 
-def without_escapes(text: str) -> Collapsed:
-    """Without terminal control sequences."""
-    return _collapse(text, _ESCAPE)
+def has_unseen(text: str) -> bool:
+    """Whether there may be something that `without_unseen` takes out; cheap."""
+    if "\x1b" in text or "\u00ad" in text:
+        return True
+    return not text.isascii() and any(character in text for character in _INVISIBLE)
 
 
-def joined(text: str) -> Collapsed | None:
+def without_unseen(text: str) -> Seen:
+    """Without terminal control sequences and characters that have no width."""
+    return _seen(text, _UNSEEN)
+
+
+def joined(text: str) -> Seen | None:
     """Without the line breaks that stand between two characters of a token; None when there is no such break."""
-    collapsed = _collapse(text, _BREAK)
-    return collapsed if collapsed._starts else None
+    seen = _seen(text, _BREAK)
+    return seen if seen.changed else None
 
 
-def _collapse(text: str, what: re.Pattern[str]) -> Collapsed:
-    parts, starts, shifts, at, removed = [], [], [], 0, 0
+def rendered(text: str) -> Seen:
+    """HTML, SVG or Markdown without the markup that may stand within a word, and with its character references
+    decoded."""
+    return _seen(text, _MARKUP, _decoded)
+
+
+def _decoded(markup: str) -> str:
+    if markup.startswith("<"):
+        return ""
+    decoded = html.unescape(markup)
+    return decoded if len(decoded) == 1 else markup
+
+
+def _seen(text: str, what: re.Pattern[str], instead: Callable[[str], str] = lambda piece: "") -> Seen:
+    parts: list[str] = []
+    starts, origins, sizes, pieces = [], [], [], []
+    at = size = 0
     for match in what.finditer(text):
-        parts.append(text[at : match.start()])
-        starts.append(match.start() - removed)
-        removed += match.end() - match.start()
-        shifts.append(removed)
+        new = instead(match[0])
+        size += match.start() - at + len(new)
+        parts += [text[at : match.start()], new]
         at = match.end()
+        starts.append(size)
+        origins.append(at)
+        sizes.append(len(new))
+        pieces.append(match.end() - match.start())
     parts.append(text[at:])
-    return Collapsed("".join(parts), tuple(starts), tuple(shifts))
+    return Seen("".join(parts), tuple(starts), tuple(origins), tuple(sizes), tuple(pieces))

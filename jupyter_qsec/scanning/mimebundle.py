@@ -20,6 +20,7 @@ _TELLING_KEY = re.compile(r"key|token|secret|pass|pwd|auth|credential", re.IGNOR
 _BINARY_MIME = re.compile(
     r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)", re.IGNORECASE
 )
+_MARKUP_MIME = re.compile(r"text/(?:html|markdown)|image/svg", re.IGNORECASE)
 _ENCODED = re.compile(r"[A-Za-z0-9+/_\s-]*={0,2}\s*")
 """Base64. Anything else under the name of an image is text that only says so."""
 _SMALL = 512
@@ -120,6 +121,8 @@ class Walk:
             matches = self._engine.live.scan(text) if self._engine.live is not None else []
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
             matches = self._named(text, key)
+        elif _MARKUP_MIME.match(key):
+            matches = self._engine.scan_markup(text)
         else:
             matches = self._engine.scan(text)
         return self._replace(text, matches)
@@ -154,7 +157,7 @@ class Walk:
             return self._one_by_one(items, key)
         own_ends = all(item.endswith("\n") for item in items[:-1])
         before = len(self.found)
-        pieces = self.pieces(items, "".join(items) if own_ends else "\n".join(items))
+        pieces = self.pieces(items, "".join(items) if own_ends else "\n".join(items), key)
         if len(self.found) == before and _TELLING_KEY.search(key):
             return self._one_by_one(items, key)
         return pieces
@@ -162,10 +165,11 @@ class Walk:
     def _one_by_one(self, items: list[str], key: str) -> list[str]:
         return [self._below(str(n), item, 0, key) for n, item in enumerate(items)]
 
-    def pieces(self, items: list[str], whole: str) -> list[str]:
+    def pieces(self, items: list[str], whole: str, key: str = "") -> list[str]:
         """Each item without its part of the secrets of `whole`: the items with nothing or one character between."""
         self._count(whole)
-        matches = self._unknown(whole, self._engine.scan(whole))
+        scan = self._engine.scan_markup if _MARKUP_MIME.match(key) else self._engine.scan
+        matches = self._unknown(whole, scan(whole))
         if not matches:
             return items
         self._note(whole, matches)

@@ -109,3 +109,38 @@ def test_a_value_without_secrets_comes_back_equal(value: Any) -> None:
 def test_a_planted_key_never_survives(value: Any, key: str, in_list: bool) -> None:
     planted = {key: [value, f"\n{AWS_KEY}\n", value] if in_list else f"{AWS_KEY} "}
     assert AWS_KEY not in json.dumps(redact_json(planted, SCANNER)[0])
+
+
+HIDDEN_IN_MARKUP = [
+    f"<p>{AWS_KEY[:4]}<b>{AWS_KEY[4:]}</b></p>",
+    f"<p>{AWS_KEY[:9]}<span class='x' style=\"color: red\">{AWS_KEY[9:]}</span></p>",
+    f"<p>{AWS_KEY[:9]}<wbr/>{AWS_KEY[9:]}</p>",
+    f"<p>{AWS_KEY[:9]}<!-- x -->{AWS_KEY[9:]}</p>",
+    f"<p>{''.join(f'&#{ord(c)};' for c in AWS_KEY)}</p>",
+    f"<p>{''.join(f'&#x{ord(c):X}' for c in AWS_KEY)}</p>",
+    f"<p>&#65;{AWS_KEY[1:-1]}&#69;</p>",
+]
+
+
+@pytest.mark.parametrize("markup", HIDDEN_IN_MARKUP)
+@pytest.mark.parametrize("mime", ["text/html", "image/svg+xml", "text/markdown"])
+def test_markup_within_a_secret_does_not_hide_it(markup: str, mime: str) -> None:
+    new, matches, secrets = redact_json({mime: markup}, Engine.default())
+    assert new[mime].startswith("<p>[REDACTED:aws-access-key]") and new[mime].endswith("</p>")
+    assert [match.kind for match in matches] == ["aws-access-key"] and len(secrets) == 1
+    lines = markup.replace("><", ">\n<").splitlines(keepends=True)
+    new, _, _ = redact_json({mime: lines}, Engine.default())
+    assert "REDACTED" in "".join(new[mime])
+
+
+def test_cells_of_a_table_are_not_one_word() -> None:
+    table = f"<tr><td>{AWS_KEY[:9]}</td><td>{AWS_KEY[9:]}</td></tr>"
+    assert redact_json({"text/html": table}, Engine.default())[0] == {"text/html": table}
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200b\u200b"])
+def test_characters_without_width_do_not_hide_a_secret(mark: str) -> None:
+    text = f"key {mark.join(AWS_KEY)} end"
+    new, _, secrets = redact_json({"text/plain": text}, Engine.default())
+    assert new == {"text/plain": "key [REDACTED:aws-access-key] end"}
+    assert secrets == [("aws-access-key", AWS_KEY)]
