@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
+import re
 import threading
 from dataclasses import dataclass
+from typing import AnyStr
 from urllib.parse import quote, quote_plus
 
 from jupyter_qsec.domain.errors import InvalidRequestError
@@ -16,10 +19,21 @@ MAX_LENGTH = 8192
 MAX_SECRETS = 1000
 
 
+_SEPARATORS = b" \t\r\n,;:|'\"-_.+/()[]{}<>*#=\\`~!&%$@^?"
+_CORE = 16
+"""So many characters without separators are no accident; fewer are not looked for across separators."""
+_LONGEST_CORE = 512
+_HELD_CORE = 4
+_BETWEEN = 24
+"""Most separators between two characters of a secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Live:
     kind: str
     forms: tuple[str, ...]
+    cores: tuple[bytes, ...]
+    """The forms without separators."""
 
 
 class LiveSecrets:
@@ -34,10 +48,11 @@ class LiveSecrets:
         """Watch for `value`. `InvalidRequestError` when it is too short or long, or the set is full."""
         if not MIN_LENGTH <= len(value) <= MAX_LENGTH:
             raise InvalidRequestError(f"A live secret has {MIN_LENGTH} to {MAX_LENGTH} characters.")
+        forms = _forms(value)
         with self._lock:
             if value not in self._by_value and len(self._by_value) >= MAX_SECRETS:
                 raise InvalidRequestError(f"More than {MAX_SECRETS} live secrets.")
-            self._by_value[value] = _Live(kind, _forms(value))
+            self._by_value[value] = _Live(kind, forms, _cores(forms))
             self._snapshot = tuple(self._by_value.values())
 
     def discard(self, value: str) -> None:
@@ -50,8 +65,9 @@ class LiveSecrets:
         return len(self._snapshot)
 
     def scan(self, text: str) -> list[Match]:
-        """Every occurrence of every form, sorted; occurrences may overlap one another."""
-        found = []
+        """Every occurrence of every form, also with separators between its characters, sorted; occurrences may overlap
+        one another."""
+        found = self._apart(text)
         for live in self._snapshot:
             for form in live.forms:
                 position = text.find(form)
@@ -61,17 +77,63 @@ class LiveSecrets:
         found.sort(key=lambda match: (match.start, -match.end))
         return found
 
+    def _apart(self, text: str) -> list[Match]:
+        """Spelled out (`a-b-c`), or broken into lines as encoders do."""
+        together = _together(text)
+        return [
+            Match(live.kind, found.start(), found.end())
+            for live in self._snapshot
+            for core in live.cores
+            if core in together
+            for found in _spelled(core).finditer(text)
+        ]
+
     def hold_from(self, text: str) -> int:
         """Index of the longest suffix with which some form begins; the text's length when there is none."""
-        earliest = len(text)
+        earliest = min(len(text), self._hold_apart(text))
         for live in self._snapshot:
             for form in live.forms:
                 earliest = min(earliest, _overlap_start(text, form))
         return earliest
 
+    def _hold_apart(self, text: str) -> int:
+        together = _together(text)
+        longest = 0
+        for live in self._snapshot:
+            for core in live.cores:
+                begun = len(together) - _overlap_start(together, core)
+                longest = max(longest, begun)
+        return len(text) if longest < _HELD_CORE else _nth_from_end(text, longest)
 
-def _overlap_start(text: str, form: str) -> int:
-    first = form[0]
+
+def _together(text: str) -> bytes:
+    return text.encode("latin-1", "replace").translate(None, _SEPARATORS)
+
+
+def _nth_from_end(text: str, count: int) -> int:
+    """Index of the character after which, with itself, so many are no separators."""
+    raw = text.encode("latin-1", "replace")
+    for index in range(len(raw) - 1, -1, -1):
+        count -= raw[index] not in _SEPARATORS
+        if count == 0:
+            return index
+    return 0
+
+
+@functools.lru_cache(maxsize=64)
+def _spelled(core: bytes) -> re.Pattern[str]:
+    between = f"[{re.escape(_SEPARATORS.decode())}]{{0,{_BETWEEN}}}"
+    return re.compile(between.join(re.escape(character) for character in core.decode("latin-1")))
+
+
+def _cores(forms: tuple[str, ...]) -> tuple[bytes, ...]:
+    ascii_forms = (form for form in forms if form.isascii())
+    cores = {_together(form) for form in ascii_forms}
+    return tuple(sorted(core for core in cores if _CORE <= len(core) <= _LONGEST_CORE))
+
+
+def _overlap_start(text: AnyStr, form: AnyStr) -> int:
+    first = form[:1]
     position = text.find(first, max(0, len(text) - len(form) + 1))
     while position >= 0:
         if form.startswith(text[position:]):

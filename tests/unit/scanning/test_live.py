@@ -85,3 +85,41 @@ def test_held_back_is_only_what_may_begin_a_secret(live: LiveSecrets) -> None:
     assert live.hold_from("text qs/le") == 5
     assert live.hold_from("text qs/l ") == 10
     assert live.hold_from("") == 0
+
+
+TOKEN = "qsl_4f9Kd-2Lw_7TzQm8VbX1"
+
+
+@pytest.fixture
+def known() -> LiveSecrets:
+    secrets = LiveSecrets()
+    secrets.add(TOKEN, "lease-token")
+    return secrets
+
+
+@pytest.mark.parametrize("separator", [" ", "-", ", ", "\n", " | ", "_", ".", "', '"])
+def test_separators_between_the_characters_do_not_hide_it(known: LiveSecrets, separator: str) -> None:
+    redacted = Engine.default(live=known).redact(f"<< {separator.join(TOKEN)} >>").text
+    assert redacted == "<< [REDACTED:lease-token] >>"
+
+
+def test_encoders_that_break_lines_do_not_hide_it(known: LiveSecrets) -> None:
+    known.add("x" * 3 + TOKEN * 4, "other")
+    for text in (base64.encodebytes((TOKEN * 4).encode()).decode(), TOKEN.encode().hex(" ", 4), TOKEN[::-1].upper()):
+        assert bool(Engine.default(live=known).scan(text)) is (text != TOKEN[::-1].upper())
+
+
+def test_a_text_that_only_shares_some_characters_is_left_alone(known: LiveSecrets) -> None:
+    assert known.scan(" ".join(TOKEN[:-1]) + " and so on") == []
+
+
+def test_held_back_is_what_may_become_one_that_is_spelled_out(known: LiveSecrets) -> None:
+    spelled = "-".join(TOKEN[:6])
+    assert known.hold_from(f"text {spelled}") == 5
+    assert known.hold_from("text q") == 5 and known.hold_from("text q-s") == 8
+
+
+def test_a_short_secret_is_not_looked_for_across_separators() -> None:
+    secrets = LiveSecrets()
+    secrets.add("ab-cd-ef-gh", "pin")
+    assert secrets.scan("a b c d e f g h") == [] and len(secrets.scan("ab-cd-ef-gh")) == 1
