@@ -1,0 +1,145 @@
+"""Ways around the relay, tried on a real kernel: those that the page of evasions calls caught show nothing, and those
+that it calls out of reach do show the key. So the page cannot promise too much, nor stay behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.kernel_driver import Kernel
+from tests.server.conftest import KernelWorld
+from tests.server.test_relay import raw_frames_until_idle
+
+pytestmark = pytest.mark.kernel
+
+PAGE = Path(__file__).parents[2] / "docs/evasions.md"
+KEY = "AKIA" + "QSEC7PLANTED5Q2X"
+_SETUP = """
+import base64, json, logging, os, subprocess, sys, threading, time, traceback, warnings
+from comm import create_comm
+from IPython.display import HTML, JSON, SVG, Latex, Markdown, display
+KEY = 'AKIA' + 'QSEC7PLANTED5Q2X'
+token = open(os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']).read()
+k = get_ipython().kernel
+class Sender:
+    def __init__(self, text): self.text = text
+    def _repr_mimebundle_(self, include=None, exclude=None): return {'text/plain': self.text, 'x/y': {'z': [self.text]}}
+"""
+
+CAUGHT = {
+    "prints in pieces": "for c in KEY: print(c, end='', flush=True)",
+    "slices in one cell": "print(KEY[:10], end=''); sys.stdout.flush(); time.sleep(0.01); print(KEY[10:])",
+    "two streams, interleaved": "for c in KEY:\n"
+    "  print(c, end='', flush=True)\n  print('.', file=sys.stderr, flush=True)",
+    "broken over lines": "print('\\n'.join(KEY[n:n + 5] for n in range(0, 20, 5)))",
+    "ANSI codes inside": "print('\\x1b[0m'.join(KEY))",
+    "zero-width characters inside": "print('\\u200b'.join(KEY))",
+    "HTML elements inside": "display(HTML('<p>' + KEY[:6] + '<b>' + KEY[6:] + '</b></p>'))",
+    "HTML character references": "display(HTML(''.join(f'&#{ord(c)};' for c in KEY)))",
+    "SVG text in parts": "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><text>' + KEY[:6] + '<tspan>'"
+    " + KEY[6:] + '</tspan></text></svg>'))",
+    "Markdown and LaTeX": "display(Markdown(KEY), Latex('$' + KEY + '$'))",
+    "JSON with escapes": "display(JSON({'deep': [{'er': KEY}]}))",
+    "an object's own MIME bundle": "display(Sender(KEY))",
+    "display metadata": "display({'text/plain': 'x'}, raw=True, metadata={'note': KEY})",
+    "an updated display": "h = display('x', display_id=True); h.update(KEY)",
+    "a widget message": "create_comm(target_name='x', data={'v': KEY}).send({'w': KEY})",
+    "a binary buffer": "create_comm(target_name='x').send({}, buffers=[b'\\0\\1' + KEY.encode()])",
+    "UTF-16 in a buffer": "create_comm(target_name='x').send({}, buffers=[KEY.encode('utf-16-le')])",
+    "an exception's message": "raise ValueError(KEY)",
+    "an exception's cause and note": "e = ValueError('x'); e.add_note(KEY)\nraise e from RuntimeError(KEY)",
+    "a traceback's source line": "open('raising.py', 'w').write('def f():\\n  raise ValueError(\"' + KEY + '\"[:0])')\n"
+    "import raising\nraising.f()",
+    "logging": "logging.getLogger('x').warning('with %s', KEY)",
+    "warnings": "warnings.warn(KEY)",
+    "a thread": "t = threading.Thread(target=print, args=(KEY,)); t.start(); t.join()",
+    "a child process": "subprocess.run(['printf', KEY]); time.sleep(0.3)",
+    "file descriptor 1": "os.write(1, KEY.encode() + b'\\n'); time.sleep(0.3)",
+    "/proc/self/fd": "open('/proc/self/fd/1', 'w').write(KEY + '\\n'); time.sleep(0.3)",
+    "the kernel's session": "k.session.send(k.iopub_socket, 'stream', {'name': 'stdout', 'text': KEY},"
+    " parent=k.get_parent())",
+    "a message on the bare socket": "k.iopub_socket.send_multipart([KEY.encode(), b'<IDS|MSG>', b'',"
+    " b'{}', b'{}', b'{}', KEY.encode()])",
+    "a header's field": "m = k.session.msg('display_data', {'data': {}, 'metadata': {}}, parent=k.get_parent());"
+    " m['header']['username'] = KEY; k.session.send(k.iopub_socket, m)",
+    "a pager payload": "from IPython.core.page import page; page(KEY)",
+    "the next cell's text": "get_ipython().set_next_input(KEY)",
+    "the live token in base64": "print(base64.b64encode(b'x' + token.encode()).decode())",
+    "the live token in hex": "print(token.encode().hex(), token.encode().hex(' '))",
+    "the live token reversed": "print(token[::-1])",
+    "the live token spelled out": "print('-'.join(token)); print(list(token))",
+    "the live token in lines of base64": "print(base64.encodebytes(token.encode() * 4).decode())",
+}
+
+OUT_OF_REACH = {
+    "a vendor's key reversed": ("print(KEY[::-1])", KEY[::-1]),
+    "a vendor's key in base64": (
+        "print(base64.b64encode(KEY.encode()).decode())",
+        base64.b64encode(KEY.encode()).decode(),
+    ),
+    "a vendor's key spelled out": ("print('-'.join(KEY))", "-".join(KEY)),
+    "a vendor's key as numbers": ("print([ord(c) for c in KEY])", str([ord(c) for c in KEY])),
+    "halves in separate displays": ("display(HTML(KEY[:10])); display(HTML(KEY[10:]))", KEY[10:]),
+    "a transformation of one's own": ("print(KEY.translate(str.maketrans('AKIQ', 'akiq')))", "akiaqSEC7PLaNTED5q2X"),
+}
+
+NOT_THE_RELAYS = {
+    "a picture of the text",
+    "a file, or the notebook's own file, written by the kernel",
+    "the network",
+    "halves in separate cells",
+}
+
+
+@pytest.fixture(scope="module")
+def evading(kernel_world: KernelWorld) -> Kernel:
+    kernel = kernel_world.start()
+    kernel.run(_SETUP)
+    return kernel
+
+
+LOST_WITHOUT_A_TRACE = {"a message on the bare socket"}
+"""No client could read these messages either."""
+
+
+def shown(kernel: Kernel, code: str) -> bytes:
+    """Everything that came, and after it what each stream said in one piece."""
+    frames = raw_frames_until_idle(kernel, kernel.send(code))
+    streams: dict[str, str] = {}
+    for frame in frames:
+        if frame.startswith(b"{") and b'"text"' in frame:
+            content = {"name": "", **json.loads(frame)}
+            if isinstance(content.get("text"), str):
+                streams[content["name"]] = streams.get(content["name"], "") + content["text"]
+    return b"".join([*frames, *(text.encode() for text in streams.values())])
+
+
+@pytest.mark.parametrize("way", CAUGHT)
+def test_what_the_page_calls_caught_shows_nothing(evading: Kernel, way: str) -> None:
+    token = evading.provisioner._session.folder.token_file.read_text()
+    everything = shown(evading, CAUGHT[way])
+    plain = re.sub(rb"\\u[0-9a-f]{4}|\x1b\[0m|\xe2\x80\x8b|<[^<>]*>|[^A-Za-z0-9]", b"", everything)
+    for secret in (KEY, token):
+        raw = secret.encode()
+        for form in (raw, raw[::-1], raw.hex().encode(), base64.b64encode(raw), secret.encode("utf-16-le")):
+            assert form not in everything
+            assert re.sub(rb"[^A-Za-z0-9]", b"", form) not in plain
+    gone = any(mark in everything for mark in (b"[REDACTED:", b"*" * len(KEY), b"\0" * 2 * len(KEY)))
+    assert gone is (way not in LOST_WITHOUT_A_TRACE), "the code did not do what it should"
+
+
+@pytest.mark.parametrize("way", OUT_OF_REACH)
+def test_what_the_page_calls_out_of_reach_does_show(evading: Kernel, way: str) -> None:
+    code, leaked = OUT_OF_REACH[way]
+    assert leaked.encode() in shown(evading, code)
+
+
+def test_the_page_lists_these_ways_and_no_others() -> None:
+    rows = re.findall(r"^\| (.+?) \| (caught|out of reach) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    assert {way for way, verdict in rows if verdict == "caught"} == set(CAUGHT)
+    assert {way for way, verdict in rows if verdict != "caught"} == set(OUT_OF_REACH) | NOT_THE_RELAYS
