@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +19,7 @@ from jupyter_qsec.domain.errors import QsecError, TooLargeError
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.report import describe
 from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.server.beside import Passed, Report, ScanBeside
 from jupyter_qsec.server.uploads import ChunkedNotebooks
 
 REFUSED = 422
@@ -38,10 +38,6 @@ class SaveMode(StrEnum):
     WARN = "warn"
 
 
-Report = Callable[[list[Finding], str], None]
-"""Takes the findings of one save and the action: `redacted`, `refused` or `warned`. If it raises, nothing is saved."""
-
-
 class SaveGuard:
     """A pre-save hook for any contents manager."""
 
@@ -49,46 +45,59 @@ class SaveGuard:
         self._scanner = scanner
         self.mode = SaveMode(mode)
         self._report = report
+        self.passed = Passed()
+        """Models that were scanned ahead of the hook."""
 
     def attach(self, contents_manager: Any) -> None:
         """Guard every save of this manager, including notebooks that are uploaded in chunks."""
         contents_manager.register_pre_save_hook(self.pre_save)
+        ScanBeside(contents_manager, self.scan, self.tell, self.passed).attach()
         ChunkedNotebooks(contents_manager).attach()
 
     def pre_save(self, model: dict[str, Any], path: str, **_: Any) -> None:
         """Jupyter's hook. Changes `model["content"]` in place, or raises `HTTPError` 422 so that nothing is saved."""
+        if not self.passed.holds(model):
+            self.scan(model, path, self._report)
+
+    def tell(self, findings: list[Finding], action: str, path: str) -> None:
+        """Report what a scan found. Raises `HTTPError` when that fails: then nothing may be saved."""
         try:
-            self._guard(model, path)
+            self._report(findings, action)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what cannot be told must not be saved
+            raise _not_saved(path, error) from None
+
+    def scan(self, model: dict[str, Any], path: str, report: Report) -> None:
+        """As `pre_save`, on any thread, and with findings told to `report`."""
+        try:
+            self._guard(model, path, report)
         except HTTPError:
             raise
         except Exception as error:  # noqa: BLE001  # any exception that got past here would save the file unredacted
-            reason = str(error) if isinstance(error, QsecError) else "The scan for secrets failed."
-            _log.warning("Not saved: %s (%s)", path, type(error).__name__)
-            raise HTTPError(REFUSED, f"{_name(path)} was not saved. {reason}") from None
+            raise _not_saved(path, error) from None
 
-    def _guard(self, model: dict[str, Any], path: str) -> None:
+    def _guard(self, model: dict[str, Any], path: str, report: Report) -> None:
         kind, content = model.get("type"), model.get("content")
         if kind == "notebook" and content is not None:
-            model["content"] = self._notebook(content, path)
+            model["content"] = self._notebook(content, path, report)
         elif kind == "file" and isinstance(content, str):
             if path.lower().endswith(".ipynb") and "chunk" not in model:
-                self._notebook_file(model, content, path)
+                self._notebook_file(model, content, path, report)
             else:
-                self._plain_file(model, content, path)
+                self._plain_file(model, content, path, report)
 
-    def _notebook(self, content: Any, path: str) -> Any:
+    def _notebook(self, content: Any, path: str, report: Report) -> Any:
         clean, findings = self._scanner.redact_notebook(content, filename=path)
         if not findings:
             return content
         if self.mode is SaveMode.REFUSE:
-            self._refuse(findings, path)
+            self._refuse(findings, path, report)
         if self.mode is SaveMode.WARN:
-            self._report(findings, "warned")
+            report(findings, "warned")
             return content
-        self._report(findings, "redacted")
+        report(findings, "redacted")
         return clean
 
-    def _notebook_file(self, model: dict[str, Any], content: str, path: str) -> None:
+    def _notebook_file(self, model: dict[str, Any], content: str, path: str, report: Report) -> None:
         """A notebook that comes as a plain file, as uploads do."""
         raw = _decoded(model, content)
         repeated: list[str] = []
@@ -96,13 +105,13 @@ class SaveGuard:
             notebook = json.loads(raw, object_pairs_hook=lambda pairs: _object(pairs, repeated))
         except (ValueError, RecursionError):
             raise HTTPError(REFUSED, f"{_name(path)} was not saved. It is not JSON, so it cannot be scanned.") from None
-        clean = self._notebook(notebook, path)
+        clean = self._notebook(notebook, path, report)
         if clean is not notebook or repeated:
             text = json.dumps(clean, ensure_ascii=False, indent=1) + "\n"
             encoded = text.encode("utf-8", "surrogatepass")
             model["content"] = base64.b64encode(encoded).decode() if model.get("format") == "base64" else text
 
-    def _plain_file(self, model: dict[str, Any], content: str, path: str) -> None:
+    def _plain_file(self, model: dict[str, Any], content: str, path: str, report: Report) -> None:
         if len(content) > MAX_PLAIN_CHARACTERS:
             if self.mode is SaveMode.REFUSE:
                 raise TooLargeError("It is too large to be scanned for secrets.")
@@ -113,13 +122,20 @@ class SaveGuard:
             return  # binary: a rule would find nothing but chance
         findings = self._scanner.scan_text(raw.decode("utf-8", "replace"), filename=path)
         if findings and self.mode is SaveMode.REFUSE:
-            self._refuse(findings, path)
+            self._refuse(findings, path, report)
         if findings:
-            self._report(findings, "warned")
+            report(findings, "warned")
 
-    def _refuse(self, findings: list[Finding], path: str) -> None:
-        self._report(findings, "refused")
+    def _refuse(self, findings: list[Finding], path: str, report: Report) -> None:
+        report(findings, "refused")
         raise HTTPError(REFUSED, f"{_name(path)} was not saved, as it holds secrets: {describe(findings)}.")
+
+
+def _not_saved(path: str, error: Exception) -> HTTPError:
+    """What a client is told when a scan or a report failed."""
+    reason = str(error) if isinstance(error, QsecError) else "The scan for secrets failed."
+    _log.warning("Not saved: %s (%s)", path, type(error).__name__)
+    return HTTPError(REFUSED, f"{_name(path)} was not saved. {reason}")
 
 
 def _object(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tornado.httpclient import HTTPClientError
 from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.server.beside import Passed
 from jupyter_qsec.server.contents import SaveGuard
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -302,3 +305,98 @@ def test_a_manager_that_is_not_asynchronous_is_guarded_too(jp_root_dir: Path, re
     for name in ("chunks.ipynb", "whole.ipynb"):
         assert "[REDACTED:aws-access-key]" in (jp_root_dir / name).read_text()
         assert KEY not in (jp_root_dir / name).read_text()
+
+
+LARGE = "\n".join(f"line {number} of an output" for number in range(10_000))
+
+
+def a_large_notebook() -> dict[str, Any]:
+    shown = {"output_type": "stream", "name": "stdout", "text": f"{LARGE}\n{KEY}\n"}
+    return a_notebook("1 + 1", shown)
+
+
+class ThreadNoting(Engine):
+    """Notes on which threads it works."""
+
+    threads: set[int]
+
+    def hits(self, text: str, *arguments: Any) -> Any:
+        self.threads.add(threading.get_ident())
+        return super().hits(text, *arguments)
+
+
+@pytest.fixture
+def noting() -> ThreadNoting:
+    engine: ThreadNoting = object.__new__(ThreadNoting)
+    engine.__dict__.update(Engine.default().__dict__, threads=set())
+    return engine
+
+
+async def test_a_large_notebook_is_scanned_beside_the_event_loop(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, noting: ThreadNoting
+) -> None:
+    guarded("redact", noting)
+    told: list[int] = []
+    call = Reports.__call__
+    reports.__class__ = type(
+        "Told", (Reports,), {"__call__": lambda self, *a: (told.append(threading.get_ident()), call(self, *a))[1]}
+    )
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_large_notebook())
+    here = threading.get_ident()
+    assert noting.threads and here not in noting.threads, "once, and not again by the hook"
+    assert told == [here], "findings belong to the event loop"
+    assert KEY not in (jp_root_dir / "a.ipynb").read_text()
+    assert reports.actions() == ["redacted"]
+
+
+async def test_a_small_notebook_is_scanned_by_the_hook(guarded: Any, jp_fetch: Any, noting: ThreadNoting) -> None:
+    guarded("redact", noting)
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    assert noting.threads == {threading.get_ident()}
+
+
+async def test_large_saves_are_refused_and_reported_as_small_ones(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+) -> None:
+    guarded("refuse")
+    with pytest.raises(HTTPClientError) as caught:
+        await put(jp_fetch, "a.ipynb", type="notebook", content=a_large_notebook())
+    assert caught.value.code == 422 and not (jp_root_dir / "a.ipynb").exists()
+    assert reports.actions() == ["refused"]
+
+
+async def test_a_large_save_whose_report_or_scan_fails_saves_nothing(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError("the board is gone")
+
+    guarded("redact", None, failing)
+    with pytest.raises(HTTPClientError) as caught:
+        await put(jp_fetch, "a.ipynb", type="notebook", content=a_large_notebook())
+    assert caught.value.code == 422 and not (jp_root_dir / "a.ipynb").exists()
+    guarded("redact", BrokenEngine())
+    with pytest.raises(HTTPClientError) as caught:
+        await put(jp_fetch, "b.ipynb", type="notebook", content=a_large_notebook())
+    assert caught.value.code == 422 and not (jp_root_dir / "b.ipynb").exists()
+
+
+async def test_a_later_small_save_does_not_overtake_a_large_one(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, jp_serverapp: Any
+) -> None:
+    guarded("redact")
+    save = jp_serverapp.contents_manager.save
+    large = {"type": "notebook", "content": a_large_notebook()}
+    small = {"type": "notebook", "content": a_notebook("the_last_word = 1")}
+    await asyncio.gather(save(large, "a.ipynb"), save(small, "a.ipynb"))
+    assert "the_last_word" in (jp_root_dir / "a.ipynb").read_text()
+
+
+def test_what_was_scanned_counts_only_for_the_very_object() -> None:
+    passed, model = Passed(), {"content": {"cells": []}}
+    with passed.noted(model):
+        assert passed.holds(model) and not passed.holds(dict(model))
+        model["content"] = {"cells": []}
+        assert not passed.holds(model)
+    assert not passed.holds(model)
+    assert not passed.holds({})
