@@ -26,6 +26,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "gateway": ("jupyter_qsec.cli.gateway", "gateway", "Run the gateway in the foreground, or show its status."),
     "leases": ("jupyter_qsec.cli.leases", "leases", "List leases, or revoke them at once."),
     "scan": ("jupyter_qsec.cli.scan.command", "scan", "Find secrets in files, notebooks, standard input and Git."),
+    "secrets": (
+        "jupyter_qsec.cli.secrets_",
+        "secrets",
+        "Register secrets that must not pass in any form.",
+    ),
     "tasks": ("jupyter_qsec.cli.tasks", "tasks", "List, show and cancel quantum tasks."),
 }
 

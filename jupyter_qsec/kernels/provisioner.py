@@ -18,6 +18,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import CaselessStrEnum, Dict, List, Unicode
 
 from jupyter_qsec.client.api import LeaseAsk
+from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.domain.lease import MAX_TEXT
 from jupyter_qsec.kernels import confinement as confining
 from jupyter_qsec.kernels.confinement import Confinement, ConfinementSpec
@@ -155,7 +156,7 @@ class QsecProvisioner(LocalProvisioner):
             return 1
         if status is None:
             self._look_again()
-            self._follow_tenant()
+            self._follow()
         return status
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -200,17 +201,20 @@ class QsecProvisioner(LocalProvisioner):
 
     def _lease_changed(self) -> None:
         """The lease came after the kernel had started: tell again."""
-        self._follow_tenant()
+        self._follow()
         if self._report is not None and self._session is not None:
             session, report = self._session, self._report
             if report.held is not session.held:
                 verdict = Confinement(report.confinement_state, report.confinement_reasons)
                 on_loop(self._loop, lambda: self._tell(session, verdict))
 
-    def _follow_tenant(self) -> None:
-        """Another lease may be of another tenant, with another policy for sources."""
+    def _follow(self) -> None:
+        """Another lease may be of another tenant, with another policy; somebody may have registered a secret."""
         if self._session is not None:
-            self._session.follow(self._policies)
+            try:
+                self._session.follow(self._policies)
+            except QsecError as error:
+                self.log.error("Kernel %s goes on with what was registered before: %s", self.kernel_id, error)
 
     # -- command
     def _command(self, session: KernelSession, cmd: list[str]) -> list[str]:

@@ -15,8 +15,7 @@ from typing import IO, Any, cast
 
 from jupyter_qsec.domain.errors import UnavailableError
 from jupyter_qsec.kernels.observer import KernelFinding
-from jupyter_qsec.kernels.relay.config import RelayConfig, update_line
-from jupyter_qsec.scanning.policy import SourcePolicy
+from jupyter_qsec.kernels.relay.config import RelayConfig, RelayUpdate
 
 _COMMAND = (sys.executable, "-P", "-m", "jupyter_qsec.kernels.relay")
 """`-P`: a module in the working directory must not get into the process that sees everything."""
@@ -73,13 +72,13 @@ class RelayProcess:
             self._input.write(config.to_line())
             self._input.flush()
 
-    def follow(self, policy: SourcePolicy) -> None:
-        """Tell it another policy once it is ready; a relay that is gone needs none."""
+    def follow(self, update: RelayUpdate) -> None:
+        """Tell it what has changed once it is ready; a relay that is gone needs nothing."""
 
         def tell(ready: Future[None]) -> None:
             with suppress(OSError, ValueError):
                 if ready.exception() is None:
-                    self._input.write(update_line(policy))
+                    self._input.write(update.to_line())
                     self._input.flush()
 
         self._ready.add_done_callback(tell)

@@ -21,12 +21,13 @@ from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, write_token
+from jupyter_qsec.client.registry import SecretsFile
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
 from jupyter_qsec.kernels.leases import endpoints, keeper
 from jupyter_qsec.kernels.observer import KernelFinding
 from jupyter_qsec.kernels.policies import SourcePolicies
-from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig
+from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig, RelayUpdate
 from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
 
 # Where endpoints point when there is no state directory: the discard port, which nothing serves.
@@ -46,11 +47,12 @@ class KernelSession:
         self.problem = ""
         """Why there is no lease, when that is known before a keeper was asked."""
         self.relay: RelayProcess | None = None
-        self._told_tenant = ""
-        """Whose policy the relay follows; empty while nobody knows the tenant."""
+        self._told: tuple[str, tuple[int, ...] | None] = ("", None)
+        """Whose policy the relay follows (empty while nobody knows the tenant), and which file of secrets."""
         self._asking: Future[HeldLease] | None = None
         self._closed = False
         self._home = QsecHome.default()
+        self._secrets = SecretsFile(self._home)
         _open.add(self)
 
     # -- lease
@@ -67,6 +69,8 @@ class KernelSession:
         try:
             return self._home.fingerprint_key()
         except QsecError:
+            if self._secrets.identity() is not None:
+                raise  # with another key nothing that is registered would be found
             return secrets.token_bytes(32)  # findings of this kernel are then comparable among themselves only
 
     @property
@@ -136,24 +140,27 @@ class KernelSession:
         policies: SourcePolicies,
         on_findings: Callable[[list[KernelFinding]], None],
     ) -> RelayProcess:
-        tenant = self._told_tenant = self.tenant
+        self._told = (self.tenant, self._secrets.identity())
         config = RelayConfig(
             client=client,
             kernel=kernel,
             language=language,
             fingerprint_key=self.fingerprint_key,
             token_file=str(self.folder.token_file),
-            source_policy=policies.for_tenant(tenant),
+            source_policy=policies.for_tenant(self._told[0]),
+            registered=tuple(self._secrets.read()),
         )
         self.relay = start_relay()
         self.relay.configure(config, on_findings)
         return self.relay
 
     def follow(self, policies: SourcePolicies) -> None:
-        """The lease, and with it the tenant, may have changed."""
-        if self.relay is not None and self._told_tenant != self.tenant:
-            self._told_tenant = self.tenant
-            self.relay.follow(policies.for_tenant(self._told_tenant))
+        """The lease, and with it the tenant, or what is registered may have changed. Raises `QsecError` when nobody
+        can tell what is registered."""
+        now = (self.tenant, self._secrets.identity())
+        if self.relay is not None and self._told != now:
+            self.relay.follow(RelayUpdate(policies.for_tenant(now[0]), tuple(self._secrets.read())))
+            self._told = now
 
     def end_relay(self) -> None:
         relay, self.relay = self.relay, None

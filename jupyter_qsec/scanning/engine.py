@@ -10,7 +10,7 @@ from jupyter_qsec.scanning import allowlist, pem
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import LIVE, Hit
 from jupyter_qsec.scanning.joined import has_unseen, joined, rendered, without_unseen
-from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.live import Known
 from jupyter_qsec.scanning.partials import Partials
 from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
 from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat
@@ -52,7 +52,7 @@ class Engine:
         shapes: Iterable[Shape] = SHAPES,
         *,
         plugins: Mapping[str, Confirm],
-        live: LiveSecrets | None = None,
+        live: Known | None = None,
     ) -> None:
         self.rules = tuple(CompiledRule(rule, priority) for priority, rule in enumerate(rules))
         self.shapes = tuple(CompiledShape(shape, len(self.rules) + n) for n, shape in enumerate(shapes))
@@ -66,7 +66,7 @@ class Engine:
         self.joining_partials = Partials(Prefilter(joining, (), (), gated=False), joining, ())
 
     @classmethod
-    def default(cls, *, live: LiveSecrets | None = None) -> Engine:
+    def default(cls, *, live: Known | None = None) -> Engine:
         """The engine with all rules and plugins; its expressions are compiled once a process.
 
         `plugins.warm()` imports detect-secrets ahead of the first candidate.
@@ -74,7 +74,7 @@ class Engine:
         base = _shared()
         return base if live is None else base.with_live(live)
 
-    def with_live(self, live: LiveSecrets) -> Engine:
+    def with_live(self, live: Known) -> Engine:
         """The same rules, and these live secrets besides."""
         other = object.__new__(Engine)
         other.__dict__.update(self.__dict__, live=live)

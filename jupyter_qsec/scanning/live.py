@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass
-from typing import AnyStr
+from typing import AnyStr, Protocol
 from urllib.parse import quote, quote_plus
 
 from jupyter_qsec.domain.errors import InvalidRequestError
@@ -19,7 +19,7 @@ MAX_LENGTH = 8192
 MAX_SECRETS = 1000
 
 
-_SEPARATORS = b" \t\r\n,;:|'\"-_.+/()[]{}<>*#=\\`~!&%$@^?"
+SEPARATORS = b" \t\r\n,;:|'\"-_.+/()[]{}<>*#=\\`~!&%$@^?"
 _CORE = 16
 """So many characters without separators are no accident; fewer are not looked for across separators."""
 _LONGEST_CORE = 512
@@ -36,6 +36,33 @@ class _Live:
     """The forms without separators."""
 
 
+class Known(Protocol):
+    """Finds secrets that are known exactly."""
+
+    def scan(self, text: str) -> list[Match]:
+        """Every occurrence, sorted; occurrences may overlap one another."""
+
+    def hold_from(self, text: str) -> int:
+        """Index from which one may have begun at the end of the text; the text's length when none has."""
+
+
+class Together:
+    """Several sets as one."""
+
+    def __init__(self, *sets: Known) -> None:
+        self.sets = sets
+        """May be replaced while others scan."""
+
+    def scan(self, text: str) -> list[Match]:
+        """As each of them."""
+        found = [match for known in self.sets for match in known.scan(text)]
+        return sorted(found, key=lambda match: (match.start, -match.end))
+
+    def hold_from(self, text: str) -> int:
+        """As each of them."""
+        return min((known.hold_from(text) for known in self.sets), default=len(text))
+
+
 class LiveSecrets:
     """A set of secrets with their encoded forms. Thread-safe: scans read an immutable snapshot."""
 
@@ -48,11 +75,11 @@ class LiveSecrets:
         """Watch for `value`. `InvalidRequestError` when it is too short or long, or the set is full."""
         if not MIN_LENGTH <= len(value) <= MAX_LENGTH:
             raise InvalidRequestError(f"A live secret has {MIN_LENGTH} to {MAX_LENGTH} characters.")
-        forms = _forms(value)
+        forms = forms_of(value)
         with self._lock:
             if value not in self._by_value and len(self._by_value) >= MAX_SECRETS:
                 raise InvalidRequestError(f"More than {MAX_SECRETS} live secrets.")
-            self._by_value[value] = _Live(kind, forms, _cores(forms))
+            self._by_value[value] = _Live(kind, forms, cores_of(forms))
             self._snapshot = tuple(self._by_value.values())
 
     def discard(self, value: str) -> None:
@@ -107,14 +134,14 @@ class LiveSecrets:
 
 
 def _together(text: str) -> bytes:
-    return text.encode("latin-1", "replace").translate(None, _SEPARATORS)
+    return text.encode("latin-1", "replace").translate(None, SEPARATORS)
 
 
 def _nth_from_end(text: str, count: int) -> int:
     """Index of the character after which, with itself, so many are no separators."""
     raw = text.encode("latin-1", "replace")
     for index in range(len(raw) - 1, -1, -1):
-        count -= raw[index] not in _SEPARATORS
+        count -= raw[index] not in SEPARATORS
         if count == 0:
             return index
     return 0
@@ -122,11 +149,12 @@ def _nth_from_end(text: str, count: int) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _spelled(core: bytes) -> re.Pattern[str]:
-    between = f"[{re.escape(_SEPARATORS.decode())}]{{0,{_BETWEEN}}}"
+    between = f"[{re.escape(SEPARATORS.decode())}]{{0,{_BETWEEN}}}"
     return re.compile(between.join(re.escape(character) for character in core.decode("latin-1")))
 
 
-def _cores(forms: tuple[str, ...]) -> tuple[bytes, ...]:
+def cores_of(forms: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The forms without separators, where they are long enough to be looked for so."""
     ascii_forms = (form for form in forms if form.isascii())
     cores = {_together(form) for form in ascii_forms}
     return tuple(sorted(core for core in cores if _CORE <= len(core) <= _LONGEST_CORE))
@@ -142,7 +170,7 @@ def _overlap_start(text: AnyStr, form: AnyStr) -> int:
     return len(text)
 
 
-def _forms(value: str) -> tuple[str, ...]:
+def forms_of(value: str) -> tuple[str, ...]:
     """The value itself, escaped, percent-encoded, in hex and base64 (at all three alignments), and reversed."""
     raw = value.encode("utf-8", "surrogatepass")
     forms = {

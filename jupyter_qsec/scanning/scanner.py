@@ -19,6 +19,7 @@ from jupyter_qsec.scanning.engine import Engine, bare, replace
 from jupyter_qsec.scanning.finding import Finding, Fingerprinter, Match, preview
 from jupyter_qsec.scanning.mimebundle import Found, Known
 from jupyter_qsec.scanning.notebook import NotebookWalk
+from jupyter_qsec.scanning.registered import Registered, RegisteredSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,14 @@ class ScannerConfig:
     """Globs of files in which nothing is looked for. `*` also matches `/`; a glob may leave out leading folders."""
     allow_fingerprints: frozenset[str] = frozenset()
     """Fingerprints (made with this key) of secrets that may stay."""
+    registered: tuple[Registered, ...] = ()
+    """Secrets that are known exactly, registered with this key."""
+
+
+def _engine_of(config: ScannerConfig) -> Engine:
+    if not config.registered:
+        return Engine.default()
+    return Engine.default(live=RegisteredSecrets(config.registered, config.fingerprint_key))
 
 
 class Scanner:
@@ -46,7 +55,7 @@ class Scanner:
     def __init__(self, config: ScannerConfig | None = None, *, engine: Engine | None = None) -> None:
         """Raises `InvalidRequestError` when the key is too short. `engine`: one with live secrets, for example."""
         self.config = config if config is not None else ScannerConfig()
-        self._engine = engine if engine is not None else Engine.default()
+        self._engine = engine if engine is not None else _engine_of(self.config)
         self._fingerprinter = Fingerprinter(self.config.fingerprint_key)
         self._globs = PathGlobs(self.config.allow_paths)
 

@@ -14,12 +14,14 @@ from jupyter_core.utils import ensure_async
 from tornado.ioloop import PeriodicCallback
 
 from jupyter_qsec.client.home import QsecHome
+from jupyter_qsec.client.registry import RegisteredHere
 from jupyter_qsec.client.wire import FindingRecord
 from jupyter_qsec.domain.activity import SessionLimits
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels import observer
 from jupyter_qsec.kernels.leases import use_keeper
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
 from jupyter_qsec.server.contents import SaveGuard
@@ -227,6 +229,8 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
         log.warning("fingerprints of findings are good for this run only: %s", error)
         key = secrets.token_bytes(32)
 
+    scanner = Scanner(ScannerConfig(key), engine=Engine.default(live=RegisteredHere(state.gateway.home)))
+
     def saved(found: list[Finding], action: str) -> None:
         for finding in found:
             state.findings.add(
@@ -245,4 +249,4 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
             details = {"findings": len(found), "kinds": ",".join(sorted({finding.kind for finding in found}))[:500]}
             parts.reporter.soon(f"save.{action}", "", found[0].path, details)
 
-    SaveGuard(Scanner(ScannerConfig(key)), state.on_save, saved).attach(contents_manager)
+    SaveGuard(scanner, state.on_save, saved).attach(contents_manager)

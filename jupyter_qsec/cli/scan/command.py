@@ -17,9 +17,11 @@ from jupyter_qsec.cli.scan.git import Repository
 from jupyter_qsec.cli.scan.redact import Redacted, Redactor
 from jupyter_qsec.cli.scan.work import outcomes
 from jupyter_qsec.client.home import QsecHome
+from jupyter_qsec.client.registry import SecretsFile
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError
 from jupyter_qsec.scanning.baseline import Baseline
 from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.registered import Registered
 from jupyter_qsec.scanning.report import as_json, as_text
 from jupyter_qsec.scanning.sarif import as_sarif
 from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
@@ -116,15 +118,18 @@ def baseline_at(path: str | None) -> Baseline | None:
         raise InvalidRequestError(f"{path}: {error.message}") from None
 
 
-def _fingerprint_key() -> bytes:
-    """The state directory's key; one of this run alone where there can be none (CI, a read-only home)."""
+def _state() -> tuple[bytes, tuple[Registered, ...]]:
+    """The state directory's key, and what is registered there; a key of this run alone where there can be no such
+    directory (CI, a read-only home). Raises `InvalidRequestError` when nobody can tell what is registered."""
     try:
-        return QsecHome.default().ensure().fingerprint_key()
+        home = QsecHome.default().ensure()
+        key = home.fingerprint_key()
     except (QsecError, OSError, RuntimeError) as error:
         reason = error.message if isinstance(error, QsecError) else str(error)
-        text = f"fingerprints of this run cannot be compared with others: {reason}"
+        text = f"fingerprints of this run cannot be compared with others, and no secret is registered: {reason}"
         click.echo(f"jupyter-qsec: {plain(text)}", err=True)
-        return secrets.token_bytes(32)
+        return secrets.token_bytes(32), ()
+    return key, tuple(SecretsFile(home).read())
 
 
 def _scan_git(paths: tuple[str, ...], config: ScannerConfig, result: Result, *, history: bool) -> None:
@@ -286,7 +291,8 @@ def scan(
     """
     _check(paths, staged=staged, history=history, fix=fix, stdin_name=stdin_name)
     known = baseline_at(baseline)
-    config = ScannerConfig(_fingerprint_key(), known, exclude, frozenset(word.lower() for word in allow))
+    key, registered = _state()
+    config = ScannerConfig(key, known, exclude, frozenset(word.lower() for word in allow), registered)
     result = Result()
     if staged or history:
         _scan_git(paths, config, result, history=history)

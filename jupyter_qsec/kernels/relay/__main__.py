@@ -19,7 +19,7 @@ from jupyter_qsec.kernels.relay.config import RelayConfig
 from jupyter_qsec.kernels.relay.sockets import Sockets
 from jupyter_qsec.kernels.relay.wire import Json
 
-_MAX_CONFIG = 65_536
+_MAX_CONFIG = 4 << 20
 _MAX_QUEUED = 10_000
 _PR_SET_DUMPABLE = 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jupyter_qsec.kernels.relay.config import RelayConfig
+from jupyter_qsec.kernels.relay.config import RelayConfig, RelayUpdate
 from jupyter_qsec.kernels.relay.hygiene import LiveToken, Reporter
 from jupyter_qsec.kernels.relay.incoming import Incoming
 from jupyter_qsec.kernels.relay.outgoing import Outgoing
@@ -13,7 +13,8 @@ from jupyter_qsec.kernels.relay.switchboard import Switchboard
 from jupyter_qsec.kernels.relay.wire import Json
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter
-from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.live import LiveSecrets, Together
+from jupyter_qsec.scanning.registered import RegisteredSecrets
 
 
 def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]) -> Switchboard:
@@ -21,13 +22,13 @@ def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]
     live = LiveSecrets()
     token = LiveToken(config.token_file, live)
     token.refresh(at_once=True)
-    engine = Engine.default(live=live)
+    known = Together(live, RegisteredSecrets(config.registered, config.fingerprint_key))
+    engine = Engine.default(live=known)
     reporter = Reporter(Fingerprinter(config.fingerprint_key), note)
-    return Switchboard(
-        config,
-        sockets,
-        Outgoing(engine, reporter),
-        Incoming(engine, config.source_policy, reporter, language=config.language),
-        token,
-        note,
-    )
+    incoming = Incoming(engine, config.source_policy, reporter, language=config.language)
+
+    def follow(update: RelayUpdate) -> None:
+        incoming.follow(update.source_policy)
+        known.sets = (live, RegisteredSecrets(update.registered, config.fingerprint_key))
+
+    return Switchboard(config, sockets, Outgoing(engine, reporter), incoming, token, follow, note)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.policy import SourcePolicy
+from jupyter_qsec.scanning.registered import Registered
 
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
 
@@ -67,6 +68,8 @@ class RelayConfig:
     """The file with the lease token: its content is a live secret, re-read when the file changes."""
     source_policy: SourcePolicy = field(default_factory=SourcePolicy)
     """What is done about secrets in sources, until an update says otherwise."""
+    registered: tuple[Registered, ...] = ()
+    """Secrets that somebody registered with the fingerprint key, until an update says otherwise."""
 
     def to_line(self) -> bytes:
         value = {
@@ -76,6 +79,7 @@ class RelayConfig:
             "fingerprint_key": self.fingerprint_key.hex(),
             "token_file": self.token_file,
             "source_policy": self.source_policy.settings(),
+            "registered": [secret.to_json() for secret in self.registered],
         }
         return json.dumps(value).encode("ascii") + b"\n"
 
@@ -91,19 +95,33 @@ class RelayConfig:
                 fingerprint_key=bytes.fromhex(value["fingerprint_key"]),
                 token_file=str(value["token_file"]),
                 source_policy=SourcePolicy.of(value["source_policy"]),
+                registered=_registered(value["registered"]),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             raise InvalidRequestError("The relay's configuration is malformed.") from None
 
 
-def update_line(policy: SourcePolicy) -> bytes:
-    """The line that tells a running relay of another policy."""
-    return json.dumps({"source_policy": policy.settings()}).encode("ascii") + b"\n"
+@dataclass(frozen=True, slots=True)
+class RelayUpdate:
+    """What may change while a relay runs."""
+
+    source_policy: SourcePolicy
+    registered: tuple[Registered, ...]
+
+    def to_line(self) -> bytes:
+        registered = [secret.to_json() for secret in self.registered]
+        value = {"source_policy": self.source_policy.settings(), "registered": registered}
+        return json.dumps(value).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> RelayUpdate:
+        """Raises `InvalidRequestError`."""
+        try:
+            value = json.loads(line)
+            return cls(SourcePolicy.of(value["source_policy"]), _registered(value["registered"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise InvalidRequestError("The relay's update is malformed.") from None
 
 
-def updated_policy(line: bytes) -> SourcePolicy:
-    """The policy of such a line. Raises `InvalidRequestError`."""
-    try:
-        return SourcePolicy.of(json.loads(line)["source_policy"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise InvalidRequestError("The relay's update is malformed.") from None
+def _registered(value: list[Any]) -> tuple[Registered, ...]:
+    return tuple(Registered.from_json(secret) for secret in value)

@@ -11,7 +11,7 @@ from functools import partial
 import zmq
 
 from jupyter_qsec.domain.errors import InvalidRequestError
-from jupyter_qsec.kernels.relay.config import RelayConfig, updated_policy
+from jupyter_qsec.kernels.relay.config import RelayConfig, RelayUpdate
 from jupyter_qsec.kernels.relay.hygiene import LiveToken
 from jupyter_qsec.kernels.relay.incoming import Incoming, Step
 from jupyter_qsec.kernels.relay.outgoing import Message, Outgoing
@@ -21,7 +21,7 @@ from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object
 _BATCH = 128
 _MAX_PINGS = 64
 _MAX_PING = 1_024
-_MAX_LINE = 65_536
+_MAX_LINE = 4 << 20
 
 
 class Switchboard:
@@ -34,12 +34,14 @@ class Switchboard:
         outgoing: Outgoing,
         incoming: Incoming,
         token: LiveToken,
+        follow: Callable[[RelayUpdate], None],
         note: Callable[[Json], None],
     ) -> None:
         self._sockets = sockets
         self._outgoing = outgoing
         self._incoming = incoming
         self._token = token
+        self._follow = follow
         self._note = note
         self._client_signer = Signer(config.client.key, config.client.signature_scheme)
         self._kernel_signer = Signer(config.kernel.key, config.kernel.signature_scheme)
@@ -61,11 +63,11 @@ class Switchboard:
         self._finish()
 
     def _told(self, block: bytes) -> bool:
-        """What the provisioner says while the relay runs, a line each: another policy. `False` at its end."""
+        """What the provisioner says while the relay runs, a line each. `False` at its end."""
         *lines, self._line = (self._line + block).split(b"\n")
         for line in lines:
             try:
-                self._incoming.follow(updated_policy(line))
+                self._follow(RelayUpdate.from_line(line))
             except InvalidRequestError as error:
                 self._refuse(str(error))
         if len(self._line) > _MAX_LINE:
