@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -21,6 +22,24 @@ class SessionLimits:
     absolute: timedelta
     """Zero or less: no absolute limit."""
     warn_before: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimits:
+    """The limits of all tenants. A tenant has one purpose and one environment, so its limits are those of its lanes."""
+
+    common: SessionLimits
+    tenants: Mapping[str, SessionLimits] = field(default_factory=dict)
+
+    def of(self, tenant: str) -> SessionLimits:
+        """The limits for this tenant; the common ones also while nobody knows it."""
+        return self.tenants.get(tenant, self.common)
+
+    @property
+    def shortest(self) -> timedelta | None:
+        """The shortest span of all; None when there is no limit at all."""
+        every = (self.common, *self.tenants.values())
+        return min((s for limits in every for s in (limits.idle, limits.absolute) if s > timedelta(0)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

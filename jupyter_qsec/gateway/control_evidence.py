@@ -23,6 +23,7 @@ EVENT_KINDS = (
     "save.refused",
     "session.warned",
     "session.ended",
+    "terminal.ended",
 )
 _PLACES = ("source", "output", "stream", "metadata", "attachment", "file")
 _ACTIONS = ("redacted", "blocked", "warned", "refused")

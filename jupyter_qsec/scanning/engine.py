@@ -113,9 +113,16 @@ class Engine:
             found += visible.back(self._plain_hits(flat(visible.text), work))
         if "\n" in text and self._may_be_broken(data):
             found += self._joined_hits(text, found, work)
-        if self.live is not None:
-            found += [Hit(match.kind, match.start, match.end, LIVE) for match in self.live.scan(text)]
-        return merge(found)
+        return merge(found + self._live_hits(text))
+
+    def scan_live(self, text: str) -> list[Match]:
+        """The secrets that are known exactly, and no others: for what rules must not judge."""
+        return [Match(hit.kind, hit.start, hit.end) for hit in merge(self._live_hits(text))]
+
+    def _live_hits(self, text: str) -> list[Hit]:
+        if self.live is None:
+            return []
+        return [Hit(match.kind, match.start, match.end, LIVE) for match in self.live.scan(text)]
 
     def _may_be_broken(self, data: bytes) -> bool:
         """Whether any joining rule has something to look at once all lines are one: as a rule none has, and finding out

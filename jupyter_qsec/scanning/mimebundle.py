@@ -118,7 +118,7 @@ class Walk:
         self._count(text)
         if _BINARY_MIME.match(key) and len(text) > _SMALL and _ENCODED.fullmatch(text):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
-            matches = self._engine.live.scan(text) if self._engine.live is not None else []
+            matches = self._engine.scan_live(text)
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
             matches = self._named(text, key)
         elif _MARKUP_MIME.match(key):
@@ -146,7 +146,7 @@ class Walk:
 
     def _unknown(self, text: str, matches: list[Match]) -> list[Match]:
         if self.allowing and matches:
-            return self._engine.live.scan(text) if self._engine.live is not None else []
+            return self._engine.scan_live(text)
         if self._known is None:
             return matches
         return [m for m in matches if not self._known(m.kind, bare(m.kind, text[m.start : m.end]))]

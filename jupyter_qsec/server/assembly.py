@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ from tornado.ioloop import PeriodicCallback
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.registry import RegisteredHere
 from jupyter_qsec.client.wire import FindingRecord
-from jupyter_qsec.domain.activity import SessionLimits
-from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.domain.activity import SessionLimits, TenantLimits
+from jupyter_qsec.domain.errors import InvalidRequestError, QsecError
 from jupyter_qsec.kernels import observer
 from jupyter_qsec.kernels.leases import use_keeper
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
@@ -32,6 +32,7 @@ from jupyter_qsec.server.registry import KernelRegistry
 from jupyter_qsec.server.sessions import SessionWatch
 from jupyter_qsec.server.state import ExtensionState
 from jupyter_qsec.server.supervisor import GatewayService, LeaseDefaults
+from jupyter_qsec.server.terminals import TerminalWatch
 
 _MAX_SEARCHED = 5 << 20
 _FOREVER = timedelta(days=3650)
@@ -47,18 +48,34 @@ class Defaults:
     absolute_hours: float = 12.0
     warn_minutes: float = 5.0
     on_save: str = "redact"
+    tenant_limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By tenant: any of `idle_minutes`, `absolute_hours` and `warn_minutes`."""
 
     @property
-    def limits(self) -> SessionLimits:
+    def limits(self) -> TenantLimits:
+        """Raises `InvalidRequestError` for a name that is no limit."""
+        own = {tenant: self._limits(settings) for tenant, settings in self.tenant_limits.items()}
+        return TenantLimits(self._limits({}), own)
+
+    def _limits(self, settings: Mapping[str, float]) -> SessionLimits:
+        units = {
+            "idle_minutes": self.idle_minutes,
+            "absolute_hours": self.absolute_hours,
+            "warn_minutes": self.warn_minutes,
+        }
+        if unknown := sorted(settings.keys() - units.keys()):
+            raise InvalidRequestError(f"{unknown[0]!r} is no limit.", remedy=f"Limits are {', '.join(units)}.")
+        units |= settings
         return SessionLimits(
-            idle=timedelta(minutes=self.idle_minutes),
-            absolute=timedelta(hours=self.absolute_hours),
-            warn_before=timedelta(minutes=max(0.0, self.warn_minutes)),
+            idle=timedelta(minutes=units["idle_minutes"]),
+            absolute=timedelta(hours=units["absolute_hours"]),
+            warn_before=timedelta(minutes=max(0.0, units["warn_minutes"])),
         )
 
     @property
     def leases(self) -> LeaseDefaults:
-        absolute = self.limits.absolute
+        every = (self.limits.common, *self.limits.tenants.values())
+        absolute = max((limits.absolute if limits.absolute > timedelta(0) else _FOREVER) for limits in every)
         return LeaseDefaults(self.tenant, self.project, absolute if absolute > timedelta(0) else _FOREVER)
 
 
@@ -69,6 +86,7 @@ class ExtensionParts:
     state: ExtensionState
     reporter: Reporter
     notices: Notices
+    terminals: TerminalWatch
     log: Log
     _ticking: PeriodicCallback | None = None
     _forwarding: asyncio.Task[None] | None = None
@@ -83,7 +101,12 @@ class ExtensionParts:
         if with_gateway:
             self.state.gateway.start()
         watch = self.state.sessions
-        self._ticking = PeriodicCallback(watch.tick, watch.period.total_seconds() * 1000)
+
+        async def tick() -> None:
+            await watch.tick()
+            await self.terminals.tick()
+
+        self._ticking = PeriodicCallback(tick, watch.period.total_seconds() * 1000)
         self._ticking.start()
         self._forwarding = loop.create_task(self.state.findings.forward())
 
@@ -151,7 +174,13 @@ def assemble(serverapp: Any, home: QsecHome, defaults: Defaults, options: Sequen
     state = ExtensionState(gateway, registry, kernels, sessions, findings, defaults.on_save)
     use_keeper(gateway.keeper, lambda: gateway.endpoints)
     observer.register(registry)
-    return ExtensionParts(state, reporter, notices, log)
+    terminals = TerminalWatch(
+        defaults.limits.of(defaults.tenant),
+        lambda: serverapp.web_app.settings.get("terminal_manager"),
+        reporter.report,
+        log,
+    )
+    return ExtensionParts(state, reporter, notices, terminals, log)
 
 
 class KernelListener:

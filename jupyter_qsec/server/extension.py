@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool, CaselessStrEnum, Float, Unicode
+from traitlets import Bool, CaselessStrEnum, Dict, Float, Unicode
 from traitlets.config import Config
 
 from jupyter_qsec.client.hardening import forbid_dumps
@@ -55,6 +55,13 @@ class QsecExtension(ExtensionApp):
     )
     absolute_hours = Float(12.0, config=True, help="A session is ended after so many hours at last; 0 means never.")
     warn_minutes = Float(5.0, config=True, help="How long before its end a session is warned.")
+    tenant_limits = Dict(
+        value_trait=Dict(value_trait=Float(), key_trait=Unicode()),
+        key_trait=Unicode(),
+        config=True,
+        help="""These three by tenant, such as {"chemistry": {"idle_minutes": 15}}; what is not named is as above.
+        They also hold for terminals, which belong to `tenant`.""",
+    )
     on_save = CaselessStrEnum(
         ["redact", "refuse", "warn"],
         "redact",
@@ -107,6 +114,7 @@ class QsecExtension(ExtensionApp):
             absolute_hours=self.absolute_hours,
             warn_minutes=self.warn_minutes,
             on_save=self.on_save,
+            tenant_limits=self.tenant_limits,
         )
         options = ["--keystore", self.keystore]
         parts = self._parts = assemble(serverapp, QsecHome.default(), defaults, options, self.log)

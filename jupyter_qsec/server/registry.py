@@ -66,6 +66,11 @@ class KernelRegistry:
         held = self.held(kernel_id)
         return "" if held is None or held.lease is None else held.lease["id"]
 
+    def tenant(self, kernel_id: str) -> str:
+        """Of the kernel's lease; empty while there is none."""
+        held = self.held(kernel_id)
+        return "" if held is None or held.lease is None else held.lease["tenant"]
+
     def entry(self, kernel_id: str, name: str, path: str) -> dict[str, Any]:
         """A kernel as `GET /jupyter-qsec/kernels` shows it."""
         report, session = self.reports.get(kernel_id), self.sessions.get(kernel_id)

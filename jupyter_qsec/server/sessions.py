@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from jupyter_qsec.client.leases import HeldLease
-from jupyter_qsec.domain.activity import SessionClock, SessionLimits, SessionVerdict
+from jupyter_qsec.domain.activity import SessionClock, SessionLimits, SessionVerdict, TenantLimits
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.server.notices import Log, Notices
 from jupyter_qsec.server.registry import KernelRegistry, SessionState, moment
@@ -52,7 +52,7 @@ class SessionWatch:
 
     def __init__(
         self,
-        limits: SessionLimits,
+        limits: TenantLimits,
         kernels: Kernels,
         registry: KernelRegistry,
         notices: Notices,
@@ -69,8 +69,8 @@ class SessionWatch:
     @property
     def period(self) -> timedelta:
         """How often to tick: often enough that a deadline is kept within a tenth, at most every five seconds."""
-        spans = [span for span in (self.limits.idle, self.limits.absolute) if span > timedelta(0)]
-        return max(timedelta(seconds=0.2), min([timedelta(seconds=5), *(span / 10 for span in spans)]))
+        shortest = self.limits.shortest
+        return max(timedelta(seconds=0.2), min(timedelta(seconds=5), shortest / 10 if shortest else timedelta.max))
 
     async def tick(self) -> None:
         """Warn, resume or end whatever is due now."""
@@ -99,13 +99,18 @@ class SessionWatch:
             last_activity=max(activity.last_activity, session.touched_at or activity.last_activity),
             busy=activity.execution_state == "busy",
         )
+        limits = self._limits(activity.kernel_id)
         session.execution_state = activity.execution_state
-        session.idle_deadline = clock.idle_deadline(self.limits)
-        session.absolute_deadline = clock.absolute_deadline(self.limits)
+        session.idle_deadline = clock.idle_deadline(limits)
+        session.absolute_deadline = clock.absolute_deadline(limits)
         return clock
 
+    def _limits(self, kernel_id: str) -> SessionLimits:
+        return self.limits.of(self._registry.tenant(kernel_id))
+
     async def _judge(self, activity: KernelActivity, session: SessionState, now: datetime) -> None:
-        verdict = self._measure(activity, session).verdict(self.limits, now)
+        limits = self._limits(activity.kernel_id)
+        verdict = self._measure(activity, session).verdict(limits, now)
         if verdict is SessionVerdict.KEEP:
             if session.warned:
                 reason, session.warned, session.grace_until = session.warned, "", None
@@ -115,7 +120,7 @@ class SessionWatch:
         reason = _REASONS.get(verdict) or self._nearest(session)
         if session.warned != reason:
             late = verdict is not SessionVerdict.WARN
-            session.grace_until = now + min(self.limits.warn_before, _MAX_GRACE) if late else None
+            session.grace_until = now + min(limits.warn_before, _MAX_GRACE) if late else None
             session.warned = reason
             await self._tell("warned", activity.kernel_id, session, reason)
             return

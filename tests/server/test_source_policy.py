@@ -25,8 +25,7 @@ def settings(**more: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def redacting(kernel_world: KernelWorld) -> Iterator[Kernel]:
-    own = {"strict-tenant": {"critical": "block"}}
-    yield kernel_world.start(config=settings(tenant_source_policy=own))
+    yield kernel_world.start(config=settings())
 
 
 def test_a_redacted_cell_runs_until_the_secret_is_used(redacting: Kernel) -> None:
@@ -60,9 +59,11 @@ def test_what_cannot_be_redacted_stops_the_cell(redacting: Kernel) -> None:
     assert echo["content"]["code"] == f"%env KEY={MARK}"
 
 
-def test_a_new_lease_of_another_tenant_brings_its_policy(redacting: Kernel, kernel_world: KernelWorld) -> None:
-    held = redacting.provisioner._session.held
-    held.new("strict-tenant", "any")
+def test_a_new_lease_of_another_tenant_brings_its_policy(kernel_world: KernelWorld) -> None:
+    own = {"strict-tenant": {"critical": "block"}}
+    redacting = kernel_world.start(config=settings(tenant_source_policy=own))
+    assert redacting.run(f"key = '{KEY}'").status == "ok"
+    redacting.provisioner._session.held.new("strict-tenant", "any")
     redacting.manager.is_alive()  # as the server's restarter asks, every three seconds
     wait_for(lambda: redacting.run(f"key = '{KEY}'").reply.get("ename") == "CellBlocked", "the other tenant's policy")
 

@@ -12,9 +12,10 @@ import pytest
 
 from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
 from jupyter_qsec.client.wire import LeaseAsk
-from jupyter_qsec.domain.activity import SessionLimits
-from jupyter_qsec.domain.errors import UnavailableError
+from jupyter_qsec.domain.activity import SessionLimits, TenantLimits
+from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
 from jupyter_qsec.kernels.observer import KernelReport
+from jupyter_qsec.server.assembly import Defaults
 from jupyter_qsec.server.registry import KernelRegistry
 from jupyter_qsec.server.sessions import KernelActivity, SessionWatch
 from tests.fakes.clock import FakeClock
@@ -26,7 +27,7 @@ LIMITS = SessionLimits(idle=timedelta(minutes=60), absolute=timedelta(hours=12),
 class World:
     """One kernel with a lease; implements `Kernels` and stands in for notices and the gateway's record."""
 
-    def __init__(self, folder: Path, limits: SessionLimits = LIMITS) -> None:
+    def __init__(self, folder: Path, limits: SessionLimits = LIMITS, **tenants: SessionLimits) -> None:
         self.clock = FakeClock()
         self.api = FakeLeaseApi(self.clock)
         keeper = LeaseKeeper(self.api, now=self.clock.now, monotonic=lambda: 0.0, threaded=False)
@@ -39,7 +40,7 @@ class World:
         self.registry = KernelRegistry(lambda report, new: None, lambda kernel_id, findings: None)
         self.registry.kernel_started("k1", KernelReport("k1", "python3", "", self.held, "", "confined", ()))
         self.watch = SessionWatch(
-            limits,
+            TenantLimits(limits, tenants),
             self,
             self.registry,
             self,  # type: ignore[arg-type]  # only `session` of the notices is called
@@ -231,6 +232,32 @@ async def test_a_kernel_that_ended_by_itself_is_forgotten(world: World) -> None:
 def test_short_limits_are_looked_at_more_often(tmp_path: Path, idle: float, absolute: float, seconds: float) -> None:
     limits = SessionLimits(timedelta(minutes=idle), timedelta(minutes=absolute), timedelta(minutes=5))
     assert World(tmp_path, limits).watch.period == timedelta(seconds=seconds)
+
+
+async def test_a_tenants_own_limits_come_before_the_common_ones(tmp_path: Path) -> None:
+    minutes = timedelta(minutes=1)
+    world = World(tmp_path, sandbox=SessionLimits(10 * minutes, timedelta(0), 2 * minutes))
+    await world.after(minutes=9)
+    assert world.kinds == ["warned"]
+    await world.after(minutes=2)
+    assert world.kinds == ["warned", "ended"] and not world.alive
+    other = World(tmp_path, another=SessionLimits(10 * minutes, timedelta(0), 2 * minutes))
+    await other.after(minutes=20)
+    assert other.kinds == [] and other.alive
+
+
+def test_the_shortest_limit_of_any_tenant_decides_how_often_is_looked(tmp_path: Path) -> None:
+    world = World(tmp_path, chemistry=SessionLimits(timedelta(seconds=10), timedelta(0), timedelta(0)))
+    assert world.watch.period == timedelta(seconds=1)
+
+
+def test_settings_of_tenants_change_the_common_ones() -> None:
+    settings = {"chemistry": {"idle_minutes": 15.0}, "finance": {"absolute_hours": 0.0}}
+    limits = Defaults(tenant_limits=settings).limits
+    assert limits.of("chemistry") == SessionLimits(timedelta(minutes=15), timedelta(hours=12), timedelta(minutes=5))
+    assert limits.of("finance").absolute == timedelta(0) and limits.of("other") == limits.common
+    with pytest.raises(InvalidRequestError, match="'idle' is no limit"):
+        _ = Defaults(tenant_limits={"chemistry": {"idle": 3.0}}).limits
 
 
 def test_an_unknown_kernel_has_neither_lease_nor_limits() -> None:
