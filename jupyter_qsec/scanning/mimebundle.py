@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import re2
+
 from jupyter_qsec.domain.errors import TooLargeError
 from jupyter_qsec.scanning.engine import Engine, bare, replace
 from jupyter_qsec.scanning.finding import Match, marker
 
 MAX_DEPTH = 100
 MAX_CHARACTERS = 64 << 20
+"""Of a message."""
 MAX_VALUES = 2_000_000
 
 _TELLING_KEY = re.compile(r"key|token|secret|pass|pwd|auth|credential", re.IGNORECASE)
@@ -21,7 +24,7 @@ _BINARY_MIME = re.compile(
     r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)", re.IGNORECASE
 )
 _MARKUP_MIME = re.compile(r"text/(?:html|markdown)|image/svg", re.IGNORECASE)
-_ENCODED = re.compile(r"[A-Za-z0-9+/_\s-]*={0,2}\s*")
+_ENCODED = re2.compile(rb"[A-Za-z0-9+/_\s-]*={0,2}\s*")
 """Base64. Anything else under the name of an image is text that only says so."""
 _SMALL = 512
 """Characters; in so little, chance finds nothing."""
@@ -63,8 +66,10 @@ class Found:
 class Walk:
     """One pass over one or more JSON values, under one common bound."""
 
-    def __init__(self, engine: Engine, known: Known | None = None) -> None:
+    def __init__(self, engine: Engine, known: Known | None = None, *, most: int | None = None) -> None:
+        """`most`: characters in all; by default what a message may have."""
         self._engine = engine
+        self._most = MAX_CHARACTERS if most is None else most
         self._known = known
         self._at: list[str] = []
         self.allowing = False
@@ -116,7 +121,7 @@ class Walk:
     def text(self, text: str, key: str = "") -> str:
         """One string without its secrets; `key` is the name it stands under."""
         self._count(text)
-        if _BINARY_MIME.match(key) and len(text) > _SMALL and _ENCODED.fullmatch(text):
+        if _BINARY_MIME.match(key) and len(text) > _SMALL and _is_encoded(text):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
             matches = self._engine.scan_live(text)
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
@@ -195,8 +200,12 @@ class Walk:
 
     def _count(self, text: str) -> None:
         self._characters += len(text)
-        if self._characters > MAX_CHARACTERS:
+        if self._characters > self._most:
             raise TooLargeError("A message is too large to be scanned for secrets.")
+
+
+def _is_encoded(text: str) -> bool:
+    return text.isascii() and _ENCODED.fullmatch(text.encode("ascii")) is not None
 
 
 def _without(item: str, offset: int, matches: list[Match]) -> str:

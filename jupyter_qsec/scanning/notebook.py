@@ -11,6 +11,8 @@ from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.mimebundle import Found, Known, Walk
 
+MAX_CHARACTERS = 256 << 20
+"""Of a notebook."""
 _METADATA, _OUTPUT, _SOURCE, _ATTACHMENT = "metadata", "output", "source", "attachment"
 
 Make = Callable[[Found, dict[str, Any]], Finding]
@@ -22,7 +24,7 @@ class NotebookWalk:
 
     def __init__(self, engine: Engine, make: Make, known: Known | None, *, allow_outputs: bool) -> None:
         """`allow_outputs`: whether the tag of a cell counts for what its outputs show, too."""
-        self._walk = Walk(engine, known)
+        self._walk = Walk(engine, known, most=MAX_CHARACTERS)
         self._make = make
         self._allow_outputs = allow_outputs
         self._cell = ""

@@ -18,6 +18,7 @@ from jupyter_qsec.scanning.rules import Rule
 from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
+_PIECE = 1 << 18
 _NOTHING = r"[^\x00-\xff]"
 
 
@@ -47,7 +48,22 @@ def flat(text: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        return _foreign.sub(lambda match: _READ_AS[match[0]], text).encode("latin-1", "replace")
+        return b"".join(
+            _foreign.sub(lambda match: _READ_AS[match[0]], piece).encode("latin-1", "replace")
+            for piece in _pieces(text)
+        )
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in parts between which no word of another script stands: one search over a large text would hold up
+    every other thread of a server."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        while end < len(text) and text[end - 1] > "\x7f":
+            end += 1
+        yield text[start:end]
+        start = end
 
 
 def word_begun(text: str) -> int:

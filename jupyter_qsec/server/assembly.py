@@ -28,6 +28,7 @@ from jupyter_qsec.server.contents import SaveGuard
 from jupyter_qsec.server.findings import FindingsBoard
 from jupyter_qsec.server.kernelview import ServerKernels
 from jupyter_qsec.server.notices import Log, Notices
+from jupyter_qsec.server.opened import OpenedNotebooks
 from jupyter_qsec.server.registry import KernelRegistry
 from jupyter_qsec.server.sessions import SessionWatch
 from jupyter_qsec.server.state import ExtensionState
@@ -250,7 +251,7 @@ class KernelListener:
 
 
 def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
-    """Let every save of a notebook pass the scanner."""
+    """Let every save of a notebook pass the scanner, and every notebook that is opened."""
     state = parts.state
     try:
         key = state.gateway.home.fingerprint_key()
@@ -279,3 +280,4 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
             parts.reporter.soon(f"save.{action}", "", found[0].path, details)
 
     SaveGuard(scanner, state.on_save, saved).attach(contents_manager)
+    OpenedNotebooks(contents_manager, scanner, saved, log).attach()
