@@ -11,6 +11,19 @@ _WORDS = (
     *("secret key", "credentials", "login"),
 )
 _SHORT_WORDS = "pass", "pw"
+_NAMED = tuple(
+    f"{word} "
+    for word in (
+        "api key",
+        "api token",
+        "access key",
+        "access token",
+        "auth token",
+        "secret key",
+        "password",
+        "passphrase",
+    )
+)
 _PAIRS = "id/p", "id / p", "id pw", "id(pw", "user/p", "user / p", "login/p"
 _OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "api-key", "apikey"
 _VALUE = r"[^\s\"'`<>,]"
@@ -51,6 +64,21 @@ RULES: tuple[Rule, ...] = (
         r"[ \t]{0,4}(?:[:=]|-|[ \t](?:is|was|for))",
         ("my pw is {a12}", "pw: {a12}"),
         ("pw is wrong",),
+    ),
+    Rule(
+        "told-secret",
+        _NAMED,
+        r"[A-Za-z0-9_+/=.~-]{16,120}",
+        lead=rf"(?i:{'|'.join(_NAMED)})[\"'`(]{{0,2}}",
+        gate=r"[\"'`(]{0,2}[A-Za-z0-9_+/=.~-]{16}",
+        not_after="A-Za-z0-9_",
+        check=plausible.told_in_words,
+        grows="A-Za-z0-9_+/=.~-",
+        severity=Severity.LOW,
+        description="secret that a sentence tells",
+        advice=CHANGE,
+        examples=("Please use the API key {a32} until Friday", "log in with password `{a20}`"),
+        never=("the access token authentication_flow_of_2021", "see access key documentation/overview/keys.html"),
     ),
     Rule(
         "told-secret",
