@@ -18,6 +18,7 @@ from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder
 from jupyter_qsec.kernels.hidden import bus_sockets, hidden_paths, outermost, probe_targets
+from jupyter_qsec.kernels.listed import Listed
 
 Mode = Literal["auto", "off", "required"]
 State = Literal["confined", "unconfined"]
@@ -52,6 +53,8 @@ class ConfinementSpec:
     """What cannot be hidden, because the kernel needs something in it."""
     environ: Mapping[str, str]
     extra: tuple[str, ...]
+    listed: Listed | None = None
+    """The only folders that can be used, when access to files is by list."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,6 +69,7 @@ class ConfinementSpec:
             "targets": [list(target) for target in self.targets],
             "cramped": self.cramped,
             "problems": list(self.problems),
+            "listed": None if self.listed is None else self.listed.to_json(),
         }
 
 
@@ -84,6 +88,7 @@ def plan(
     environ: Mapping[str, str],
     needed: Iterable[str],
     extra: Iterable[str] = (),
+    listed: Listed | None = None,
 ) -> ConfinementSpec:
     """Look around and decide what to hide. `needed` are paths that the kernel cannot do without: first the working
     directory and the home directory."""
@@ -119,6 +124,7 @@ def plan(
         given_up=tuple(given_up),
         environ=environ,
         extra=extra,
+        listed=listed,
     )
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo, LocalPortCache
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from traitlets import CaselessStrEnum, Dict, List, Unicode
 
 from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.domain.errors import QsecError
@@ -25,11 +23,11 @@ from jupyter_qsec.kernels.confinement import Confinement, ConfinementSpec
 from jupyter_qsec.kernels.environment import kernel_environment, scrubbed
 from jupyter_qsec.kernels.factory import install_default_provisioner
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport, observer, on_loop
-from jupyter_qsec.kernels.policies import SourcePolicies
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint
 from jupyter_qsec.kernels.relay_process import RelayError, RelayProcess
 from jupyter_qsec.kernels.reporting import report_by_lease
 from jupyter_qsec.kernels.session import KernelSession, reaper, weakly
+from jupyter_qsec.kernels.settings import KernelSettings
 
 __all__ = ["QsecProvisioner", "install_default_provisioner"]
 
@@ -41,46 +39,8 @@ _LOOK_SECONDS = 5.0
 _MAGICS = "--IPKernelApp.extra_extensions=jupyter_qsec.magics"
 
 
-class QsecProvisioner(LocalProvisioner):
+class QsecProvisioner(KernelSettings):
     """Starts kernels on this machine as `LocalProvisioner` does, with what keeps secrets apart in between."""
-
-    confinement = CaselessStrEnum(
-        ["auto", "off", "required"],
-        default_value="auto",
-        config=True,
-        help="""Hide credential files, keyrings, the gateway's state and the server's runtime files from kernels.
-        'auto': as far as the system allows; the panel says 'unconfined' and why when it does not.
-        'required': what cannot be confined does not start. 'off': kernels can read all of these.""",
-    )
-    hidden_paths = List(
-        Unicode(), config=True, help="Further files and directories to hide from confined kernels; '~' is understood."
-    )
-    keep_environment = List(
-        Unicode(),
-        config=True,
-        help="Environment variables that kernels get although they are named like secrets.",
-    )
-    kernel_transport = CaselessStrEnum(
-        ["auto", "ipc", "tcp"],
-        default_value="auto",
-        config=True,
-        help="""How the relay talks to the kernel. 'ipc': sockets in a private folder. 'tcp': loopback ports, to which
-        other programs of this machine can listen. 'auto': ipc for Python kernels, tcp for others: not all know ipc.""",
-    )
-    source_policy = Dict(
-        value_trait=Unicode(),
-        key_trait=Unicode(),
-        config=True,
-        help="""What is done about a secret in a cell before it runs, by severity (low, medium, high, critical) or kind:
-        'allow', 'warn', 'redact' (something that raises when it is used takes its place) or 'block'. What is not named
-        stays as it is by default: a private key blocks, everything else warns.""",
-    )
-    tenant_source_policy = Dict(
-        value_trait=Dict(value_trait=Unicode(), key_trait=Unicode()),
-        key_trait=Unicode(),
-        config=True,
-        help="The same for single tenants, by their id; each changes what `source_policy` says.",
-    )
 
     def __init__(self, *, kernel_id: str, kernel_spec: Any, parent: Any = None, **ignored: Any) -> None:
         """`ignored` comes from the kernelspec, which kernels can write: what protects from them is set elsewhere."""
@@ -93,11 +53,6 @@ class QsecProvisioner(LocalProvisioner):
         self._report: KernelReport | None = None
         self._spec: ConfinementSpec | None = None
         self._looked = 0.0
-
-    @property
-    def _policies(self) -> SourcePolicies:
-        """Raises `InvalidRequestError`: with a policy that nobody understands no kernel starts."""
-        return SourcePolicies.of(self.source_policy, self.tenant_source_policy)
 
     # -- what Jupyter calls
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -134,7 +89,7 @@ class QsecProvisioner(LocalProvisioner):
             raise RuntimeError("The kernel was not prepared.")
         self._require_program(cmd, kwargs.get("env") or {}, kwargs.get("cwd"))
         language = str(getattr(self.kernel_spec, "language", "") or "")
-        relay = session.start_relay(self._client_endpoint(), endpoint, language, self._policies, weakly(self._found))
+        relay = session.start_relay(self._client_endpoint(), endpoint, language, self.policies, weakly(self._found))
         try:
             verdict = await self._launch(session, cmd, kwargs)
             await self._bind(session, relay, endpoint, language)
@@ -212,7 +167,7 @@ class QsecProvisioner(LocalProvisioner):
         """Another lease may be of another tenant, with another policy; somebody may have registered a secret."""
         if self._session is not None:
             try:
-                self._session.follow(self._policies)
+                self._session.follow(self.policies)
             except QsecError as error:
                 self.log.error("Kernel %s goes on with what was registered before: %s", self.kernel_id, error)
 
@@ -260,6 +215,7 @@ class QsecProvisioner(LocalProvisioner):
             environ=self._environ,
             needed=self._needed(kwargs.get("cwd")),
             extra=self.hidden_paths,
+            listed=self.listed(kwargs.get("cwd"), cmd[0], self._environ),
         )
         self._spec = spec
         launch = confining.confine_command(cmd, spec)
@@ -312,7 +268,7 @@ class QsecProvisioner(LocalProvisioner):
                 await asyncio.to_thread(session.end_relay)
                 self._new_client_ports()
                 relay = session.start_relay(
-                    self._client_endpoint(), kernel, language, self._policies, weakly(self._found)
+                    self._client_endpoint(), kernel, language, self.policies, weakly(self._found)
                 )
             else:
                 return

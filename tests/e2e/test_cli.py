@@ -176,7 +176,7 @@ def readme_commands() -> list[str]:
 
 def test_the_readme_shows_every_command() -> None:
     shown = {line.split()[0] for line in readme_commands()}
-    assert shown == {"exec", "tasks", "leases", "audit", "scan", "doctor"}
+    assert shown == {"exec", "tasks", "leases", "audit", "scan", "secrets", "doctor"}
 
 
 @pytest.mark.parametrize("line", readme_commands())

@@ -234,3 +234,23 @@ def test_a_kernelspec_cannot_switch_the_confinement_off(kernel_world: KernelWorl
     provisioner = QsecProvisionerFactory.instance().create_provisioner_instance("id", spec, parent=None)
     assert type(provisioner).__name__ == "QsecProvisioner"
     assert provisioner.confinement == "auto"  # type: ignore[attr-defined]  # the type just asserted
+
+
+def test_by_list_a_real_kernel_works_in_its_folder_and_nowhere_else(
+    kernel_world: KernelWorld, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from traitlets.config import Config
+
+    if syscalls.landlock_abi() < 2:
+        pytest.skip("needs Landlock")
+    work, shared = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("shared")
+    config = Config(QsecProvisioner={"file_access": "listed", "readable_folders": [str(shared)]})
+    kernel = kernel_world.start(config=config, cwd=str(work))
+    assert kernel_world.seen.reports[kernel.id].confinement_reasons == ()
+    done = kernel.run(
+        "open('made', 'w').write('x'); import json, sqlite3, tempfile; tempfile.mkstemp()\n"
+        "import subprocess; print(subprocess.run(['ls'], capture_output=True, text=True).stdout)"
+    )
+    assert done.status == "ok" and done.text.split() == ["made"], done.messages
+    for attempt in ("open(sys.prefix + '/made', 'w')", "os.listdir('/var')", "os.listdir('/')"):
+        assert kernel.run(f"import os, sys; {attempt}").reply.get("ename") == "PermissionError", attempt

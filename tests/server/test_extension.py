@@ -109,7 +109,7 @@ async def test_configuration_reaches_the_parts(
     state = app.web_app.settings["jupyter_qsec_state"]
     assert os.environ["JUPYTER_QSEC_HOME"] == str(tmp_path / "elsewhere")
     assert state.gateway.home.path == tmp_path / "elsewhere"
-    assert state.sessions.limits.idle.total_seconds() == 450
+    assert state.sessions.limits.common.idle.total_seconds() == 450
     assert state.on_save == "refuse"
     assert app.config["QsecProvisioner"]["confinement"] == "required"
     await app._cleanup()

@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(report_fd, False)
     spec = json.loads(_read(spec_fd))
     problems: list[str] = confine(spec) if spec["mode"] != "off" else []
+    if spec["mode"] != "off" and spec["listed"] is not None:
+        _listed(spec["listed"], str(spec["own"]), problems)
     got = probe.attempts(spec)
     _report(report_fd, problems, got)
     if spec["mode"] == "required" and (problems or got or spec["problems"]):
@@ -67,6 +69,19 @@ def confine(spec: dict[str, object]) -> list[str]:
         syscalls.no_new_privileges()
         _domain(abi, problems)  # at least the server's memory and environment
     return problems
+
+
+def _listed(listed: dict[str, list[str]], own: str, problems: list[str]) -> None:
+    """Last, and around everything: each domain takes away, none gives back."""
+    abi = syscalls.landlock_abi()
+    if abi < landlock.FIRST_USABLE_ABI:
+        problems.append("access to files cannot be limited to a list: there is no Landlock here")
+        return
+    try:
+        syscalls.no_new_privileges()
+        landlock.enter_list(abi, listed["readable"], [*listed["writable"], own])
+    except OSError as error:
+        problems.append(f"access to files cannot be limited to a list ({error.strerror or error})")
 
 
 def _domain(abi: int, problems: list[str]) -> None:

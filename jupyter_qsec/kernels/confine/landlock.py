@@ -67,6 +67,21 @@ def enter_allow_list(abi: int, hidden: list[str], own: str) -> None:
     os.close(ruleset)
 
 
+def enter_list(abi: int, readable: list[str], writable: list[str]) -> None:
+    """A domain in which nothing but these folders can be read, and nothing but the writable ones be written. Programs
+    can be executed wherever they can be read."""
+    handled = READ_FILE | READ_DIR | _WRITES
+    if abi < 3:
+        handled &= ~TRUNCATE
+    ruleset = syscalls.landlock_ruleset(handled, 0)
+    for path in readable:
+        _allow(ruleset, path, READ_FILE | READ_DIR)
+    for path in writable:
+        _allow(ruleset, path, handled)
+    syscalls.landlock_restrict(ruleset)
+    os.close(ruleset)
+
+
 def _ancestors(path: str) -> list[str]:
     found = []
     while path != "/":

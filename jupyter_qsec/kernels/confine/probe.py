@@ -16,7 +16,30 @@ def attempts(spec: dict[str, object]) -> list[str]:
     for pid in _numbers(spec, "processes"):
         got += _process(pid, _triples(spec, "targets"))
     got += _disks()
+    got += _beyond_the_list(spec.get("listed"))
     return got
+
+
+def _beyond_the_list(listed: object) -> list[str]:
+    """Folders that are not on the list of those that can be used."""
+    if not isinstance(listed, dict):
+        return []
+    got = []
+    for folder in _strings(listed, "closed"):
+        if not _under(folder, _strings(listed, "readable")):
+            with suppress(OSError):
+                os.scandir(folder).close()
+                got.append(f"{folder} can be listed")
+        name = f"{folder.rstrip('/')}/.qsec-probe-{os.getpid()}"
+        with suppress(OSError):
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.unlink(name)  # noqa: PTH108 - starts faster
+            got.append(f"{folder} can be written to")
+    return got
+
+
+def _under(path: str, folders: list[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def _reached(path: str, device: int, inode: int) -> bool:

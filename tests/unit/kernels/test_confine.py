@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from jupyter_qsec.kernels import confinement
-from jupyter_qsec.kernels.confine import syscalls
+from jupyter_qsec.kernels.confine import probe, syscalls
 from jupyter_qsec.kernels.confinement import Confinement, confine_command, judge, plan
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
+from jupyter_qsec.kernels.listed import Listed, listed_folders
 
 if sys.platform != "linux":
     pytest.skip("confinement is Linux's", allow_module_level=True)
@@ -53,7 +54,13 @@ class Place:
         (self.work / "data").write_text("ordinary")
 
     def run(
-        self, mode: str, code: str, *, prefix: list[str] | None = None, cwd: Path | None = None
+        self,
+        mode: str,
+        code: str,
+        *,
+        prefix: list[str] | None = None,
+        cwd: Path | None = None,
+        listed: Listed | None = None,
     ) -> tuple[Confinement, str]:
         """Run Python code in the wrapper; the probe's verdict and what the code printed."""
         where = cwd or self.work
@@ -61,7 +68,7 @@ class Place:
         spec = plan(
             mode, self.folder, environ=environ, needed=[str(where), str(self.home)], extra=[str(self.secret.parent)]
         )  # type: ignore[arg-type]  # the modes of the tests are literals
-        spec = replace(spec, processes=(os.getpid(),))
+        spec = replace(spec, processes=(os.getpid(),), listed=listed)
         launch = confine_command([sys.executable, "-c", code], spec)
         done = subprocess.run(
             [*(prefix or []), *launch.argv],
@@ -234,3 +241,82 @@ def test_what_a_removed_link_pointed_to_stays_hidden(place: Place) -> None:
     )
     said = place.run("auto", f"import os; print(os.listdir({str(place.home / 'x')!r}))")[1]
     assert said == "[]"
+
+
+LISTED_CODE = """
+import os, sys
+def tries(what):
+    try:
+        what()
+        return 'yes'
+    except OSError as error:
+        return 'no' if error.errno in (13, 18) else repr(error).replace(' ', '')  # Landlock answers links with EXDEV
+def writes(folder):
+    with open(os.path.join(folder, 'made'), 'w') as file:
+        file.write('x')
+    os.unlink(os.path.join(folder, 'made'))
+print(*(tries(what) for what in (
+    lambda: writes('.'), lambda: writes(SHARED), lambda: writes(sys.prefix), lambda: writes(HOME),
+    lambda: open('data').read(), lambda: os.listdir(READABLE), lambda: os.listdir(HOME), lambda: writes(READABLE),
+    lambda: __import__('json'), lambda: os.rename('data', SHARED + '/data'), lambda: os.link(HOME + '/own', 'linked'),
+)))
+"""
+
+
+def in_list(place: Place, **more: list[str]) -> tuple[Confinement, str]:
+    """As a kernel whose working directory is `work`, with one folder more to read and one to write."""
+    for name in ("shared", "readable"):
+        (place.root / name).mkdir()
+    (place.home / "own").write_text("x")
+    listed = listed_folders(
+        str(place.work),
+        sys.executable,
+        {"HOME": str(place.home)},
+        [str(place.root / "readable")],
+        ["../shared"],
+    )
+    # The place of the tests lies in a temporary folder, which would be open as a whole.
+    writable = (*(path for path in listed.writable if not str(place.root).startswith(path)), str(place.work))
+    listed = replace(listed, writable=writable, closed=(*listed.closed, str(place.home)))
+    names = f"SHARED, READABLE, HOME = {str(place.root / 'shared')!r}, {str(place.root / 'readable')!r}, "
+    return place.run("auto", names + f"{str(place.home)!r}\n" + LISTED_CODE, listed=listed, **more)  # type: ignore[arg-type]
+
+
+@landlock
+@namespaces
+def test_by_list_a_kernel_can_use_its_folders_and_no_others(place: Place) -> None:
+    verdict, said = in_list(place)
+    work, shared, prefix, home, data, readable, home_listed, readable_written, packages, moved, linked = said.split()
+    assert (work, shared, data, readable, packages, moved) == ("yes",) * 6
+    assert (prefix, home, home_listed, readable_written, linked) == ("no",) * 5
+    assert verdict == Confinement("confined", ())
+
+
+@landlock
+@without_namespaces
+def test_by_list_it_is_the_same_with_landlock_alone(place: Place) -> None:
+    _, said = in_list(place, prefix=WITHOUT_NAMESPACES)
+    assert said.split()[:4] == ["yes", "yes", "no", "no"]
+
+
+def test_without_confinement_the_probe_says_what_is_not_on_the_list(place: Place) -> None:
+    listed = listed_folders(str(place.work), sys.executable, {"HOME": str(place.home)}, [], [])
+    listed = replace(listed, closed=(str(place.home),), writable=(str(place.work),))
+    got = probe.attempts({"listed": listed.to_json()})
+    assert {f"{place.home} can be listed", f"{place.home} can be written to"} <= set(got)
+    assert list(place.home.iterdir()) == []
+
+
+def test_the_list_has_the_working_directory_the_environment_and_what_was_asked_for(tmp_path: Path) -> None:
+    for name in ("home/data", "work", "read"):
+        (tmp_path / name).mkdir(parents=True)
+    listed = listed_folders(
+        str(tmp_path / "work"),
+        sys.executable,
+        {"HOME": str(tmp_path / "home")},
+        [str(tmp_path / "read"), "/no/such"],
+        ["~/data"],
+    )
+    assert {str(tmp_path / "work"), str(tmp_path / "home" / "data"), "/tmp"} <= set(listed.writable)
+    assert {str(tmp_path / "read"), os.path.realpath(sys.prefix), "/usr"} <= set(listed.readable)
+    assert "/no/such" not in listed.readable and os.path.realpath(sys.prefix) in listed.closed
