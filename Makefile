@@ -7,9 +7,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Root, in a container for instance, must say that it means it.
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+FUZZ_SECONDS ?= 300
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab hub test long check unit lint bench load binder lock clean
+.PHONY: help install lab hub test long check unit lint fuzz bench load binder lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +19,7 @@ help:
 	@echo 'make test     set everything up and run every check'
 	@echo 'make long     what takes minutes: gateways as the Kubernetes manifests start them, and long outages'
 	@echo 'make check    lint, types and unit tests: under two minutes'
+	@echo 'make fuzz     let atheris look for texts that break the scanner, FUZZ_SECONDS=300 long (Linux)'
 	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
 	@echo 'make bench    measure, and print a table of ratios'
 	@echo 'make load     two minutes of many people with faults, and a million stored tasks: a quarter of an hour'
@@ -78,6 +80,11 @@ test: lint
 long: install
 	@sh tests/postgres.sh
 	$(BIN)/pytest -m long tests
+
+# atheris instruments what it runs: for this target alone, so that it is no dependency.
+fuzz: install
+	$(BIN)/python -m pip install --quiet 'atheris>=3,<4'
+	$(BIN)/python -m tests.fuzz.fuzz_scanning -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=600
 
 bench: install
 	$(BIN)/python -m benchmarks.run
