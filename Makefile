@@ -10,7 +10,7 @@ LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 FUZZ_SECONDS ?= 300
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab hub test long check unit lint fuzz bench load binder lock clean
+.PHONY: help install lab hub test long check unit lint fuzz collaboration bench load binder lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make install  the set-up alone; then $(BIN)/jupyter-qsec'
 	@echo 'make bench    measure, and print a table of ratios'
 	@echo 'make load     two minutes of many people with faults, and a million stored tasks: a quarter of an hour'
+	@echo 'make collaboration  two browsers in one notebook, with the extensions that share documents, fetched anew'
 	@echo 'make binder   build what Binder builds, everything fetched anew, and run the first notebook in it'
 	@echo 'make lock     resolve requirements.lock and its parts for images anew'
 	@echo 'make clean    remove what the other commands made'
@@ -86,6 +87,19 @@ fuzz: install
 	$(BIN)/python -m pip install --quiet 'atheris>=3,<4'
 	$(BIN)/python -m tests.fuzz.fuzz_scanning -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=600
 
+# Each extension in an environment of its own that sees ours: both change JupyterLab for everybody.
+SHARED := .venv-shared
+collaboration: install
+	@sh tests/ui/browser.sh
+	for name in jupyter-collaboration jupyter-server-documents; do \
+	  $(PYTHON) -m venv $(SHARED)/$$name && \
+	  echo "import site; site.addsitedir('$$(echo $(CURDIR)/$(VENV)/lib/python*/site-packages)')" \
+	    > "$$(echo $(SHARED)/$$name/lib/python*/site-packages)/qsec.pth" && \
+	  $(SHARED)/$$name/bin/python -m pip install --quiet $$name || exit 1; \
+	done
+	QSEC_TEST_SHARED_DOCUMENTS=$(CURDIR)/$(SHARED) VIRTUAL_ENV_OF_QSEC=$(CURDIR)/$(VENV) \
+	  $(BIN)/pytest tests/ui/test_shared_documents.py
+
 bench: install
 	$(BIN)/python -m benchmarks.run
 
@@ -112,4 +126,4 @@ lock: | $(BIN)/python
 	  --output-file examples/kubernetes/build-requirements.txt -
 
 clean:
-	rm -rf $(VENV) node_modules labextension/lib jupyter_qsec/labextension test-results
+	rm -rf $(VENV) $(SHARED) node_modules labextension/lib jupyter_qsec/labextension test-results
