@@ -12,13 +12,21 @@ _NO_BOUND = 0
 
 
 def keep_every_message(ipython: Any) -> None:
-    """Lift the bound of the kernel's publishing socket; an IPython that is no kernel is left alone."""
-    thread = getattr(getattr(ipython, "kernel", None), "iopub_thread", None)
-    if thread is not None:
-        from zmq import SNDHWM
+    """Lift the bound of the kernel's publishing socket before each cell; an IPython that is no kernel is left alone.
 
-        # On the thread that owns the socket: ZMQ's sockets are not made for two. It holds for connections that exist.
+    ZMQ applies it to the connections that the socket has taken note of, which it does when it sends: the relay's may
+    come after this was loaded, but no cell runs before its `busy` was sent.
+    """
+    thread = getattr(getattr(ipython, "kernel", None), "iopub_thread", None)
+    if thread is None:
+        return
+    from zmq import SNDHWM
+
+    def lift(*_: object) -> None:
+        # On the thread that owns the socket: ZMQ's sockets are not made for two.
         thread.schedule(lambda: thread.socket.set(SNDHWM, _NO_BOUND))
+
+    ipython.events.register("pre_execute", lift)
 
 
 __all__ = ["keep_every_message"]

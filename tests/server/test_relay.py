@@ -237,7 +237,8 @@ def test_with_the_bound_that_kernels_come_with_the_same_flood_is_cut(tmp_path: P
     bound = Kernel()
     try:
         bound.run(
-            "import zmq\nt = get_ipython().kernel.iopub_thread\nt.schedule(lambda: t.socket.set(zmq.SNDHWM, 1000))"
+            "import zmq\nget_ipython().events.callbacks['pre_execute'].clear()\n"
+            "t = get_ipython().kernel.iopub_thread\nt.schedule(lambda: t.socket.set(zmq.SNDHWM, 1000))"
         )
         cut = flood_of_a_relay_that_stands_still(bound, tmp_path)
         assert cut.startswith("0\n1\n2\n")
