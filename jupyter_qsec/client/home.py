@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from jupyter_qsec.client import drafts
 from jupyter_qsec.domain.errors import StateDirectoryError, UnavailableError
 
 HOST = "127.0.0.1"
@@ -205,14 +206,10 @@ class QsecHome:
     def replace_port(self) -> int:
         """Persist another port, because a foreign program sits on the old one. Only for the holder of
         `supervisor.lock`."""
-        draft = self.port_file.with_name(f".port.{secrets.token_hex(8)}")
         port = free_port()
         try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-                file.write(f"{port}\n")
-            draft.replace(self.port_file)
+            drafts.replace(self.port_file, f"{port}\n".encode())
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise StateDirectoryError(
                 f"{self.port_file} cannot be written: {error.strerror}.", remedy="See 'jupyter qsec doctor'."
             ) from error
@@ -301,19 +298,10 @@ class QsecHome:
     def _create(self, path: Path, content: bytes) -> bytes:
         """Put a complete 0600 file there unless somebody was faster; either way, what the file holds now."""
         self.ensure()
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(descriptor)
-                # A hard link appears with its whole content and never replaces what is there.
-                with suppress(FileExistsError):
-                    os.link(draft, path)
-            finally:
-                draft.unlink(missing_ok=True)
+            # A hard link appears with its whole content and never replaces what is there.
+            with drafts.drafted(path, content) as draft, suppress(FileExistsError):
+                os.link(draft, path)
         except OSError as error:
             raise StateDirectoryError(
                 f"{path} cannot be written: {error.strerror}.", remedy="See 'jupyter qsec doctor'."

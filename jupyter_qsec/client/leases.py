@@ -6,7 +6,6 @@ heartbeat survives everything else: a gateway that is away, refuses, or answers 
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
@@ -17,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from jupyter_qsec.client import drafts
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -372,15 +372,7 @@ class LeaseKeeper:
 
 def write_token(path: Path, token: str) -> None:
     """Replace the file in one step, mode 0600, no newline: readers see the old token or the new one."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(token)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    drafts.replace(path, token.encode("ascii"))
 
 
 def _state_text(record: LeaseRecord) -> str:

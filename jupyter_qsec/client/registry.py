@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from jupyter_qsec.client import drafts
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from jupyter_qsec.scanning.finding import Match
@@ -29,7 +29,7 @@ class SecretsFile:
         """Raises `InvalidRequestError` with the file's name when it cannot be read or understood."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise InvalidRequestError(f"{self.path} cannot be read: {error.strerror}.") from None
@@ -69,13 +69,14 @@ class SecretsFile:
         self._change(removed)
 
     def identity(self) -> tuple[int, ...] | None:
-        """Another one when the file has changed; None when there is none."""
+        """Another one when the file has changed; None when there is none, and an empty one when nobody can tell, which
+        `read` explains."""
         try:
             status = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise InvalidRequestError(f"{self.path} cannot be read: {error.strerror}.") from None
+        except OSError:
+            return ()
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _change(self, change: Callable[[list[Registered]], list[Registered]]) -> None:
@@ -83,21 +84,9 @@ class SecretsFile:
         descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._write(stored(change(self.read())))
+            drafts.replace(self.path, stored(change(self.read())))
         finally:
             os.close(descriptor)
-
-    def _write(self, content: bytes) -> None:
-        draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            draft.replace(self.path)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 class RegisteredHere:

@@ -16,7 +16,6 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo, LocalPortCache
 
 from jupyter_qsec.client.api import LeaseAsk
-from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.domain.lease import MAX_TEXT
 from jupyter_qsec.kernels import confinement as confining
 from jupyter_qsec.kernels.confinement import Confinement, ConfinementSpec
@@ -89,8 +88,8 @@ class QsecProvisioner(KernelSettings):
             raise RuntimeError("The kernel was not prepared.")
         self._require_program(cmd, kwargs.get("env") or {}, kwargs.get("cwd"))
         language = str(getattr(self.kernel_spec, "language", "") or "")
-        relay = session.start_relay(self._client_endpoint(), endpoint, language, self.policies, weakly(self._found))
         try:
+            relay = session.start_relay(self._client_endpoint(), endpoint, language, self.policies, weakly(self._found))
             verdict = await self._launch(session, cmd, kwargs)
             await self._bind(session, relay, endpoint, language)
         except BaseException:
@@ -166,10 +165,7 @@ class QsecProvisioner(KernelSettings):
     def _follow(self) -> None:
         """Another lease may be of another tenant, with another policy; somebody may have registered a secret."""
         if self._session is not None:
-            try:
-                self._session.follow(self.policies)
-            except QsecError as error:
-                self.log.error("Kernel %s goes on with what was registered before: %s", self.kernel_id, error)
+            self._session.follow(self.policies)
 
     # -- command
     def _command(self, session: KernelSession, cmd: list[str]) -> list[str]:

@@ -29,6 +29,7 @@ from jupyter_qsec.kernels.observer import KernelFinding
 from jupyter_qsec.kernels.policies import SourcePolicies
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig, RelayUpdate
 from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
+from jupyter_qsec.scanning.policy import SourcePolicy
 
 # Where endpoints point when there is no state directory: the discard port, which nothing serves.
 _NOWHERE = Endpoints.on_loopback("http://127.0.0.1:9")
@@ -155,12 +156,18 @@ class KernelSession:
         return self.relay
 
     def follow(self, policies: SourcePolicies) -> None:
-        """The lease, and with it the tenant, or what is registered may have changed. Raises `QsecError` when nobody
-        can tell what is registered."""
-        now = (self.tenant, self._secrets.identity())
-        if self.relay is not None and self._told != now:
-            self.relay.follow(RelayUpdate(policies.for_tenant(now[0]), tuple(self._secrets.read())))
+        """Tell the relay when the tenant (with the lease) or what is registered has changed. On a thread: a relay
+        that is busy must not hold up the server."""
+        relay, now = self.relay, (self.tenant, self._secrets.identity())
+        if relay is not None and self._told != now:
             self._told = now
+            _workers.submit(self._tell, relay, policies.for_tenant(now[0]))
+
+    def _tell(self, relay: RelayProcess, policy: SourcePolicy) -> None:
+        try:
+            relay.follow(RelayUpdate(policy, tuple(self._secrets.read())))
+        except QsecError as error:
+            logging.getLogger(__name__).error("A kernel goes on with what was registered before: %s", error)
 
     def end_relay(self) -> None:
         relay, self.relay = self.relay, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
@@ -62,7 +63,7 @@ class KernelSettings(LocalProvisioner):
     writable_folders = List(Unicode(), config=True, help="With file_access = 'listed'; '~' is understood.")
     readable_folders = List(Unicode(), config=True, help="With file_access = 'listed'; '~' is understood.")
 
-    @property
+    @functools.cached_property
     def policies(self) -> SourcePolicies:
         """Raises `InvalidRequestError`: with a policy that nobody understands no kernel starts."""
         return SourcePolicies.of(self.source_policy, self.tenant_source_policy)

@@ -18,7 +18,7 @@ from jupyter_qsec.scanning.baseline import Knows
 from jupyter_qsec.scanning.engine import Engine, bare, replace
 from jupyter_qsec.scanning.finding import Finding, Fingerprinter, Match, preview
 from jupyter_qsec.scanning.mimebundle import Found, Known
-from jupyter_qsec.scanning.notebook import NotebookWalk
+from jupyter_qsec.scanning.notebook import Make, NotebookWalk
 from jupyter_qsec.scanning.registered import Registered, RegisteredSecrets
 
 
@@ -119,7 +119,7 @@ class Scanner:
 
         return known
 
-    def _maker(self, path: str) -> Any:
+    def _maker(self, path: str) -> Make:
         def make(found: Found, where: dict[str, Any]) -> Finding:
             kind = found.match.kind
             return Finding(

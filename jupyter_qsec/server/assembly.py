@@ -89,6 +89,8 @@ class ExtensionParts:
     notices: Notices
     terminals: TerminalWatch
     log: Log
+    opened: OpenedNotebooks | None = None
+    """Set once the contents manager is watched."""
     _ticking: PeriodicCallback | None = None
     _forwarding: asyncio.Task[None] | None = None
     _begun: bool = False
@@ -120,6 +122,8 @@ class ExtensionParts:
             with suppress(asyncio.CancelledError):
                 await self._forwarding
             self._forwarding = None
+        if self.opened is not None:
+            await self.opened.settle()
         await self.state.sessions.settle()
         await self.reporter.settle()
         observer.register(None)
@@ -280,4 +284,5 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
             parts.reporter.soon(f"save.{action}", "", found[0].path, details)
 
     SaveGuard(scanner, state.on_save, saved).attach(contents_manager)
-    OpenedNotebooks(contents_manager, scanner, saved, log).attach()
+    parts.opened = OpenedNotebooks(contents_manager, scanner, saved, log)
+    parts.opened.attach()

@@ -19,7 +19,7 @@ from jupyter_qsec.server.notices import Log, Notices
 from jupyter_qsec.server.registry import KernelRegistry, SessionState, moment
 
 _MAX_GRACE = timedelta(minutes=1)
-_REASONS = {SessionVerdict.END_IDLE: "idle", SessionVerdict.END_ABSOLUTE: "absolute"}
+REASONS = {SessionVerdict.END_IDLE: "idle", SessionVerdict.END_ABSOLUTE: "absolute"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class SessionWatch:
                 path = await self._kernels.path(activity.kernel_id)
                 self._notices.session("resumed", activity.kernel_id, path, reason, "")
             return
-        reason = _REASONS.get(verdict) or self._nearest(session)
+        reason = REASONS.get(verdict) or self._nearest(session)
         if session.warned != reason:
             late = verdict is not SessionVerdict.WARN
             session.grace_until = now + min(limits.warn_before, _MAX_GRACE) if late else None

@@ -6,17 +6,13 @@ not where terminals are used.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from jupyter_qsec.domain.activity import SessionClock, SessionLimits, SessionVerdict
+from jupyter_qsec.domain.activity import SessionClock, SessionLimits
 from jupyter_qsec.server.notices import Log
-
-_REASONS = {SessionVerdict.END_IDLE: "idle", SessionVerdict.END_ABSOLUTE: "absolute"}
-
-Report = Callable[[str, str, str, dict[str, Any]], Awaitable[None]]
-"""Sends an event (kind, lease id, subject, details) to the gateway's record."""
+from jupyter_qsec.server.sessions import REASONS, Report
 
 
 class TerminalWatch:
@@ -44,7 +40,7 @@ class TerminalWatch:
         for name, terminal in running.items():
             last = getattr(terminal, "last_activity", now)
             clock = SessionClock(self._since[name], last if last.tzinfo else last.replace(tzinfo=UTC), busy=False)
-            reason = _REASONS.get(clock.verdict(self._limits, now))
+            reason = REASONS.get(clock.verdict(self._limits, now))
             if reason is not None:
                 await self._end(manager, name, reason)
 

@@ -18,7 +18,6 @@ from tornado.httpclient import HTTPClientError
 from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner
-from jupyter_qsec.server.beside import Passed
 from jupyter_qsec.server.contents import SaveGuard
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -390,13 +389,3 @@ async def test_a_later_small_save_does_not_overtake_a_large_one(
     small = {"type": "notebook", "content": a_notebook("the_last_word = 1")}
     await asyncio.gather(save(large, "a.ipynb"), save(small, "a.ipynb"))
     assert "the_last_word" in (jp_root_dir / "a.ipynb").read_text()
-
-
-def test_what_was_scanned_counts_only_for_the_very_object() -> None:
-    passed, model = Passed(), {"content": {"cells": []}}
-    with passed.noted(model):
-        assert passed.holds(model) and not passed.holds(dict(model))
-        model["content"] = {"cells": []}
-        assert not passed.holds(model)
-    assert not passed.holds(model)
-    assert not passed.holds({})

@@ -91,8 +91,8 @@ NOT_THE_RELAYS = {
     "a picture of the text",
     "a file, or the notebook's own file, written by the kernel",
     "the network",
-    "halves in separate cells",
 }
+HALVES_IN_CELLS = "halves in separate cells"
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +138,15 @@ def test_what_the_page_calls_out_of_reach_does_show(evading: Kernel, way: str) -
     assert leaked.encode() in shown(evading, code)
 
 
+def test_halves_in_separate_cells_do_show(evading: Kernel) -> None:
+    shown(evading, "print(KEY[:10], end='')")
+    assert KEY[10:].encode() in shown(evading, "print(KEY[10:])")
+
+
 def test_the_page_lists_these_ways_and_no_others() -> None:
     rows = re.findall(r"^\| (.+?) \| (caught|out of reach) \|", PAGE.read_text("utf-8"), re.MULTILINE)
     assert len(rows) == len(set(rows))
     assert {way for way, verdict in rows if verdict == "caught"} == set(CAUGHT)
-    assert {way for way, verdict in rows if verdict != "caught"} == set(OUT_OF_REACH) | NOT_THE_RELAYS
+    assert {way for way, verdict in rows if verdict != "caught"} == set(OUT_OF_REACH) | NOT_THE_RELAYS | {
+        HALVES_IN_CELLS
+    }

@@ -47,9 +47,11 @@ def test_no_kernel_starts_while_nobody_can_tell_what_is_registered(kernel_world:
     file = SecretsFile(QsecHome.default())
     file.add("lab-database", VALUE)
     file.path.write_text("{")
+    leases = len(kernel_world.api.active())
     try:
         with pytest.raises(Exception, match=r"registered-secrets\.json"):
             kernel_world.start()
+        wait_for(lambda: len(kernel_world.api.active()) == leases, "the lease of the kernel that did not start to end")
     finally:
         file.path.unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from jupyter_qsec.cli.scan import files
 from jupyter_qsec.cli.scan.command import Result, baseline_at, counted, files_in, shown, tell, with_progress
 from jupyter_qsec.cli.scan.examine import Examiner
+from jupyter_qsec.client import drafts
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.baseline import Recorder
 from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
@@ -46,22 +46,8 @@ def baseline(ctx: click.Context, paths: tuple[str, ...], output: str, exclude: t
     with_progress(items, result.take, map(examiner.examine, items), "Scanning")
     if result.failed or result.failed_folders:
         raise InvalidRequestError(f"{shown(output)} was not written, as not everything could be scanned.")
-    _write(target, recorder.text(before))
+    drafts.replace(target, recorder.text(before).encode(), 0o644)
     click.echo(f"{counted(recorder.count, 'secret')} in {counted(result.files, 'file')} written to {shown(output)}.")
     if recorder.count:
         tell(output, "what is real among them is still known to whoever has these files; revoke it")
     ctx.exit(0)
-
-
-def _write(target: Path, text: str) -> None:
-    waiting = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        waiting.replace(target)
-    except OSError:
-        waiting.unlink(missing_ok=True)
-        raise

@@ -174,7 +174,7 @@ def _fix(config: ScannerConfig, result: Result) -> None:
             result.fail(path, f"not redacted: {error.strerror or type(error).__name__}")
         else:
             if done is None:
-                result.fail(path, "not redacted: a tag allows what its cells hold, but not what their outputs show")
+                result.fail(path, "not redacted: it changed after it was scanned; scan it again")
             else:
                 result.fixed.append(done)
 

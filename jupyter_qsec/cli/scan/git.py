@@ -70,6 +70,8 @@ class BlobReader:
             raise InvalidRequestError("missing in this repository: fetch the whole history first")
         size = int(words[2])
         content = told.read(min(size, MAX_BYTES + 1))
+        if len(content) < min(size, MAX_BYTES + 1):
+            raise InvalidRequestError("git ended before it had given all of it")
         left = size + 1 - len(content)
         while left > 0 and (passed := told.read(min(left, 1 << 20))):
             left -= len(passed)

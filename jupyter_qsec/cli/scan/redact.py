@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from jupyter_qsec.cli.scan import files
 from jupyter_qsec.cli.scan.examine import NOTEBOOK_SUFFIX, notebook_of
+from jupyter_qsec.client import drafts
 from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError
 from jupyter_qsec.scanning.scanner import Scanner
 
@@ -71,7 +71,9 @@ class Redactor:
         folder = self._folder / hashlib.sha256(os.fsencode(file)).hexdigest()[:16]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         backup = folder / file.name
-        _write(backup, raw, 0o600)
+        drafts.create(backup, raw)
+        for made in (folder, self._folder, self._folder.parent):
+            drafts.sync_folder(made)
         return backup
 
 
@@ -84,22 +86,10 @@ def _as_before(notebook: object, text: str) -> str:
 
 
 def _replace(file: Path, before: bytes, after: bytes) -> None:
-    mode = stat.S_IMODE(file.stat().st_mode)
-    waiting = file.with_name(f".{file.name}.{secrets.token_hex(4)}.qsec")
-    try:
-        _write(waiting, after, mode)
+    status = file.stat()
+    with drafts.drafted(file, after, stat.S_IMODE(status.st_mode)) as draft:
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(draft, status.st_uid, status.st_gid)  # refused: then the file stays with its owner, as it is
         if files.read(file) != before:
             raise ConflictError("changed while it was being redacted; scan it again")
-        waiting.replace(file)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            waiting.unlink()
-
-
-def _write(file: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(descriptor, mode)
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
+        draft.replace(file)

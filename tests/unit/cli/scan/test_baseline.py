@@ -17,13 +17,8 @@ NAME = ".secrets.baseline"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(tmp_path / "home"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    (work / "a.py").write_text(f"key = '{KEY}'\npassword = 'hunter2'\n")
-    return work
+def two_secrets(here: Path) -> None:
+    (here / "a.py").write_text(f"key = '{KEY}'\npassword = 'hunter2'\n")
 
 
 def notebook(source: str) -> str:

@@ -18,20 +18,13 @@ import pytest
 from jupyter_qsec.cli.main import run
 from jupyter_qsec.cli.scan import files, work
 
+pytestmark = pytest.mark.usefixtures("here")
+
 KEY = "AKIAIOSFODNN7EXAMPLE"
 FIELDS = {"path", "cell", "place", "part", "line", "column", "file_line", "pointer", "kind", "severity", "preview"} | {
     "fingerprint",
     "commit",
 }
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(tmp_path / "home"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
 
 
 def a_notebook(source: str) -> str:

@@ -12,6 +12,10 @@ import pytest
 
 from jupyter_qsec.cli.main import run
 from jupyter_qsec.cli.scan import files
+from jupyter_qsec.cli.scan import git as git_module
+from jupyter_qsec.cli.scan.git import Repository
+from jupyter_qsec.cli.scan.work import outcomes
+from jupyter_qsec.scanning.scanner import ScannerConfig
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 OTHER = "AKIAI44QH8DHBEXAMPLE"
@@ -118,6 +122,21 @@ def test_a_blob_that_is_too_large_does_not_confuse_the_next(
     code = run(["scan", "--history", "--format", "json"])
     out, err = capsys.readouterr()
     assert code == 2 and [f["path"] for f in json.loads(out)] == ["b.py"] and "a.txt: larger than" in err
+
+
+def test_half_a_blob_is_no_clean_one(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git may be killed while it gives a blob."""
+    commit = committed("a.py", f"key = '{KEY}'\n")
+    dying = repository.parent / "dying"
+    dying.write_text("#!/bin/sh\nread blob\necho $blob blob 5000\nprintf 'x = 1'\n")
+    dying.chmod(0o700)
+    items = list(Repository(repository).history([]))
+    assert [item.commit for item in items] == [commit]
+    monkeypatch.setattr(git_module, "_GIT", (str(dying),))
+    (outcome,) = outcomes(items, ScannerConfig(), repository)
+    assert outcome.failed == "git ended before it had given all of it" and outcome.findings == []
 
 
 def test_outside_of_a_repository_one_line_says_so(

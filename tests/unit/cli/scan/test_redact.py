@@ -13,16 +13,9 @@ import pytest
 from jupyter_qsec.cli.main import run
 from jupyter_qsec.cli.scan import redact
 
+pytestmark = pytest.mark.usefixtures("here")
+
 KEY = "AKIAIOSFODNN7EXAMPLE"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_QSEC_HOME", str(tmp_path / "home"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
 
 
 def backups(here: Path) -> list[Path]:
