@@ -55,6 +55,27 @@ def keywords() -> str:
     return "\n".join(f"the token of step {n} is a key to the secret password" for n in range(12_000))
 
 
+HOSTILE = {
+    "spaces": " ",
+    "quotes": '"',
+    "one long line": "a",
+    "nested repeats": '[{"a":((((',
+    "a keyword a line": "password = \n",
+}
+"""Texts that consist of what costs a scanner most."""
+
+
+def slowest() -> tuple[float, str]:
+    """The lowest rate over hostile texts, in megabytes a second, and the text's name."""
+    return min((rate_of(unit), name) for name, unit in HOSTILE.items())
+
+
+def rate_of(unit: str) -> float:
+    """The rate over a megabyte of the same again and again."""
+    text = (unit * (_MEGABYTE // len(unit) + 1))[:_MEGABYTE]
+    return rate(functools.partial(Engine.default().scan, text), len(text), 0.3)
+
+
 def rate(work: Callable[[], object], characters: int, seconds: float = 0.6) -> float:
     """Megabytes a second, by CPU time."""
     rounds, start = 0, time.process_time()
@@ -106,8 +127,11 @@ def rows() -> list[Row]:
     cell, stream_of_text = code()[:1024], StreamRedactor(engine)
     line, bar = "step 12: loss 0.1234 ok\n", "\r 45%|####     | 45/100"
     started = start_milliseconds()
+    worst, name = slowest()
     return [
         *result,
+        Row(f"scan: worst text, {name}", worst, "MB/s", target="1 MB/s or more", ok=worst >= 1),
+        Row("scan: a finding a line", rate_of("password: aB3$xY7!q\n"), "MB/s"),
         Row("scan: a cell of 1 KB", microseconds(lambda: engine.scan(cell), 2000), "us"),
         Row("stream: a printed line", microseconds(lambda: stream_of_text.feed(line), 5000), "us"),
         Row("stream: a progress bar", microseconds(lambda: stream_of_text.feed(bar), 5000), "us"),

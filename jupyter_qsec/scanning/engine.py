@@ -20,6 +20,10 @@ from jupyter_qsec.scanning.shapes import SHAPES, Shape
 _NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 _NAME_REACH = 40
 _WINDOW_AFTER = 1
+_MAX_JUDGED = 1024
+
+Judgements = dict[tuple[int, str, str, str, str], bool]
+"""What was decided about a rule's name and value within one text, of which many repeat what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Engine:
 
     def _rule_hits(self, data: bytes, prefilter: Prefilter, work: Work) -> list[Hit]:
         found: list[Hit] = []
+        judged: Judgements = {}
         covered: dict[int, int] = {}
         keys = pem.PrivateKeys(data)
         key_end = 0
@@ -161,13 +166,13 @@ class Engine:
             for compiled in rules:
                 if position < covered.get(compiled.priority, 0):
                     continue
-                hit = self._try(compiled, data, position, work)
+                hit = self._try(compiled, data, position, work, judged)
                 if hit is not None:
                     found.append(hit)
                     covered[compiled.priority] = hit.end
         return found
 
-    def _try(self, compiled: CompiledRule, data: bytes, position: int, work: Work) -> Hit | None:
+    def _try(self, compiled: CompiledRule, data: bytes, position: int, work: Work, judged: Judgements) -> Hit | None:
         rule = compiled.rule
         if compiled.barred_after(data[max(0, position - 2) : position]):
             return None
@@ -181,18 +186,24 @@ class Engine:
         name = data[_name_start(data, position) : start].decode("latin-1")
         before = data[start - 1 : start].decode("latin-1")
         value = data[start:end].decode("latin-1")
-        if not rule.check(name, value, before):
-            return None
+        probe = ""
         if rule.plugin:
             window = data[position : match.end() + _WINDOW_AFTER].decode("latin-1")
             probe = rule.probe.format(window=window, identifier=_identifier(name), value=value)
-            if not self._confirmed(rule.plugin, probe, work):
-                return None
-        if compiled.growing is not None:
+        case = (compiled.priority, name, value, before, probe)
+        secret = judged.get(case)
+        if secret is None:
+            if len(judged) >= _MAX_JUDGED:
+                judged.clear()
+            secret = rule.check(name, value, before) and (not probe or self._confirmed(rule.plugin, probe, work))
+            judged[case] = secret
+        if not secret:
+            return None
+        if compiled.grows and end < len(data) and data[end] in compiled.grows:
             # Only now: growth is unbounded, and what has grown is not looked at again by this rule.
             end = compiled.growing.match(data, end).end()
             work.grown_characters += end - match.end(1)
-        return Hit(rule.kind, start, end, compiled.priority, rule.grows, bool(rule.grows or rule.not_before))
+        return Hit(rule.kind, start, end, compiled.priority, rule.grows, compiled.open)
 
     def _shape_hits(self, data: bytes, position: int, work: Work) -> Iterable[Hit]:
         for compiled in self.shapes:

@@ -10,19 +10,35 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+import re2
+
 Check = Callable[[str, str, str], bool]
 """(name before and around the trigger, value, character before the value) -> whether this is a secret."""
 
-_PLACEHOLDER = re.compile(
+
+def _search(pattern: str) -> Callable[[str], bool]:
+    """Whether a pattern occurs, in any case, in linear time: names and values may be as long as somebody likes."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.case_sensitive = False
+    options.never_capture = True
+    compiled = re2.compile(pattern.encode("latin-1"), options)
+
+    def occurs(text: str) -> bool:
+        return compiled.search(text.encode("latin-1", "replace")) is not None
+
+    return occurs
+
+
+_is_placeholder = _search(
     r"\[REDACTED|\byour|your[_-]|change.?me|placeholder|dummy|insert|replace|todo|redacted|xxxx"
-    r"|\*\*\*|\.\.\.|…|^<[^>]*>$|<[a-z][\w -]*>|^<[A-Za-z][\w-]*$"
-    r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|(?<![A-Za-z0-9])\$[A-Za-z_]\w{2,}|%\(\w|^%[sd]"
+    r"|\*\*\*|\.\.\.|^<[^>]*>$|<[a-z][\w -]*>|^<[A-Za-z][\w-]*$"
+    r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|(?:^|[^A-Za-z0-9#])\$[A-Za-z_]\w{2,}|%\(\w|^%[sd]"
     r"|^(?:none|null|true|false|undefined|test|secret|password|passwd|pass|token|string|str|str2|bytes"
-    r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool)$",
-    re.IGNORECASE,
+    r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool)$"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_LABEL = re.compile(r"\b(?:secret|password|passphrase|token|key|credential)s?\b", re.IGNORECASE)
+_has_label = _search(r"\b(?:secret|password|passphrase|token|key|credential)s?\b")
 _REFERENCE = re.compile(
     r"^(?:arn:|https?:|s3:|gs:|file:|\.{1,2}/|~/|sha\d+[:-]|os\.|env[.(:]|self\.|cls\.|this\.|projects/|vault:|secret:)"
 )
@@ -34,28 +50,28 @@ _CALL_OR_INDEX = re.compile(r"[\w.:]+[(\[]|[\w.]+->")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _CONSTANT_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _SNAKE = re.compile(r"_?[A-Za-z]+\d*(?:[_.-][A-Za-z]+\d*|[_.-]\d+)*_?")
-_NOT_A_SECRET_NAME = re.compile(
+_is_about_secrets = _search(
     r"(?:client|next|page|pagination|continuation|start|starting|end|request|idempotency|pad|eos|bos|unk|sep|mask|cls|stop"
-    r"|special|max|min|num|total|prompt|completion|input|output|per|new|img|image|user_input|csrf|xsrf)[_-]?tokens?(?![a-z])"
+    r"|special|max|min|num|total|prompt|completion|input|output|per|new|img|image|user_input|csrf|xsrf)[_-]?tokens?(?:[^a-z]|$)"
     r"|tokens?[_-]?(?:id|ids|type|count|counts|file|path|url|uri|limit|budget|list|len|length|size|name|env|expiry|expires|ttl"
     r"|ize|izer|ization|used|usage|per)"
     r"|(?:secret|password|passwd|pwd|pass|key|token|credential)s?[_-]?(?:name|id|ids|arn|path|file|filename|url|uri|field"
     r"|label|env|var|variable|type|hash|digest|sha\d*|prompt|message|text|policy|format|length|regex|pattern|help|title"
     r"|provider|store|manager|version|prefix|suffix|expires?|ttl|required|reset|hint|stdin|_words?|error|func|fn|col|column"
-    r"|map|press|board|frame|point|points|chain|ring|space)(?![a-z])"
-    r"|[_-](?:uri|url|path|file|filename|dir|endpoint|arn)s?(?![a-z])"
+    r"|map|press|board|frame|point|points|chain|ring|space)(?:[^a-z]|$)"
+    r"|[_-](?:uri|url|path|file|filename|dir|endpoint|arn)s?(?:[^a-z]|$)"
     r"|hashed[_-]?(?:secret|password|passwd|token|key)s?|cell[_-]?id|public[_-]?key|ssh[_-]?pub|partition[_-]?key|sort[_-]?key|primary[_-]?key|foreign[_-]?key|hash[_-]?key"
     r"|cache[_-]?key|idempotency[_-]?key|dedup\w*[_-]?key|object[_-]?key|s3[_-]?key|lookup[_-]?key|keyword|keyerror|monkey|turkey"
-    r"|hotkey|bypass|compass|encompass|surpass|by[_-]?pass|passes|passed|passing|passive|passenger|passage|passport",
-    re.IGNORECASE,
+    r"|hotkey|bypass|compass|encompass|surpass|by[_-]?pass|passes|passed|passing|passive|passenger|passage|passport"
 )
-_TOLD_BY_UUID = re.compile(
+_may_give_uuids = _search(
     r"api[_-]?(?:key|token)|access[_-]?token|auth(?:orization)?\b|secret|password"
     r"|heroku|snyk|postmark|plaid|kraken|sumo|fastly|looker|okta|jfrog|hubspot|messagebird|bitbucket|squarespace|settlemint"
-    r"|dapr|octopus|airtable|mapbox|finicity|nytimes|sendbird|zoom|asana|buildkite|circle|logz|pinecone|kucoin|dialog",
-    re.IGNORECASE,
+    r"|dapr|octopus|airtable|mapbox|finicity|nytimes|sendbird|zoom|asana|buildkite|circle|logz|pinecone|kucoin|dialog"
 )
 _PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_DIGIT = re.compile(r"\d")
+_LETTER = re.compile(r"[^\W\d_]")
 _MARKS = frozenset("!@#$^~%&*?+")
 
 
@@ -66,16 +82,20 @@ def entropy(value: str) -> float:
 
 
 def placeholder(value: str) -> bool:
-    return len(value) < 4 or len(set(value)) < 4 or bool(_PLACEHOLDER.search(value))
+    return len(value) < 4 or len(set(value)) < 4 or _is_placeholder(value)
 
 
 def has_letter_and_digit(value: str) -> bool:
-    return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return bool(_DIGIT.search(value) and _LETTER.search(value))
+
+
+def _of_three_kinds(value: str) -> bool:
+    return value != value.upper() and value != value.lower() and bool(_DIGIT.search(value))
 
 
 def telling_name(name: str) -> bool:
     """The name speaks of a secret, not of something about one (`token_count`, `next_token`, `secret_name`)."""
-    return not _NOT_A_SECRET_NAME.search(name)
+    return not _is_about_secrets(name)
 
 
 def generated(value: str) -> bool:
@@ -134,10 +154,10 @@ def password_like(name: str, value: str, before: str) -> bool:
     """A literal given to a name that says password or secret."""
     if not telling_name(name) or placeholder(value) or _reference(value) or value.lower() in name.lower():
         return False
-    if value.count(" ") > 5 or (" " in value and _LABEL.search(value)):  # a sentence, a label or a prompt
+    if value.count(" ") > 5 or (" " in value and _has_label(value)):  # a sentence, a label or a prompt
         return False
     if _UUID.fullmatch(value):
-        return bool(_TOLD_BY_UUID.search(name))
+        return _may_give_uuids(name)
     return True
 
 
@@ -168,7 +188,7 @@ def opaque_token(name: str, value: str, before: str) -> bool:
     if not telling_name(name) or placeholder(value) or _reference(value):
         return False
     if _UUID.fullmatch(value):
-        return bool(_TOLD_BY_UUID.search(name))
+        return _may_give_uuids(name)
     if value.isdigit():
         return len(value) >= 15 and len(set(value)) > 4 and value[:3] != "000"
     if not has_letter_and_digit(value) or (not quoted(before) and ("," in name or _expression(value))):
@@ -182,8 +202,7 @@ def some_key(name: str, value: str, before: str) -> bool:
     """A value given to a name that says only key, auth, salt or nonce: it must be random beyond doubt."""
     if not telling_name(name) or placeholder(value) or _reference(value) or _UUID.fullmatch(value):
         return False
-    kinds = sum((any(map(str.isupper, value)), any(map(str.islower, value)), any(map(str.isdigit, value))))
-    if len(value) >= 16 and kinds == 3:
+    if len(value) >= 16 and _of_three_kinds(value):
         return generated(value) and entropy(value) >= 3.3
     return len(value) >= 28 and has_letter_and_digit(value) and not _SNAKE.fullmatch(value) and entropy(value) >= 3.0
 
@@ -208,7 +227,7 @@ def vendor_key(name: str, value: str, before: str) -> bool:
     if placeholder(value) or not telling_name(name) or _reference(value):
         return False
     if _UUID.fullmatch(value):
-        return bool(_TOLD_BY_UUID.search(name))
+        return _may_give_uuids(name)
     if value.isdigit():
         return len(value) >= 15
     if not has_letter_and_digit(value) or (not quoted(before) and _expression(value)):
@@ -249,8 +268,7 @@ def no_word_of_an_example(name: str, value: str, before: str) -> bool:
 
 def aws_secret(name: str, value: str, before: str) -> bool:
     """40 random base64 characters: of all three kinds of character, so no digest in hex."""
-    kinds = (any(c.isupper() for c in value), any(c.islower() for c in value), any(c.isdigit() for c in value))
-    return telling_name(name) and all(kinds) and entropy(value) >= 3.5
+    return telling_name(name) and _of_three_kinds(value) and entropy(value) >= 3.5
 
 
 def anything(name: str, value: str, before: str) -> bool:

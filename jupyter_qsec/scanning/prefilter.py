@@ -19,6 +19,8 @@ from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
 _PIECE = 1 << 18
+_ALIKE = 2
+"""Triggers are told apart by so many first bytes before they are compared; none is shorter."""
 _NOTHING = r"[^\x00-\xff]"
 
 
@@ -85,15 +87,24 @@ class CompiledRule:
         self.not_before = _class_of(rule.not_before)
 
     @functools.cached_property
+    def grows(self) -> frozenset[int]:
+        """With which bytes the secret may go on past the shortest match."""
+        return _class_of(self.rule.grows)
+
+    @functools.cached_property
     def full(self) -> Any:
         """The expression from trigger to tail; its group is the secret. Compiled when its trigger is first met."""
-        rule = self.rule
-        return re2.compile(f"(?:{rule.lead})({rule.body})(?:{rule.tail})".encode("latin-1"), _options())
+        return re2.compile(self.whole, _options())
+
+    @property
+    def whole(self) -> bytes:
+        """The pattern of `full`."""
+        return f"(?:{self.rule.lead})({self.rule.body})(?:{self.rule.tail})".encode("latin-1")
 
     @functools.cached_property
     def growing(self) -> Any:
-        """The expression with which the secret goes on past the shortest match, or None."""
-        return re2.compile(f"[{self.rule.grows}]*".encode("latin-1"), _options()) if self.rule.grows else None
+        """The expression with which the secret goes on past the shortest match."""
+        return re2.compile(f"[{self.rule.grows}]*".encode("latin-1"), _options())
 
     @functools.cached_property
     def prefix(self) -> Any:
@@ -140,18 +151,23 @@ def _class_of(body: str) -> frozenset[int]:
 
 
 class _Triggered:
-    """The rules of one trigger, and one expression that tells whether any of them can match."""
+    """The rules of one trigger, and a set of their expressions that tells in one go which of them match."""
 
-    def __init__(self, rules: tuple[CompiledRule, ...], *, together: bool) -> None:
-        self.rules = rules
+    def __init__(self, rules: tuple[CompiledRule, ...], *, sifted: bool) -> None:
+        self._rules = rules
         self._span = max((compiled.rule.span for compiled in rules), default=0)
-        either = "|".join(f"(?:{c.rule.lead})(?:{c.rule.body})(?:{c.rule.tail})" for c in rules)
-        self._any = re2.compile(either.encode("latin-1"), _options(never_capture=True)) if together else None
+        self._set = re2.Set.MatchSet(_options(never_capture=True)) if sifted and rules else None
+        if self._set is not None:
+            for compiled in rules:
+                self._set.Add(compiled.whole)
+            self._set.Compile()
 
-    def may_match(self, data: bytes, position: int) -> bool:
-        if self._any is None:
-            return True
-        return self._any.match(data, position, min(len(data), position + self._span)) is not None
+    def matching(self, data: bytes, position: int) -> tuple[CompiledRule, ...]:
+        """Those that match there; all of them where nothing was to be sifted."""
+        if self._set is None:
+            return self._rules
+        found = self._set.Match(data[position : position + self._span])
+        return tuple(self._rules[n] for n in sorted(found)) if found else ()
 
 
 def _either(gates: set[str]) -> str:
@@ -183,11 +199,13 @@ class Prefilter:
             alike.setdefault(_either(gates[literal]), []).append(re2.escape(literal))
         pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
-        names = "|".join(map(re2.escape, literals))
-        self._name = re2.compile(names.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
+        self._longest = max(map(len, literals), default=0)
+        self._alike: dict[bytes, list[bytes]] = {}
+        for literal in sorted(literals, key=len, reverse=True):
+            self._alike.setdefault(literal[:_ALIKE].encode("latin-1"), []).append(literal.encode("latin-1"))
         self._rules = tuple(rules)
         self._by_trigger: dict[bytes, _Triggered] = {}
-        self._always = frozenset(extra)
+        self._always = frozenset(literal.encode("latin-1") for literal in extra)
         self._gated = gated
         either = "|".join(shape.shape.body for shape in shapes)
         self._shapes = re2.compile(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
@@ -197,11 +215,19 @@ class Prefilter:
         position = start
         while (found := self._search.search(data, position)) is not None:
             begin = found.start()
-            trigger = self._name.match(data, begin).group().lower()
-            triggered = self._triggered(trigger)
-            if triggered.may_match(data, begin):
-                yield begin, trigger, triggered.rules
+            trigger = self._trigger_at(data, begin)
+            rules = self._triggered(trigger).matching(data, begin)
+            if rules or trigger in self._always:
+                yield begin, trigger, rules
             position = begin + 1
+
+    def _trigger_at(self, data: bytes, begin: int) -> bytes:
+        """The longest trigger there: the search has found that there is one."""
+        lowered = data[begin : begin + self._longest].lower()
+        for trigger in self._alike[lowered[:_ALIKE]]:
+            if lowered.startswith(trigger):
+                return trigger
+        raise AssertionError("the search found no trigger")
 
     def _triggered(self, trigger: bytes) -> _Triggered:
         """Also the rules of shorter triggers with which this one begins; found when first met, then remembered."""
@@ -209,8 +235,7 @@ class Prefilter:
         if known is None:
             literal = trigger.decode("latin-1")
             rules = tuple(compiled for compiled in self._rules if literal.startswith(compiled.rule.triggers))
-            known = _Triggered(rules, together=self._gated and literal not in self._always and len(rules) > 1)
-            self._by_trigger[trigger] = known
+            self._by_trigger[trigger] = known = _Triggered(rules, sifted=self._gated)
         return known
 
     def shape_hits(self, data: bytes) -> Iterator[int]:

@@ -29,7 +29,11 @@ _NAMES = (
     *("password", "passwort", "passwd", "psswd", "pswd", "pwd", "passphrase", "passcode", "contrasena", "secret"),
     *("credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "private-key", "db_pass", "dbpass"),
 )
-_SHORT_NAMES = "pass", "pw"
+_SHORT_NAMES = (
+    "pass",
+    "pw",
+    *(f"{where}pass" for where in ("mysql", "sql", "pg", "user", "root", "admin", "smtp", "ftp", "key", "store")),
+)
 _TOKEN_NAMES = (
     *(
         "token",
@@ -90,6 +94,34 @@ RULES: tuple[Rule, ...] = (
         examples=('password = "{a12}"', "db_pass: '{a12}'"),
         never=('password = "your-password"', "password = os.environ['PASSWORD']", 'secret_name = "prod/db"'),
     ),
+    Rule(
+        "assigned-secret",
+        _NAMES,
+        r"[^\s\"'`]{5,200}",
+        lead=rf"(?i:{'|'.join(_NAMES)})\w{{0,16}}[ \t]{{0,4}}(?::=|=)[ \t]{{0,4}}[\w.]{{0,24}}(?i:getenv|get|env)"
+        r"\([\"']\w{1,64}[\"'],[ \t]{0,4}[\"']",
+        tail=r"[\"']",
+        check=plausible.password_like,
+        severity=Severity.MEDIUM,
+        description="secret as the default of a setting",
+        advice=CHANGE,
+        examples=('SECRET = os.environ.get("SERVICE", "{a12}")',),
+        never=('SECRET = os.environ.get("SERVICE", "changeme")',),
+    ),
+    Rule(
+        "assigned-secret",
+        ("<password", "<passwd", "<passphrase"),
+        r"[^\s<>\"'&]{6,120}",
+        lead=r"<(?i:password|passwd|passphrase)(?:[ \t][^<>\n]{0,80})?>\s{0,24}",
+        tail=r"\s{0,24}</",
+        gate=r"[ \t>]",
+        check=plausible.password_like,
+        severity=Severity.MEDIUM,
+        description="password in XML",
+        advice=CHANGE,
+        examples=("<password>{a12}</password>", '<password encrypted="false">\n  {a12}\n</password>'),
+        never=("<password>${{db.password}}</password>", "<password>required</password>"),
+    ),
     _quoted('"', 'if (getenv("DB_PASSWORD") or "{a12}")'),
     _quoted("'", "std::string secret('{a12}');"),
     _quoted("`", "password := `{a12}`"),
@@ -113,6 +145,7 @@ RULES: tuple[Rule, ...] = (
         gate=r"\w{0,16}[^\w\n]{1,16}[A-Za-z0-9_.+/~=-]{16}",
         check=plausible.some_key,
         grows=OPAQUE[1:-1],
+        span=256,
         severity=Severity.LOW,
         description=_OPAQUE_LITERAL,
         examples=("hmac_key = '{a40}'",),

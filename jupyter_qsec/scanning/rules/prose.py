@@ -25,7 +25,7 @@ _NAMED = tuple(
     )
 )
 _PAIRS = "id/p", "id / p", "id pw", "id(pw", "user/p", "user / p", "login/p"
-_OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "api-key", "apikey"
+_OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "api-key", "apikey"
 _VALUE = r"[^\s\"'`<>,]"
 _SAID = (
     r"[ \t]{0,4}(?:[:=]|->|=>|[ \t](?:is|was|are|to|ist|es|est)(?:[ \t]?:)?[ \t])"
@@ -112,14 +112,21 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "command-secret",
-        ("identified by", "password '", 'password "', "password e'"),
+        ("identified by", "identified with", "login password", "password '", 'password "', "password e'"),
         r"[^\s\"';]{4,120}",
-        lead=r"(?i:identified by|password)[ \t]{1,4}(?:password[ \t]{1,4}|values?[ \t]{1,4})?e?[\"']?",
+        lead=r"(?i:identified by|login password|password"
+        r"|identified with[ \t]{1,4}[\"']?\w{1,40}[\"']?[ \t]{1,4}(?:by|as))"
+        r"[ \t]{1,4}(?:password[ \t]{1,4}|values?[ \t]{1,4})?e?[\"']?",
         check=plausible.in_statement,
         severity=Severity.MEDIUM,
         description="password in SQL",
         advice=CHANGE,
-        examples=("CREATE USER ada IDENTIFIED BY '{a12}';", "ALTER ROLE ada WITH PASSWORD '{a12}';"),
+        examples=(
+            "CREATE USER ada IDENTIFIED BY '{a12}';",
+            "ALTER ROLE ada WITH PASSWORD '{a12}';",
+            "CREATE ROLE ada LOGIN PASSWORD {a12};",
+            "ALTER USER ada IDENTIFIED WITH mysql_native_password BY '{a12}'",
+        ),
         never=("ALTER ROLE ada IDENTIFIED BY '<password>'", "tumors identified by their features"),
     ),
     Rule(
@@ -144,6 +151,36 @@ RULES: tuple[Rule, ...] = (
         advice=CHANGE,
         examples=("ConvertTo-SecureString -String '{a12}' -AsPlainText",),
         never=("ConvertTo-SecureString $password -AsPlainText",),
+    ),
+    Rule(
+        "command-secret",
+        ("define ", "define\t"),
+        r"[^\s\"'`]{8,200}",
+        lead=r"(?i:define)[ \t]{1,4}\w{0,24}(?i:password|passwd|secret|token|api_?key)\w{0,8}[ \t]{1,8}[\"']?",
+        gate=r"[ \t]{0,3}\w{0,24}(?:password|passwd|secret|token|api_?key)\w{0,8}[ \t]",
+        check=plausible.bare_secret,
+        severity=Severity.MEDIUM,
+        description="secret given to a macro",
+        advice=CHANGE,
+        examples=("%define token {h40}", '#define API_KEY "{a32}"'),
+        never=("#define TOKEN_SIZE 4096", "#define PASSWORD_PROMPT please_enter_it"),
+    ),
+    Rule(
+        "product-key",
+        tuple(
+            f"{name}{end}"
+            for name in ("activation key", "product key", "licence key", "license key", "serial key")
+            for end in ("", "s")
+        ),
+        r"(?:[0-9A-Z]{5}-){3,5}[0-9A-Z]{5}",
+        lead=r"(?i:(?:activation|product|licen[cs]e|serial) keys?)(?:[ \t]{0,4}[:=]|[ \t]is)?[ \t]{0,4}[\"'`]?",
+        gate=r"[^\n]{0,8}[0-9A-Z]{5}-",
+        not_before="A-Za-z0-9-",
+        check=plausible.not_placeholder,
+        severity=Severity.MEDIUM,
+        description="licence key of a program",
+        examples=("Activation key: {u5}-{u5}-{u5}-{u5}-{u5}",),
+        never=("product key: XXXXX-XXXXX", "the product key is printed on the box"),
     ),
     Rule(
         "bundler-credentials",
