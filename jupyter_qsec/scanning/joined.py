@@ -5,8 +5,10 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import html
+import io
 import re
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 
 from jupyter_qsec.scanning.hit import Hit
 
@@ -24,18 +26,23 @@ _MARKUP = re.compile(
 """What joins the texts beside it: elements in the flow of a line, character references, comments."""
 
 
+_PIECE = 1 << 18
+_LONGEST = 2048
+"""Characters; more than any match has, but for a run of invisible characters."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
     """`text` is the original with some pieces replaced by shorter ones; `back` translates spans."""
 
     text: str
-    _starts: tuple[int, ...]
+    _starts: array[int]
     """Index in `text` after each replacement."""
-    _origins: tuple[int, ...]
+    _origins: array[int]
     """Index in the original after each replaced piece."""
-    _sizes: tuple[int, ...]
+    _sizes: array[int]
     """How many characters each replacement has."""
-    _pieces: tuple[int, ...]
+    _pieces: array[int]
     """How many characters each replaced piece had."""
 
     @property
@@ -94,17 +101,36 @@ def _decoded(markup: str) -> str:
 
 
 def _seen(text: str, what: re.Pattern[str], instead: Callable[[str], str] = lambda piece: "") -> Seen:
-    parts: list[str] = []
-    starts, origins, sizes, pieces = [], [], [], []
+    seen = io.StringIO()
+    starts, origins, sizes, pieces = array("q"), array("q"), array("q"), array("q")
     at = size = 0
-    for match in what.finditer(text):
+    for match in _matches(what, text):
         new = instead(match[0])
         size += match.start() - at + len(new)
-        parts += [text[at : match.start()], new]
+        seen.write(text[at : match.start()])
+        seen.write(new)
         at = match.end()
         starts.append(size)
         origins.append(at)
         sizes.append(len(new))
         pieces.append(match.end() - match.start())
-    parts.append(text[at:])
-    return Seen("".join(parts), tuple(starts), tuple(origins), tuple(sizes), tuple(pieces))
+    seen.write(text[at:])
+    return Seen(seen.getvalue(), starts, origins, sizes, pieces)
+
+
+def _matches(what: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """As `finditer`, but no single search goes over a large text: it would hold up every other thread of a server."""
+    at = begin = 0
+    while begin < len(text):
+        end = begin + _PIECE
+        for match in what.finditer(text, at, end + _LONGEST):
+            if match.start() >= end:
+                break
+            endless = match.end() >= end + _LONGEST
+            whole = (what.match(text, match.start()) or match) if endless else match
+            yield whole
+            at = whole.end()
+            if at >= end + _LONGEST:
+                break
+        begin = end
+        at = max(at, begin)

@@ -7,6 +7,7 @@ a scan costs one pass of google-re2 over flat memory.
 from __future__ import annotations
 
 import functools
+import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -47,18 +48,32 @@ _foreign = re.compile("|".join(sorted(_READ_AS, key=len, reverse=True)))
 
 def flat(text: str) -> bytes:
     """One byte a character. Typographic quotes, and "password" in other scripts, are read as what the rules know."""
+    if len(text) <= _PIECE:
+        return _flat(text)
+    data = io.BytesIO()
+    for piece in _pieces(text):
+        data.write(_flat(piece))
+    return data.getvalue()
+
+
+def _flat(text: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        return b"".join(
-            _foreign.sub(lambda match: _READ_AS[match[0]], piece).encode("latin-1", "replace")
-            for piece in _pieces(text)
-        )
+        return _foreign.sub(lambda match: _READ_AS[match[0]], text).encode("latin-1", "replace")
+
+
+def on_one_line(data: bytes) -> bytes:
+    """Without line breaks."""
+    together = io.BytesIO()
+    for start in range(0, len(data), _PIECE):
+        together.write(data[start : start + _PIECE].translate(None, b"\r\n"))
+    return together.getvalue()
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text in parts between which no word of another script stands: one search over a large text would hold up
-    every other thread of a server."""
+    """The text in parts between which no word of another script stands: one operation on all of a large text would hold
+    up every other thread of a server."""
     start = 0
     while start < len(text):
         end = start + _PIECE

@@ -144,3 +144,9 @@ def test_characters_without_width_do_not_hide_a_secret(mark: str) -> None:
     new, _, secrets = redact_json({"text/plain": text}, Engine.default())
     assert new == {"text/plain": "key [REDACTED:aws-access-key] end"}
     assert secrets == [("aws-access-key", AWS_KEY)]
+
+
+def test_a_large_image_with_something_else_at_its_end_is_scanned() -> None:
+    image = base64.b64encode(bytes(300_000)).decode()
+    assert redact_json({"image/png": image + "\n"}, SCANNER)[0] == {"image/png": image + "\n"}
+    assert AWS_KEY not in redact_json({"image/png": f"{image} ! {AWS_KEY}"}, SCANNER)[0]["image/png"]
