@@ -100,8 +100,8 @@ def theirs(text: str) -> float:
 
 
 def longest_stop() -> float:
-    """Milliseconds for which another thread waits at most while a notebook with 10 MB of output is scanned beside it, as
-    the event loop does during a save. The interpreter itself lets a thread wait 5 ms for another one."""
+    """Milliseconds for which another thread waits at most while a notebook with 10 MB of output is scanned beside it,
+    as the event loop does during a save. The interpreter itself lets a thread wait 5 ms for another one."""
     text = (output() + "\x1b[0m\N{RIGHTWARDS ARROW}\n") * (10_000_000 // len(output()))
     page = {"text/html": text.replace("\n", "<br>")}
     outputs = [
