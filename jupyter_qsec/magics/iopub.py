@@ -1,32 +1,23 @@
-"""Keeps ipykernel from dropping output that is written faster than it is sent.
+"""Keeps ipykernel from dropping output that is written faster than it is read.
 
 A kernel publishes through a ZMQ socket that drops messages beyond 1,000 waiting ones (ZMQ's default high-water mark),
-even the `idle` that ends a cell. With this it waits in the kernel's memory instead.
+even the `idle` that ends a cell. With this the thread that publishes waits instead, and soon the cell that writes.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-_NO_BOUND = 0
-
 
 def keep_every_message(ipython: Any) -> None:
-    """Lift the bound of the kernel's publishing socket before each cell; an IPython that is no kernel is left alone.
-
-    ZMQ applies it to the connections that the socket has taken note of, which it does when it sends: the relay's may
-    come after this was loaded, but no cell runs before its `busy` was sent.
-    """
+    """Let the kernel's publishing socket wait for its reader; an IPython that is no kernel is left alone."""
     thread = getattr(getattr(ipython, "kernel", None), "iopub_thread", None)
     if thread is None:
         return
-    from zmq import SNDHWM
+    from zmq import XPUB_NODROP
 
-    def lift(*_: object) -> None:
-        # On the thread that owns the socket: ZMQ's sockets are not made for two.
-        thread.schedule(lambda: thread.socket.set(SNDHWM, _NO_BOUND))
-
-    ipython.events.register("pre_execute", lift)
+    # On the thread that owns the socket: ZMQ's sockets are not made for two. PUB is XPUB underneath, with its options.
+    thread.schedule(lambda: thread.socket.set(XPUB_NODROP, 1))
 
 
 __all__ = ["keep_every_message"]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import queue
-import signal
 import time
 from pathlib import Path
 
@@ -178,73 +175,6 @@ def test_text_that_could_become_a_secret_is_shown_before_the_cell_ends(kernel: K
 def test_ten_thousand_prints_arrive(kernel: Kernel) -> None:
     result = kernel.run("for n in range(10000):\n    print(n)")
     assert result.text == "".join(f"{n}\n" for n in range(10_000))
-
-
-# Says when it runs, waits until it may write, and says when it has written.
-FLOOD = """
-import pathlib, sys, time
-folder = pathlib.Path({folder!r})
-(folder / "runs").touch()
-while not (folder / "go").exists():
-    time.sleep(0.01)
-for n in range(10000):
-    sys.stdout.write(f"{{n}}\\n")
-    sys.stdout.flush()
-(folder / "written").touch()
-"""
-ALL_OF_IT = "".join(f"{n}\n" for n in range(10_000))
-
-
-def flood_of_a_relay_that_stands_still(kernel: Kernel, folder: Path) -> str:
-    """What arrives of 10,000 single messages when the relay reads none of them until the last is written."""
-    request = kernel.send(FLOOD.format(folder=str(folder)))
-    wait_for((folder / "runs").exists, "the cell to run")
-    relay = kernel.provisioner._session.relay.pid
-    os.kill(relay, signal.SIGSTOP)
-    try:
-        (folder / "go").touch()
-        wait_for((folder / "written").exists, "the end of the flood")
-    finally:
-        os.kill(relay, signal.SIGCONT)
-    return text_until_a_later_cell_ends(kernel, request)
-
-
-def text_until_a_later_cell_ends(kernel: Kernel, request: str) -> str:
-    """The stream of a request whose own `idle` may be lost."""
-    text = ""
-    later = kernel.send("'later'")
-    while True:
-        try:
-            message = kernel.client.get_iopub_msg(timeout=3)
-        except queue.Empty:
-            later = kernel.send("'later'")  # that one was dropped, too
-            continue
-        parent, kind = message["parent_header"].get("msg_id"), message["msg_type"]
-        if parent == request and kind == "stream":
-            text += message["content"]["text"]
-        if parent == later and kind == "status" and message["content"]["execution_state"] == "idle":
-            drain(kernel.client)
-            return text
-
-
-def test_a_relay_that_falls_behind_loses_nothing(kernel: Kernel, tmp_path: Path) -> None:
-    assert flood_of_a_relay_that_stands_still(kernel, tmp_path) == ALL_OF_IT
-
-
-@pytest.mark.usefixtures("kernel_world")
-def test_with_the_bound_that_kernels_come_with_the_same_flood_is_cut(tmp_path: Path) -> None:
-    """Shows that lifting it is what keeps the messages."""
-    bound = Kernel()
-    try:
-        bound.run(
-            "import zmq\nget_ipython().events.callbacks['pre_execute'].clear()\n"
-            "t = get_ipython().kernel.iopub_thread\nt.schedule(lambda: t.socket.set(zmq.SNDHWM, 1000))"
-        )
-        cut = flood_of_a_relay_that_stands_still(bound, tmp_path)
-        assert cut.startswith("0\n1\n2\n")
-        assert len(cut.splitlines()) < 9_000
-    finally:
-        bound.close()
 
 
 def test_findings_tell_the_cell_and_never_the_secret(kernel: Kernel, kernel_world: KernelWorld) -> None:

@@ -10,10 +10,12 @@ REQUEST_CHANNELS = ("control", "shell", "stdin")
 _IDENTITY = b"qsec-relay"
 """The same on shell and stdin: the kernel addresses input requests to the peer that sent the shell request."""
 _LINGER_MS = 500
+_MOST_PUBLISHED = 5_000
+"""Messages that may wait for the relay, and for each client. Requests and replies have no bound: people send few."""
 
 
 class Sockets:
-    """Bound towards the clients, connected towards the kernel. No high-water mark: a burst loses nothing."""
+    """Bound towards the clients, connected towards the kernel."""
 
     def __init__(self, client: Endpoint, kernel: Endpoint) -> None:
         self.context = zmq.Context()
@@ -25,7 +27,7 @@ class Sockets:
             self.kernel[channel] = self._connected(kernel, channel)
 
     def _bound(self, client: Endpoint, channel: str) -> zmq.Socket[bytes]:
-        socket = self._socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER)
+        socket = self._socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER, channel)
         if channel == "iopub":
             socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each new subscriber is greeted, not only the first
         else:
@@ -38,7 +40,7 @@ class Sockets:
         return socket
 
     def _connected(self, kernel: Endpoint, channel: str) -> zmq.Socket[bytes]:
-        socket = self._socket(zmq.SUB if channel == "iopub" else zmq.DEALER)
+        socket = self._socket(zmq.SUB if channel == "iopub" else zmq.DEALER, channel)
         socket.setsockopt(zmq.RECONNECT_IVL, 5)  # the kernel's sockets appear some time after we look for them
         if channel == "iopub":
             socket.setsockopt(zmq.SUBSCRIBE, b"")
@@ -47,10 +49,11 @@ class Sockets:
         socket.connect(kernel.url(channel))
         return socket
 
-    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, channel: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self.context.socket(kind)
-        socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.RCVHWM, 0)
+        bound = _MOST_PUBLISHED if channel == "iopub" else 0
+        socket.setsockopt(zmq.SNDHWM, bound)
+        socket.setsockopt(zmq.RCVHWM, bound)
         socket.setsockopt(zmq.LINGER, _LINGER_MS)
         return socket
 

@@ -15,10 +15,13 @@ from jupyter_qsec.kernels.relay.config import RelayConfig, RelayUpdate
 from jupyter_qsec.kernels.relay.hygiene import LiveToken
 from jupyter_qsec.kernels.relay.incoming import Incoming, Step
 from jupyter_qsec.kernels.relay.outgoing import Message, Outgoing
+from jupyter_qsec.kernels.relay.publishing import RETRY, Publisher
 from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets
 from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object, new_header
 
 _BATCH = 128
+_LAST_TURNS = 100
+"""Enough for all that can wait; a kernel that is still running could go on for ever."""
 _MAX_PINGS = 64
 _MAX_PING = 1_024
 _MAX_LINE = 4 << 20
@@ -38,6 +41,7 @@ class Switchboard:
         note: Callable[[Json], None],
     ) -> None:
         self._sockets = sockets
+        self._publisher = Publisher(sockets.client["iopub"])
         self._outgoing = outgoing
         self._incoming = incoming
         self._token = token
@@ -55,7 +59,10 @@ class Switchboard:
         for socket in (*self._sockets.client.values(), *self._sockets.kernel.values()):
             poller.register(socket, zmq.POLLIN)
         poller.register(control, zmq.POLLIN)
+        published = self._sockets.kernel["iopub"]
         while True:
+            # While a client falls behind, the kernel's output waits where the kernel notices.
+            poller.register(published, 0 if self._publisher.waits else zmq.POLLIN)
             ready = dict(poller.poll(self._timeout()))
             self._turn(ready)
             if control in ready and not self._told(os.read(control, 4096)):
@@ -75,12 +82,15 @@ class Switchboard:
         return bool(block)
 
     def _timeout(self) -> int | None:
+        if self._publisher.waits:
+            return int(RETRY * 1000)
         deadline = self._outgoing.streams.deadline()
         return None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)
 
     def _turn(self, ready: dict[object, int]) -> None:
         """One round: what was published before replies, so that a cell's output is complete when its reply comes."""
         self._token.refresh()
+        self._publisher.go_on()
         client, kernel = self._sockets.client, self._sockets.kernel
         self._drain(ready, client["hb"], self._ping)
         self._drain(ready, kernel["hb"], self._pong)
@@ -126,7 +136,7 @@ class Switchboard:
 
     def _replied(self, channel: str, frames: list[bytes]) -> None:
         envelope = self._kernel_signer.open(frames)
-        if channel == "shell":
+        if channel == "shell" and not self._publisher.waits:
             # What this request printed may wait in the other socket or be held: it goes out first.
             self._drain({self._sockets.kernel["iopub"]: 1}, self._sockets.kernel["iopub"], self._published)
         for message in self._outgoing.before_reply(envelope):
@@ -139,7 +149,10 @@ class Switchboard:
     def _to_client(self, channel: str, message: Message) -> None:
         identities, header, parent, metadata, content, buffers = message
         frames = self._client_signer.seal(identities, header, parent, metadata, content, buffers)
-        self._sockets.client[channel].send_multipart(frames)
+        if channel == "iopub":
+            self._publisher.send(frames)
+        else:
+            self._sockets.client[channel].send_multipart(frames)
 
     def _pong(self, frames: list[bytes]) -> None:
         """Only an echo of what a client sent comes back: a heartbeat is no way out for anything else."""
@@ -158,12 +171,10 @@ class Switchboard:
             ]
             signer = self._kernel_signer if way == "kernel" else self._client_signer
             frames = signer.seal(identities, parts[0], parts[1], parts[2], parts[3], buffers)
-            socket = {
-                "kernel": self._sockets.kernel[channel],
-                "reply": self._sockets.client[channel],
-                "publish": self._sockets.client["iopub"],
-            }[way]
-            socket.send_multipart(frames)
+            if way == "publish":
+                self._publisher.send(frames)
+            else:
+                (self._sockets.kernel if way == "kernel" else self._sockets.client)[channel].send_multipart(frames)
 
     def _ping(self, frames: list[bytes]) -> None:
         if sum(map(len, frames)) <= _MAX_PING:
@@ -184,7 +195,11 @@ class Switchboard:
     def _finish(self) -> None:
         """The kernel is gone or going: pass on what it still said, then close."""
         ready: dict[object, int] = dict.fromkeys(self._sockets.kernel.values(), zmq.POLLIN)
-        self._turn(ready)
+        for _ in range(_LAST_TURNS):
+            self._turn(ready)
+            if not self._sockets.kernel["iopub"].poll(0):
+                break
         for parts in self._outgoing.streams.flush_all():
             self._to_client("iopub", (*parts, []))
+        self._publisher.finish()
         self._sockets.close()
