@@ -11,6 +11,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from jupyter_qsec.domain import errors
+from jupyter_qsec.server.login import LoginRequiredError, require_login
 from jupyter_qsec.server.state import SETTING, ExtensionState
 
 _KERNEL = r"(?P<kernel_id>[A-Za-z0-9_-]{1,64})"
@@ -19,6 +20,7 @@ _MAX_BODY = 16_384
 
 _STATUS: tuple[tuple[type[errors.QsecError], int], ...] = (
     (errors.InvalidRequestError, 400),
+    (LoginRequiredError, 401),
     (errors.DeniedError, 403),
     (errors.NotFoundError, 404),
     (errors.ConflictError, 409),
@@ -56,6 +58,8 @@ class QsecHandler(APIHandler):
                 "code": error.code,
                 "remedy": error.remedy,
             }
+            if isinstance(error, LoginRequiredError):
+                value["login_url"] = error.login_url
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(value))
 
@@ -114,7 +118,11 @@ class KernelKeepAliveHandler(QsecHandler):
     @web.authenticated
     @authorized
     async def post(self, kernel_id: str) -> None:
-        await self.answer(lambda: self.qsec.keep_alive(kernel_id))
+        async def keep_alive() -> Any:
+            await require_login(self)
+            return await self.qsec.keep_alive(kernel_id)
+
+        await self.answer(keep_alive)
 
 
 class TasksHandler(QsecHandler):

@@ -35,7 +35,9 @@ export class QsecApiError extends Error {
 
   constructor(
     message: string,
-    readonly status: number
+    readonly status: number,
+    /** Where to log in, when that is what is missing. */
+    readonly loginUrl: string = ''
   ) {
     super(message);
   }
@@ -91,7 +93,7 @@ export class QsecApi implements IQsecApi {
     this._clock.observe(response.headers.get('Date'), sentAt);
     const answer = parsed(await response.text());
     if (!response.ok) {
-      throw new QsecApiError(refusal(answer, response), response.status);
+      throw new QsecApiError(refusal(answer, response), response.status, loginUrl(answer));
     }
     return answer;
   }
@@ -113,6 +115,16 @@ function refusal(answer: unknown, response: Response): string {
   const what = said ?? `${response.status} ${response.statusText}`.trim();
   const remedy = fields['remedy'];
   return isText(remedy) && !what.includes(remedy) ? `${what} ${remedy}` : what;
+}
+
+/** The page to log in at that an answer names; only addresses that a browser opens as pages. */
+function loginUrl(answer: unknown): string {
+  const named = (answer as { login_url?: unknown } | null)?.login_url;
+  if (!isText(named) || !URL.canParse(named, window.location.href)) {
+    return '';
+  }
+  const url = new URL(named, window.location.href);
+  return ['http:', 'https:'].includes(url.protocol) ? url.href : '';
 }
 
 function isText(value: unknown): value is string {

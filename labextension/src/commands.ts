@@ -7,6 +7,7 @@ import { baseName } from './format';
 import { isGatewayAway } from './gateway';
 import { qsecIcon } from './icons';
 import { LeaseChoiceBody } from './leasechoice';
+import { withLogin } from './login';
 import { messageOf } from './model';
 import type { IQsecModel } from './tokens';
 import type { IKernelEntry } from './wire';
@@ -79,7 +80,7 @@ export function addCommands(commands: CommandRegistry, model: IQsecModel, trans:
   onKernel(CommandIDs.keepSession, {
     label: trans.__('Keep Session Working'),
     caption: trans.__('Count as active, so that the session is not ended as idle'),
-    run: entry => model.keepAlive(entry.kernelId)
+    run: entry => withLogin(trans, () => model.keepAlive(entry.kernelId))
   });
   commands.addCommand(CommandIDs.refresh, {
     label: trans.__('Refresh Quantum Security'),

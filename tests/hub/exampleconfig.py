@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
+
 from jupyter_qsec import hub
 
 configure, tls, kind = hub.configure, Path("tls"), os.environ["HUB_TLS"]
@@ -24,6 +26,17 @@ hub.configure = with_tls
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts it there
 load_subconfig(os.environ["HUB_EXAMPLE"])  # type: ignore[name-defined]  # noqa: F821 - as above
+
+
+async def refresh_user(authenticator, user, handler=None, **_):
+    """As an identity provider that has ended the sessions of those who are named in a file."""
+    ended = Path("ended-logins")
+    return not (ended.exists() and user.name in ended.read_text().split())
+
+
+SharedPasswordAuthenticator.refresh_user = refresh_user
+c.Authenticator.auth_refresh_age = 1
+c.Authenticator.auth_refresh_strict = True
 
 c.JupyterHub.hub_bind_url = f"{scheme}://127.0.0.1:{os.environ['HUB_API_PORT']}"
 c.ConfigurableHTTPProxy.command = os.environ["HUB_PROXY"].split("\n")

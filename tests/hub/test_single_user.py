@@ -183,6 +183,24 @@ def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any)
     assert kernel["lease"]["principal"] == "hub:ada"
 
 
+def test_keep_working_needs_a_login_that_the_identity_provider_still_knows(example: ExampleHub, worked: Any) -> None:
+    ada, kernel, *_ = worked
+    ended = example.hub.folder / "ended-logins"
+
+    def keep_working() -> httpx.Response:
+        return ada.http.post(f"jupyter-qsec/kernels/{kernel['kernel_id']}/keepalive", json={})
+
+    assert keep_working().status_code == 200
+    ended.write_text("ada")
+    try:
+        refused = wait_for(lambda: (answer := keep_working()).status_code == 401 and answer, "a refusal", 10).json()
+        assert ada.http.get("jupyter-qsec/status").status_code == 200, "others are not asked anew"
+        assert (refused["code"], refused["login_url"]) == ("login-required", "/hub/login?next=/hub/home")
+    finally:
+        ended.unlink()
+    assert wait_for(lambda: keep_working().status_code == 200, "to be known again", 10)
+
+
 def test_the_dashboard_is_a_service_of_the_hub_whose_certificate_hub_and_proxy_are_told_of(
     example: ExampleHub,
 ) -> None:

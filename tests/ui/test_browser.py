@@ -217,9 +217,23 @@ def an_idle_session_is_warned_saved_and_kept(server: RealLab, lab: LabPage, inde
     expect(warning).to_contain_text("This session ends in", timeout=(IDLE_SECONDS + 15) * 1000)
     wait_for(lambda: len(saved(server)["cells"]) == cells + 1, "the save that the warning causes", 10)
     lab.screenshot("warned")
+    ends_the_login_once(lab)
     warning.get_by_role("button", name="Keep working").click()
+    expect(lab.dialog).to_contain_text("Your login has to be renewed")
+    lab.screenshot("log-in-again")
+    with lab.page.context.expect_page() as login:
+        lab.dialog.get_by_role("button", name="Log in").click()
+    assert login.value.url.endswith("/hub/login")
+    login.value.close()
+    lab.page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect(warning).to_have_count(0, timeout=5_000)
     expect(lab.section("Session").locator(".jp-qsec-lease")).to_have_attribute("data-state", "active")
+
+
+def ends_the_login_once(lab: LabPage) -> None:
+    """The next time that somebody wants to keep working, as a hub answers whose identity provider has ended a login."""
+    answer = {"detail": "Your login has to be renewed.", "code": "login-required", "login_url": "/hub/login"}
+    lab.page.route("**/keepalive**", lambda route: route.fulfill(status=401, json=answer), times=1)
 
 
 def the_panel_looks_right_in_both_themes(lab: LabPage) -> None:
