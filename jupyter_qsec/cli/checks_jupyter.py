@@ -12,8 +12,11 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from jupyter_core.application import JupyterApp
 from jupyter_core.paths import jupyter_config_path
+from traitlets import Unicode
 
 from jupyter_qsec.cli.checks_machine import Check
 from jupyter_qsec.client.endpoints import Endpoints
@@ -124,19 +127,70 @@ def kernelspecs() -> Iterator[Check]:
         yield Check("kernels", "warning", text, "JupyterLab starts them through qsec all the same; nbconvert does not.")
 
 
+class _ServerConfiguration(JupyterApp):
+    """Reads the files that a Jupyter Server here would read."""
+
+    name = "jupyter-server"
+    config_file_name = Unicode("jupyter_server_config")
+
+
+def _settings() -> Any:
+    """What these files say about kernels. Raises whatever a broken one makes traitlets raise."""
+    from jupyter_qsec.kernels.provisioner import QsecProvisioner
+
+    server = _ServerConfiguration(raise_config_file_errors=True)
+    server.load_config_file(suppress_errors=False)
+    return QsecProvisioner(kernel_id="doctor", kernel_spec=None, parent=server)
+
+
 def confinement() -> Check:
-    """Start a process as a kernel is started, and let the probe inside try everything that must be out of reach."""
+    """Start a process as kernels are started here, and let the probe inside try all that must be out of reach."""
     from jupyter_qsec.kernels import confinement as confining
-    from jupyter_qsec.kernels.environment import kernel_environment
-    from jupyter_qsec.kernels.folders import make_folder
 
     name = "confinement"
     if not confining.supported():
         return Check(name, "warning", f"kernels run unconfined: {confining.OTHER_SYSTEM}", "See the threat model.")
+    try:
+        settings = _settings()
+    except Exception as error:  # noqa: BLE001 - as above
+        text = f"the configuration of Jupyter Server cannot be read ({type(error).__name__}: {error})"
+        return Check(name, "wrong", text, "Correct it: servers start with their defaults, or not at all.")
+    if settings.confinement == "off":
+        text = "kernels run unconfined: QsecProvisioner.confinement is 'off'"
+        return Check(name, "warning", text, "See the threat model.")
+    verdict = _verdict(settings)
+    if verdict.state == "confined":
+        files = "and no file but those listed" if settings.file_access == "listed" else "that were tried"
+        text = f"a kernel could reach none of the credential files, keyrings and tokens {files}"
+        return Check(name, "ok", text)
+    reasons = "; ".join(verdict.reasons)
+    if settings.confinement == "required":
+        return Check(
+            name, "wrong", f"kernels do not start, as they cannot be confined: {reasons}", "See the threat model."
+        )
+    return Check(
+        name,
+        "warning",
+        f"kernels run unconfined: {reasons}",
+        "Treat notebooks from others as you would treat programs from others; see the threat model.",
+    )
+
+
+def _verdict(settings: Any) -> Any:
+    from jupyter_qsec.kernels import confinement as confining
+    from jupyter_qsec.kernels.environment import kernel_environment
+    from jupyter_qsec.kernels.folders import make_folder
+
     folder = make_folder()
     try:
-        needed = [str(Path.home()), sys.prefix, sys.base_prefix, sys.executable]
-        spec = confining.plan("auto", folder, environ=os.environ, needed=needed)
+        spec = confining.plan(
+            settings.confinement,
+            folder,
+            environ=os.environ,
+            needed=[str(Path.home()), sys.prefix, sys.base_prefix, sys.executable],
+            extra=settings.hidden_paths,
+            listed=settings.listed(str(Path.home()), sys.executable, os.environ),
+        )
         launch = confining.confine_command([sys.executable, "-c", "pass"], spec)
         environment = kernel_environment(
             os.environ, endpoints=Endpoints.on_loopback("http://127.0.0.1:9"), token_file=folder.token_file
@@ -152,19 +206,9 @@ def confinement() -> Check:
         )
         launch.started()
         try:
-            verdict = asyncio.run(launch.verdict(_PROBE_SECONDS))
+            return asyncio.run(launch.verdict(_PROBE_SECONDS))
         finally:
             process.kill()
             process.wait()
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)
-    if verdict.state == "confined":
-        return Check(
-            name, "ok", "a kernel could reach none of the credential files, keyrings and tokens that were tried"
-        )
-    return Check(
-        name,
-        "warning",
-        f"kernels run unconfined: {'; '.join(verdict.reasons)}",
-        "Treat notebooks from others as you would treat programs from others; see the threat model.",
-    )

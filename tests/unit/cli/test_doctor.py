@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,44 @@ def test_confinement_is_probed_for_real() -> None:
     found = checks_jupyter.confinement()
     assert found.name == "confinement"
     assert found.status == "ok" or found.text.startswith("kernels run unconfined: "), found
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Check]:
+    """What the check of confinement says with these lines in the configuration of Jupyter Server."""
+
+    def check(lines: str) -> Check:
+        (tmp_path / "jupyter_server_config.py").write_text(lines)
+        monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+        return checks_jupyter.confinement()
+
+    return check
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="confinement is Linux's")
+def test_confinement_is_probed_as_the_server_is_configured(configured: Callable[[str], Check], tmp_path: Path) -> None:
+    plain = configured("")
+    listed = configured("c.QsecProvisioner.file_access = 'listed'")
+    if plain.status == listed.status == "ok":
+        assert "no file but those listed" in listed.text
+        assert "no file but those listed" not in plain.text
+    else:
+        assert listed.text.startswith("kernels run unconfined: ")
+    off = configured("c.QsecProvisioner.confinement = 'off'")
+    assert (off.status, "'off'" in off.text) == ("warning", True)
+    home = configured(f"c.QsecProvisioner.hidden_paths = [{str(Path.home())!r}]")
+    assert (home.status, "cannot be hidden" in home.text) == ("warning", True)
+    home = configured(
+        f"c.QsecProvisioner.hidden_paths = [{str(Path.home())!r}]\nc.QsecProvisioner.confinement = 'required'"
+    )
+    assert (home.status, "do not start" in home.text) == ("wrong", True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="confinement is Linux's")
+@pytest.mark.parametrize("lines", ["c.QsecProvisioner.confinement = 'strict'", "this is no Python"])
+def test_a_configuration_that_nobody_understands_is_wrong(configured: Callable[[str], Check], lines: str) -> None:
+    found = configured(lines)
+    assert (found.status, "cannot be read" in found.text) == ("wrong", True)
 
 
 def test_the_command_exits_1_when_something_is_wrong_and_prints_what_mends_it(
