@@ -36,13 +36,22 @@ def damaged(what: str) -> StateDirectoryError:
     return StateDirectoryError(f"The audit log is damaged: {what}.", remedy=_REMEDY)
 
 
-def read_head(session: Session, *, lock: bool = False) -> Head:
+def find_head(session: Session, *, lock: bool = False) -> Head | None:
+    """The head, locked against other writers if wanted; None when the database has none yet."""
     statements = session.statements
     rows = session.execute(statements.head if lock else statements.read_head, {})
     if not rows:
-        raise damaged("it has no head")
+        return None
     size, root, nodes, chain = rows[0]
     return Head(size=size, root=bytes(root), nodes=bytes(nodes), chain=bytes(chain))
+
+
+def read_head(session: Session, *, lock: bool = False) -> Head:
+    """Raises `StateDirectoryError` when there is none."""
+    head = find_head(session, lock=lock)
+    if head is None:
+        raise damaged("it has no head")
+    return head
 
 
 def sign_with(session: Session, verifier_key: str) -> None:
@@ -58,12 +67,13 @@ def sign_with(session: Session, verifier_key: str) -> None:
         )
 
 
-def append(session: Session, leaves: Sequence[bytes], appended_at: int) -> None:
+def append(session: Session, leaves: Sequence[bytes], appended_at: int, head: Head | None = None) -> None:
     """Append in the session's transaction and move the head; `appended_at` is in microseconds since 1970.
 
-    The head is read from the database each time: what another process or a failed commit left is what counts.
+    `head`: as this transaction has locked and read it. It is read from the database each time: what another process or
+    a failed commit left is what counts.
     """
-    head = read_head(session, lock=True)
+    head = head or read_head(session, lock=True)
     tree, chain = head.tree(), head.chain
     records, nodes = [], []
     for leaf in leaves:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
+from jupyter_qsec.adapters.store.auditlog import Head
 from jupyter_qsec.domain.errors import StateDirectoryError
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class Database(ABC):
         """A cursor on a connection of one of the engines."""
 
     @abstractmethod
-    def begin_writing(self, session: Session) -> None:
-        """Begin a transaction that no other writer's overlaps."""
+    def begin_writing(self, session: Session) -> Head | None:
+        """Begin a transaction that no other writer's overlaps; gives the audit log's head if it was read for that."""
 
     @abstractmethod
     def begin_adding(self, session: Session) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from jupyter_qsec.adapters.store.auditlog import Head, find_head
 from jupyter_qsec.adapters.store.database import Database, Trouble, driver_error
 from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
@@ -88,9 +89,9 @@ class PostgresDatabase(Database):
     def cursor(self, pooled: Any) -> Any:
         return _PreparedCursor(pooled.driver_connection, pooled.info)
 
-    def begin_writing(self, session: Session) -> None:
+    def begin_writing(self, session: Session) -> Head | None:
         session.run("BEGIN")
-        session.execute(session.statements.head, {})  # locks the head's row: writers of all processes take turns
+        return find_head(session, lock=True)  # locks its row: writers of all processes take turns
 
     def begin_adding(self, session: Session) -> None:
         session.run("BEGIN")

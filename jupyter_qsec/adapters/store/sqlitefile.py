@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from jupyter_qsec.adapters.privatefiles import open_private
+from jupyter_qsec.adapters.store.auditlog import Head
 from jupyter_qsec.adapters.store.database import Database, Trouble, driver_error
 from jupyter_qsec.domain.errors import StateDirectoryError
 
@@ -70,8 +71,9 @@ class SqliteDatabase(Database):
     def cursor(self, pooled: Any) -> Any:
         return pooled.cursor()
 
-    def begin_writing(self, session: Session) -> None:
+    def begin_writing(self, session: Session) -> Head | None:
         session.run("BEGIN IMMEDIATE")
+        return None
 
     def begin_adding(self, session: Session) -> None:
         session.run("BEGIN IMMEDIATE")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_qsec.adapters.store import auditlog
+from jupyter_qsec.adapters.store.auditlog import Head
 from jupyter_qsec.adapters.store.database import Database, Trouble
 from jupyter_qsec.adapters.store.observing import Observer
 from jupyter_qsec.adapters.store.operations import Operation, Submit, submit_together
@@ -66,7 +67,7 @@ class Writer:
         outage: Outage,
         observer: Observer | None = None,
         *,
-        begin: Callable[[Session], None] | None = None,
+        begin: Callable[[Session], Head | None] | None = None,
     ) -> None:
         """`begin` begins its transactions; without it no other writer's overlaps with them."""
         self._database = database
@@ -83,6 +84,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="qsec-store-writer", daemon=True)
         self._pooled: Any = None
         self._session: Session | None = None
+        self._head: Head | None = None
+        """The audit log's head as the transaction under way has read it."""
 
     def start(self) -> None:
         self._open = True
@@ -184,7 +187,7 @@ class Writer:
         if self._session is None:
             self._pooled = self._engine.raw_connection()
             self._session = Session(self._database.cursor(self._pooled), self._statements)
-        self._begin_transaction(self._session)
+        self._head = self._begin_transaction(self._session)
         return self._session
 
     def _transact(self, batch: list[_Waiting], attempt: _Attempt) -> None:
@@ -205,7 +208,7 @@ class Writer:
             if error is None and waiting.operation.recorded(result):
                 leaves.extend(waiting.operation.leaves)
         if leaves:
-            auditlog.append(session, leaves, self._now_micros())
+            auditlog.append(session, leaves, self._now_micros(), self._head)
         if self._database.marks_groups:
             session.execute(session.statements.mark_group, self._mark)
         attempt.outcomes = [(waiting, *outcome) for waiting, outcome in zip(batch, results, strict=True)]
@@ -225,13 +228,12 @@ class Writer:
                 _log.debug("the mark of a writer stays: %s", self._database.reason(error))
 
     def _together(self, session: Session, batch: list[_Waiting]) -> list[_Result] | None:
-        """Apply the whole group within one savepoint, submissions in common statements. `None`, with nothing changed,
-        when anything in it is refused: then each operation has to be applied for itself.
+        """Apply the whole group at once, submissions in common statements. `None`, with nothing changed, when anything
+        in it is refused: then each operation has to be applied for itself.
 
         What waits together was asked for at the same time, so the order within the group is free.
         """
         submissions = [waiting.operation for waiting in batch if isinstance(waiting.operation, Submit)]
-        session.run("SAVEPOINT together")
         try:
             submitted = submit_together(session, submissions) if submissions else []
             if submitted is not None:
@@ -240,14 +242,13 @@ class Writer:
                     next(answers) if isinstance(waiting.operation, Submit) else waiting.operation.apply(session)
                     for waiting in batch
                 ]
-                session.run("RELEASE SAVEPOINT together")
                 return [(result, None) for result in results]
         except Exception as error:
             if self._refusal(error) is None:
                 raise
             _log.debug("a group of %d writes is applied one by one: %s", len(batch), self._database.reason(error))
-        session.run("ROLLBACK TO SAVEPOINT together")
-        session.run("RELEASE SAVEPOINT together")
+        session.run("ROLLBACK")
+        self._head = self._begin_transaction(session)
         return None
 
     def _refusal(self, error: Exception) -> QsecError | None:
