@@ -13,7 +13,7 @@ from jupyter_qsec.scanning.joined import has_unseen, joined, rendered, without_u
 from jupyter_qsec.scanning.live import Known
 from jupyter_qsec.scanning.partials import Partials
 from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
-from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat, on_one_line
+from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat, without
 from jupyter_qsec.scanning.rules import RULES, Rule
 from jupyter_qsec.scanning.shapes import SHAPES, Shape
 
@@ -131,7 +131,7 @@ class Engine:
     def _may_be_broken(self, data: bytes) -> bool:
         """Whether any joining rule has something to look at once all lines are one: as a rule none has, and finding out
         costs a tenth of joining the right ones."""
-        return next(self._joining.hits(on_one_line(data)), None) is not None
+        return next(self._joining.hits(without(data, b"\r\n")), None) is not None
 
     def _joined_hits(self, text: str, found: list[Hit], work: Work) -> list[Hit]:
         """Distinctive secrets whose characters were broken over lines."""

@@ -63,12 +63,12 @@ def _flat(text: str) -> bytes:
         return _foreign.sub(lambda match: _READ_AS[match[0]], text).encode("latin-1", "replace")
 
 
-def on_one_line(data: bytes) -> bytes:
-    """Without line breaks."""
-    together = io.BytesIO()
+def without(data: bytes, characters: bytes) -> bytes:
+    """All but these characters."""
+    left = io.BytesIO()
     for start in range(0, len(data), _PIECE):
-        together.write(data[start : start + _PIECE].translate(None, b"\r\n"))
-    return together.getvalue()
+        left.write(data[start : start + _PIECE].translate(None, characters))
+    return left.getvalue()
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -7,8 +7,10 @@ RE2 expression, so that an HMAC is computed for about one place in a thousand.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import hmac
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -20,6 +22,7 @@ import re2
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.finding import Match
 from jupyter_qsec.scanning.live import MAX_SECRETS, SEPARATORS, cores_of, forms_of
+from jupyter_qsec.scanning.prefilter import flat, without
 
 VERSION = 1
 MIN_LENGTH = 10
@@ -29,6 +32,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{1,39}\Z")
 _MAX_FORM = 1000
 _DIGEST_BYTES = 16
 _HINT_BYTES = 3
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +105,35 @@ class RegisteredSecrets:
 
     def scan(self, text: str) -> list[Match]:
         """Every occurrence of every form, sorted; occurrences may overlap one another."""
-        data = text.encode("latin-1", "replace")
+        if not self._plain:
+            return []
+        data = flat(text)
         found = [Match(name, start, end) for name, start, end in self._plain.matches(data)]
-        together = data.translate(None, SEPARATORS)
-        apart = list(self._cores.matches(together))
+        apart = list(self._cores.matches(without(data, SEPARATORS)))
         if apart:
-            places = [index for index, byte in enumerate(data) if byte not in SEPARATORS]
-            found += [Match(name, places[start], places[end - 1] + 1) for name, start, end in apart]
+            place = _Places(data)
+            found += [Match(name, place[start], place[end - 1] + 1) for name, start, end in apart]
         return sorted(found, key=lambda match: (match.start, -match.end))
 
     def hold_from(self, text: str) -> int:
         """Index from which some form may have begun; the text's length when none has."""
-        return self._plain.begun(text.encode("latin-1", "replace"))
+        return self._plain.begun(flat(text)) if self._plain else len(text)
+
+
+class _Places:
+    """Where each byte of a text without separators stands in the text: looked up in the piece that it is in."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._before = [0]
+        for start in range(0, len(data), _PIECE):
+            self._before.append(self._before[-1] + len(data[start : start + _PIECE].translate(None, SEPARATORS)))
+
+    def __getitem__(self, index: int) -> int:
+        piece = bisect.bisect_right(self._before, index) - 1
+        start, left = piece * _PIECE, index - self._before[piece]
+        inside = (n for n, byte in enumerate(self._data[start : start + _PIECE]) if byte not in SEPARATORS)
+        return start + next(itertools.islice(inside, left, None))
 
 
 class _Search:
@@ -127,6 +148,9 @@ class _Search:
         self._lengths = {start: sorted(found, reverse=True) for start, found in lengths.items()}
         self._starts = _compiled("|".join(_escaped(start) for start in sorted(lengths)))
         self._longest = max((form.length for _, form in forms), default=0)
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
 
     def matches(self, data: bytes) -> Iterator[tuple[str, int, int]]:
         """(name, start, end) of each form, the longest at each place: found where a hint fits, proved by the HMAC."""

@@ -23,10 +23,10 @@ def test_large_texts_read_like_small_ones(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r\n", b"\r"]), max_size=20).map(b"".join))
-def test_no_break_is_left_on_one_line(data: bytes) -> None:
+def test_what_is_taken_out_of_a_large_text_is_gone(data: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefilter, "_PIECE", 2)
-        assert prefilter.on_one_line(data) == data.replace(b"\r", b"").replace(b"\n", b"")
+        assert prefilter.without(data, b"\r\n") == data.replace(b"\r", b"").replace(b"\n", b"")
 
 
 def test_a_trigger_is_told_from_longer_and_shorter_ones_that_begin_alike() -> None:

@@ -50,6 +50,12 @@ def test_every_form_is_found_wherever_it_stands(form: str) -> None:
     assert redacted.startswith("one ") and redacted.endswith(" two")
 
 
+def test_one_that_is_spelled_out_is_found_where_it_stands_in_a_large_text() -> None:
+    before, spelled = "a-b, \n" * 30_000, "-".join(VALUE)
+    (match,) = KNOWN.scan(f"{before}{spelled} and more\n")
+    assert (match.start, match.end) == (len(before), len(before) + len(spelled))
+
+
 def test_with_another_key_or_without_registration_nothing_is_known() -> None:
     assert RegisteredSecrets([Registered.of("lab-database", VALUE, b"x" * 32)], KEY).scan(VALUE) == []
     assert RegisteredSecrets((), KEY).scan(VALUE) == [] and RegisteredSecrets((), KEY).hold_from(VALUE) == len(VALUE)
