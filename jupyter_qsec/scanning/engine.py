@@ -18,6 +18,8 @@ from jupyter_qsec.scanning.rules import RULES, Rule
 from jupyter_qsec.scanning.shapes import SHAPES, Shape
 
 _NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
+SHORTEST = 6
+"""Characters of the shortest text in which a rule or shape finds anything."""
 _NAME_REACH = 40
 _WINDOW_AFTER = 1
 _MAX_JUDGED = 1024
@@ -109,6 +111,8 @@ class Engine:
 
     def hits(self, text: str, work: Work | None = None) -> list[Hit]:
         """As `scan`, with what streams need besides; `work` counts what was done."""
+        if len(text) < SHORTEST:
+            return merge(self._live_hits(text))
         work = work if work is not None else Work()
         data = flat(text)
         found = self._plain_hits(data, work)

@@ -36,6 +36,13 @@ class _Live:
     """The forms without separators."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    live: tuple[_Live, ...]
+    shortest: int
+    """Characters of the shortest form of any of them."""
+
+
 class Known(Protocol):
     """Finds secrets that are known exactly."""
 
@@ -69,7 +76,7 @@ class LiveSecrets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_value: dict[str, _Live] = {}
-        self._snapshot: tuple[_Live, ...] = ()
+        self._snapshot = _Snapshot((), 0)
 
     def add(self, value: str, kind: str) -> None:
         """Watch for `value`. `InvalidRequestError` when it is too short or long, or the set is full."""
@@ -80,22 +87,31 @@ class LiveSecrets:
             if value not in self._by_value and len(self._by_value) >= MAX_SECRETS:
                 raise InvalidRequestError(f"More than {MAX_SECRETS} live secrets.")
             self._by_value[value] = _Live(kind, forms, cores_of(forms))
-            self._snapshot = tuple(self._by_value.values())
+            self._changed()
 
     def discard(self, value: str) -> None:
         """Stop watching for `value`; nothing happens when it is not watched."""
         with self._lock:
             self._by_value.pop(value, None)
-            self._snapshot = tuple(self._by_value.values())
+            self._changed()
+
+    def _changed(self) -> None:
+        live = tuple(self._by_value.values())
+        self._snapshot = _Snapshot(
+            live, min((len(form) for one in live for form in (*one.forms, *one.cores)), default=0)
+        )
 
     def __len__(self) -> int:
-        return len(self._snapshot)
+        return len(self._snapshot.live)
 
     def scan(self, text: str) -> list[Match]:
         """Every occurrence of every form, also with separators between its characters, sorted; occurrences may overlap
         one another."""
-        found = self._apart(text)
-        for live in self._snapshot:
+        snapshot = self._snapshot
+        if not snapshot.live or len(text) < snapshot.shortest:
+            return []
+        found = _apart(text, snapshot.live)
+        for live in snapshot.live:
             for form in live.forms:
                 position = text.find(form)
                 while position >= 0:
@@ -104,33 +120,36 @@ class LiveSecrets:
         found.sort(key=lambda match: (match.start, -match.end))
         return found
 
-    def _apart(self, text: str) -> list[Match]:
-        """Spelled out (`a-b-c`), or broken into lines as encoders do."""
-        together = _together(text)
-        return [
-            Match(live.kind, found.start(), found.end())
-            for live in self._snapshot
-            for core in live.cores
-            if core in together
-            for found in _spelled(core).finditer(text)
-        ]
-
     def hold_from(self, text: str) -> int:
         """Index of the longest suffix with which some form begins; the text's length when there is none."""
-        earliest = min(len(text), self._hold_apart(text))
-        for live in self._snapshot:
+        lives = self._snapshot.live
+        earliest = min(len(text), _hold_apart(text, lives))
+        for live in lives:
             for form in live.forms:
                 earliest = min(earliest, _overlap_start(text, form))
         return earliest
 
-    def _hold_apart(self, text: str) -> int:
-        together = _together(text)
-        longest = 0
-        for live in self._snapshot:
-            for core in live.cores:
-                begun = len(together) - _overlap_start(together, core)
-                longest = max(longest, begun)
-        return len(text) if longest < _HELD_CORE else _nth_from_end(text, longest)
+
+def _apart(text: str, lives: tuple[_Live, ...]) -> list[Match]:
+    """Spelled out (`a-b-c`), or broken into lines as encoders do."""
+    together = _together(text)
+    return [
+        Match(live.kind, found.start(), found.end())
+        for live in lives
+        for core in live.cores
+        if core in together
+        for found in _spelled(core).finditer(text)
+    ]
+
+
+def _hold_apart(text: str, lives: tuple[_Live, ...]) -> int:
+    together = _together(text)
+    longest = 0
+    for live in lives:
+        for core in live.cores:
+            begun = len(together) - _overlap_start(together, core)
+            longest = max(longest, begun)
+    return len(text) if longest < _HELD_CORE else _nth_from_end(text, longest)
 
 
 def _together(text: str) -> bytes:

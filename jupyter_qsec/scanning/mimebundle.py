@@ -27,6 +27,16 @@ _MARKUP_MIME = re.compile(r"text/(?:html|markdown)|image/svg", re.IGNORECASE)
 _ENCODED = re2.compile(rb"[A-Za-z0-9+/_\s-]*")
 """Base64. Anything else under the name of an image is text that only says so."""
 _PIECE = 1 << 18
+_PROTOCOL_KEYS = frozenset(
+    (
+        *("code", "silent", "store_history", "user_expressions", "allow_stdin", "stop_on_error", "execution_count"),
+        *("name", "text", "data", "metadata", "transient", "display_id", "status", "payload", "execution_state"),
+        *("ename", "evalue", "traceback", "comm_id", "target_name", "method", "state", "buffer_paths", "wait"),
+        *("text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/svg+xml", "application/json"),
+        *("started", "dependencies_met", "engine", "cellId", "deletedCells", "recordTiming", "cursor_pos", "matches"),
+    )
+)
+"""Words of the messaging protocol, which stand in every message and are no secrets."""
 _SMALL = 512
 """Characters; in so little, chance finds nothing."""
 _MAX_NAMED = 8192
@@ -113,7 +123,7 @@ class Walk:
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         for key, item in value.items():
-            new_key = self.text(key) if isinstance(key, str) else key
+            new_key = self.text(key) if isinstance(key, str) and key not in _PROTOCOL_KEYS else key
             while new_key in result:  # two secret keys of one kind must not swallow each other's values
                 new_key = f"{new_key}'"
             result[new_key] = self._below(str(new_key), item, depth, key if isinstance(key, str) else "")

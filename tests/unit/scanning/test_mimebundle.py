@@ -150,3 +150,9 @@ def test_a_large_image_with_something_else_at_its_end_is_scanned() -> None:
     image = base64.b64encode(bytes(300_000)).decode()
     assert redact_json({"image/png": image + "\n"}, SCANNER)[0] == {"image/png": image + "\n"}
     assert AWS_KEY not in redact_json({"image/png": f"{image} ! {AWS_KEY}"}, SCANNER)[0]["image/png"]
+
+
+def test_a_key_of_the_protocol_hides_no_secret_below_it() -> None:
+    new, _, found = redact_json({"data": {"text/plain": AWS_KEY}, AWS_KEY: "code"}, SCANNER)
+    assert AWS_KEY not in repr(new)
+    assert len(found) == 2

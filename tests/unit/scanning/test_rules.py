@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from re import _parser  # the only thing that tells how long a match is at least
+
 import pytest
 import re2
 
-from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.engine import SHORTEST, Engine
 from jupyter_qsec.scanning.rules import RULES, Rule
 from jupyter_qsec.scanning.shapes import SHAPES, Shape
 from tests.unit.scanning.examples import filled
@@ -53,3 +55,8 @@ def test_a_gate_lets_through_all_that_its_rule_matches(rule: Rule) -> None:
     for template in rule.examples:
         for seed in SEEDS:
             assert gate.search(filled(template, seed))
+
+
+def test_no_rule_or_shape_matches_a_text_that_is_too_short_to_be_looked_at() -> None:
+    bodies = [f"(?:{rule.lead})(?:{rule.body})(?:{rule.tail})" for rule in RULES] + [shape.body for shape in SHAPES]
+    assert min(_parser.parse(body).getwidth()[0] for body in bodies) >= SHORTEST
