@@ -81,13 +81,15 @@ class LiveToken:
         if not self._path or (not at_once and now - self._looked < 1.0):
             return
         self._looked = now
+        if self._unchanged():
+            return
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return
         try:
             status = os.fstat(descriptor)
-            identity = (status.st_ino, status.st_mtime_ns, status.st_size)
+            identity = _identity(status)
             if identity != self._known and stat.S_ISREG(status.st_mode):
                 token = os.read(descriptor, _MAX_TOKEN).decode("ascii", "ignore").strip()
                 # The tokens before stay known: what was printed with them may be shown again.
@@ -96,6 +98,17 @@ class LiveToken:
                 self._known = identity
         finally:
             os.close(descriptor)
+
+    def _unchanged(self) -> bool:
+        """Asked for every cell, so by one call; whatever else is there is looked at in full."""
+        try:
+            return _identity(os.lstat(self._path)) == self._known
+        except OSError:
+            return False
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def line_of(text: str, position: int) -> int:
