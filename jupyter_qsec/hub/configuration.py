@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_qsec.adapters.identity.jupyterhub import READ_SCOPE, WRITE_SCOPE
+from jupyter_qsec.client.registry import SHARED
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.hub.trust import trust_gateway
 
@@ -33,6 +34,7 @@ def configure(
     services: Sequence[str] = (),
     claims: bool = False,
     dashboard: bool | None = None,
+    registered_secrets: str | Path | None = None,
     options: Sequence[str] = (),
 ) -> None:
     """Call it at the end of `jupyterhub_config.py`, with the `c` of that file.
@@ -51,6 +53,8 @@ def configure(
     claims: whether `tenants.toml` maps claims, so that the gateway may read people's `auth_state`.
     dashboard: whether the hub's proxy has the dashboard at `/services/qsec/`. By default it has, where hub and proxy
         trust the gateway's certificate or can be told to: see docs/hub.md.
+    registered_secrets: a file that `jupyter qsec secrets add NAME --file …` made and people's servers can read: what is
+        registered there is found in all of them.
     options: more options of `python -m jupyter_qsec.gateway serve`.
 
     Raises `InvalidRequestError` for a combination that could not work.
@@ -91,6 +95,8 @@ def configure(
     environment = {"JUPYTER_QSEC_GATEWAY_URL": url, "JUPYTER_DEFAULT_PROVISIONER_NAME": "qsec-provisioner"}
     if ca is not None:
         environment["JUPYTER_QSEC_GATEWAY_CA"] = str(Path(ca).absolute())
+    if registered_secrets is not None:
+        environment[SHARED] = str(Path(registered_secrets).absolute())
     _update(c.Spawner, "environment", environment)
 
 

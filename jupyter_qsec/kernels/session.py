@@ -21,7 +21,7 @@ from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, write_token
-from jupyter_qsec.client.registry import SecretsFile
+from jupyter_qsec.client.registry import Registry
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
 from jupyter_qsec.kernels.leases import endpoints, keeper
@@ -48,12 +48,12 @@ class KernelSession:
         self.problem = ""
         """Why there is no lease, when that is known before a keeper was asked."""
         self.relay: RelayProcess | None = None
-        self._told: tuple[str, tuple[int, ...] | None] = ("", None)
-        """Whose policy the relay follows (empty while nobody knows the tenant), and which file of secrets."""
+        self._told: tuple[str, object] = ("", None)
+        """Whose policy the relay follows (empty while nobody knows the tenant), and which files of secrets."""
         self._asking: Future[HeldLease] | None = None
         self._closed = False
         self._home = QsecHome.default()
-        self._secrets = SecretsFile(self._home)
+        self._registry = Registry(self._home)
         _open.add(self)
 
     # -- lease
@@ -70,7 +70,7 @@ class KernelSession:
         try:
             return self._home.fingerprint_key()
         except QsecError:
-            if self._secrets.identity() is not None:
+            if self._registry.keyed_here:
                 raise  # with another key nothing that is registered would be found
             return secrets.token_bytes(32)  # findings of this kernel are then comparable among themselves only
 
@@ -141,7 +141,7 @@ class KernelSession:
         policies: SourcePolicies,
         on_findings: Callable[[list[KernelFinding]], None],
     ) -> RelayProcess:
-        self._told = (self.tenant, self._secrets.identity())
+        self._told = (self.tenant, self._registry.identity())
         config = RelayConfig(
             client=client,
             kernel=kernel,
@@ -149,7 +149,7 @@ class KernelSession:
             fingerprint_key=self.fingerprint_key,
             token_file=str(self.folder.token_file),
             source_policy=policies.for_tenant(self._told[0]),
-            registered=tuple(self._secrets.read()),
+            registered=self._registry.sets(),
         )
         self.relay = start_relay()
         self.relay.configure(config, on_findings)
@@ -158,14 +158,14 @@ class KernelSession:
     def follow(self, policies: SourcePolicies) -> None:
         """Tell the relay when the tenant (with the lease) or what is registered has changed. On a thread: a relay
         that is busy must not hold up the server."""
-        relay, now = self.relay, (self.tenant, self._secrets.identity())
+        relay, now = self.relay, (self.tenant, self._registry.identity())
         if relay is not None and self._told != now:
             self._told = now
             _workers.submit(self._tell, relay, policies.for_tenant(now[0]))
 
     def _tell(self, relay: RelayProcess, policy: SourcePolicy) -> None:
         try:
-            relay.follow(RelayUpdate(policy, tuple(self._secrets.read())))
+            relay.follow(RelayUpdate(policy, self._registry.sets()))
         except QsecError as error:
             logging.getLogger(__name__).error("A kernel goes on with what was registered before: %s", error)
 

@@ -21,7 +21,7 @@ import re2
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.finding import Match
-from jupyter_qsec.scanning.live import MAX_SECRETS, SEPARATORS, cores_of, forms_of
+from jupyter_qsec.scanning.live import MAX_SECRETS, SEPARATORS, Together, cores_of, forms_of
 from jupyter_qsec.scanning.prefilter import flat, without
 
 VERSION = 1
@@ -33,6 +33,7 @@ _MAX_FORM = 1000
 _DIGEST_BYTES = 16
 _HINT_BYTES = 3
 _PIECE = 1 << 16
+_KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,34 @@ class Registered:
         if not (sound and forms and _NAME.match(name)):
             raise InvalidRequestError("A registered secret is malformed.")
         return cls(name, forms)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSet:
+    """Secrets that were registered with one key."""
+
+    key: bytes = field(repr=False)
+    secrets: tuple[Registered, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """With the key: for a pipe between processes of one person, or a file that is kept as such."""
+        return {"key": self.key.hex(), "secrets": [secret.to_json() for secret in self.secrets]}
+
+    @classmethod
+    def from_json(cls, value: Any) -> SecretSet:
+        """Raises `InvalidRequestError`."""
+        try:
+            key, secrets = bytes.fromhex(value["key"]), value["secrets"]
+        except (TypeError, KeyError, ValueError):
+            raise InvalidRequestError("A set of registered secrets is malformed.") from None
+        if len(key) < _KEY_BYTES or not isinstance(secrets, list):
+            raise InvalidRequestError("A set of registered secrets is malformed.")
+        return cls(key, tuple(Registered.from_json(secret) for secret in secrets))
+
+
+def searching(sets: Iterable[SecretSet]) -> Together:
+    """Searches for all of them."""
+    return Together(*(RegisteredSecrets(one.secrets, one.key) for one in sets if one.secrets))
 
 
 class RegisteredSecrets:
@@ -175,13 +204,17 @@ class _Search:
         return None if found is None else found.start()
 
 
-def stored(secrets: Iterable[Registered]) -> bytes:
-    """The file's content."""
-    return json.dumps({"version": VERSION, "secrets": [secret.to_json() for secret in secrets]}, indent=1).encode()
+def stored(secrets: Iterable[Registered], key: bytes = b"") -> bytes:
+    """The file's content; with the key where whoever reads the file has no other one."""
+    content: dict[str, Any] = {"version": VERSION, "secrets": [secret.to_json() for secret in secrets]}
+    if key:
+        content["key"] = key.hex()
+    return json.dumps(content, indent=1).encode()
 
 
-def parsed(content: bytes) -> list[Registered]:
-    """Raises `InvalidRequestError` when this is no such file: then nobody knows what must not pass."""
+def parsed(content: bytes, key: bytes = b"") -> SecretSet:
+    """What such a file holds; `key` where it holds none itself. Raises `InvalidRequestError` when this is no such file:
+    then nobody knows what must not pass."""
     try:
         value = json.loads(content)
         version, secrets = value["version"], value["secrets"]
@@ -189,7 +222,7 @@ def parsed(content: bytes) -> list[Registered]:
         raise InvalidRequestError("The file of registered secrets is damaged.") from None
     if version != VERSION or not isinstance(secrets, list) or len(secrets) > MAX_SECRETS:
         raise InvalidRequestError("The file of registered secrets is of another version, or damaged.")
-    return [Registered.from_json(secret) for secret in secrets]
+    return SecretSet.from_json({"key": key.hex() or value.get("key"), "secrets": secrets})
 
 
 def _form(text: bytes, key: bytes, *, core: bool) -> Form:

@@ -19,7 +19,7 @@ from jupyter_qsec.scanning.engine import Engine, bare, replace
 from jupyter_qsec.scanning.finding import Finding, Fingerprinter, Match, preview
 from jupyter_qsec.scanning.mimebundle import Found, Known
 from jupyter_qsec.scanning.notebook import Make, NotebookWalk
-from jupyter_qsec.scanning.registered import Registered, RegisteredSecrets
+from jupyter_qsec.scanning.registered import SecretSet, searching
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class ScannerConfig:
     """Globs of files in which nothing is looked for. `*` also matches `/`; a glob may leave out leading folders."""
     allow_fingerprints: frozenset[str] = frozenset()
     """Fingerprints (made with this key) of secrets that may stay."""
-    registered: tuple[Registered, ...] = ()
-    """Secrets that are known exactly, registered with this key."""
+    registered: tuple[SecretSet, ...] = ()
+    """Secrets that are known exactly."""
 
 
 def _engine_of(config: ScannerConfig) -> Engine:
     if not config.registered:
         return Engine.default()
-    return Engine.default(live=RegisteredSecrets(config.registered, config.fingerprint_key))
+    return Engine.default(live=searching(config.registered))
 
 
 class Scanner:

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.registry import RegisteredHere, SecretsFile
+from jupyter_qsec.client.registry import SHARED, RegisteredHere, SecretsFile, SharedSecretsFile
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.contents import SaveGuard
@@ -41,6 +41,20 @@ def test_a_running_kernel_takes_up_what_is_registered(kernel_world: KernelWorld)
         assert another.run(print_it).text == f"{MARK} {MARK} {MARK} {MARK}\n"
     finally:
         file.remove("lab-database")
+
+
+def test_a_kernel_knows_what_its_server_was_told_is_shared(
+    kernel_world: KernelWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = SharedSecretsFile(tmp_path / "shared.json")
+    shared.add("lab-database", VALUE)
+    monkeypatch.setenv(SHARED, str(shared.path))
+    kernel = kernel_world.start()
+    assert kernel.run(f"print({SPLIT})").text == f"{MARK}\n"
+    look = f"try:\n    print(open({str(shared.path)!r}).read())\nexcept OSError as error:\n    print(type(error))"
+    report = kernel_world.seen.reports[kernel.id]
+    if report.confinement_state == "confined":
+        assert "hint" not in kernel.run(look).text and '"key"' not in kernel.run(look).text
 
 
 def test_no_kernel_starts_while_nobody_can_tell_what_is_registered(kernel_world: KernelWorld) -> None:

@@ -17,11 +17,11 @@ from jupyter_qsec.cli.scan.git import Repository
 from jupyter_qsec.cli.scan.redact import Redacted, Redactor
 from jupyter_qsec.cli.scan.work import outcomes
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.registry import SecretsFile
+from jupyter_qsec.client.registry import Registry, shared_sets
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError
 from jupyter_qsec.scanning.baseline import Baseline
 from jupyter_qsec.scanning.finding import Finding
-from jupyter_qsec.scanning.registered import Registered
+from jupyter_qsec.scanning.registered import SecretSet
 from jupyter_qsec.scanning.report import as_json, as_text
 from jupyter_qsec.scanning.sarif import as_sarif
 from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
@@ -118,7 +118,7 @@ def baseline_at(path: str | None) -> Baseline | None:
         raise InvalidRequestError(f"{path}: {error.message}") from None
 
 
-def _state() -> tuple[bytes, tuple[Registered, ...]]:
+def _state() -> tuple[bytes, tuple[SecretSet, ...]]:
     """The state directory's key, and what is registered there; a key of this run alone where there can be no such
     directory (CI, a read-only home). Raises `InvalidRequestError` when nobody can tell what is registered."""
     try:
@@ -126,10 +126,10 @@ def _state() -> tuple[bytes, tuple[Registered, ...]]:
         key = home.fingerprint_key()
     except (QsecError, OSError, RuntimeError) as error:
         reason = error.message if isinstance(error, QsecError) else str(error)
-        text = f"fingerprints of this run cannot be compared with others, and no secret is registered: {reason}"
+        text = f"fingerprints of this run cannot be compared with others, and no secret is registered here: {reason}"
         click.echo(f"jupyter-qsec: {plain(text)}", err=True)
-        return secrets.token_bytes(32), ()
-    return key, tuple(SecretsFile(home).read())
+        return secrets.token_bytes(32), shared_sets()
+    return key, Registry(home).sets()
 
 
 def _scan_git(paths: tuple[str, ...], config: ScannerConfig, result: Result, *, history: bool) -> None:

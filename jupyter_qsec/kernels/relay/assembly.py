@@ -14,7 +14,7 @@ from jupyter_qsec.kernels.relay.wire import Json
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.live import LiveSecrets, Together
-from jupyter_qsec.scanning.registered import RegisteredSecrets
+from jupyter_qsec.scanning.registered import searching
 
 
 def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]) -> Switchboard:
@@ -22,13 +22,13 @@ def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]
     live = LiveSecrets()
     token = LiveToken(config.token_file, live)
     token.refresh(at_once=True)
-    known = Together(live, RegisteredSecrets(config.registered, config.fingerprint_key))
+    known = Together(live, searching(config.registered))
     engine = Engine.default(live=known)
     reporter = Reporter(Fingerprinter(config.fingerprint_key), note)
     incoming = Incoming(engine, config.source_policy, reporter, language=config.language)
 
     def follow(update: RelayUpdate) -> None:
         incoming.follow(update.source_policy)
-        known.sets = (live, RegisteredSecrets(update.registered, config.fingerprint_key))
+        known.sets = (live, searching(update.registered))
 
     return Switchboard(config, sockets, Outgoing(engine, reporter), incoming, token, follow, note)

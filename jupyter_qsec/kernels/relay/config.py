@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.policy import SourcePolicy
-from jupyter_qsec.scanning.registered import Registered
+from jupyter_qsec.scanning.registered import SecretSet
 
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
 
@@ -68,8 +68,8 @@ class RelayConfig:
     """The file with the lease token: its content is a live secret, re-read when the file changes."""
     source_policy: SourcePolicy = field(default_factory=SourcePolicy)
     """What is done about secrets in sources, until an update says otherwise."""
-    registered: tuple[Registered, ...] = ()
-    """Secrets that somebody registered with the fingerprint key, until an update says otherwise."""
+    registered: tuple[SecretSet, ...] = ()
+    """Secrets that somebody registered, until an update says otherwise."""
 
     def to_line(self) -> bytes:
         value = {
@@ -79,7 +79,7 @@ class RelayConfig:
             "fingerprint_key": self.fingerprint_key.hex(),
             "token_file": self.token_file,
             "source_policy": self.source_policy.settings(),
-            "registered": [secret.to_json() for secret in self.registered],
+            "registered": [one.to_json() for one in self.registered],
         }
         return json.dumps(value).encode("ascii") + b"\n"
 
@@ -106,10 +106,10 @@ class RelayUpdate:
     """What may change while a relay runs."""
 
     source_policy: SourcePolicy
-    registered: tuple[Registered, ...]
+    registered: tuple[SecretSet, ...]
 
     def to_line(self) -> bytes:
-        registered = [secret.to_json() for secret in self.registered]
+        registered = [one.to_json() for one in self.registered]
         value = {"source_policy": self.source_policy.settings(), "registered": registered}
         return json.dumps(value).encode("ascii") + b"\n"
 
@@ -123,5 +123,5 @@ class RelayUpdate:
             raise InvalidRequestError("The relay's update is malformed.") from None
 
 
-def _registered(value: list[Any]) -> tuple[Registered, ...]:
-    return tuple(Registered.from_json(secret) for secret in value)
+def _registered(value: list[Any]) -> tuple[SecretSet, ...]:
+    return tuple(SecretSet.from_json(one) for one in value)

@@ -42,6 +42,23 @@ def test_a_registered_secret_is_found_by_scans(
     assert run(["scan", "a.txt"]) == 0
 
 
+def test_what_is_shared_is_found_by_whoever_was_told_of_the_file(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "a.txt").write_text(f"see {VALUE}\n")
+    typed(monkeypatch, VALUE)
+    assert run(["secrets", "add", "lab-database", "--file", "shared.json"]) == 0
+    assert run(["secrets", "list"]) == 0
+    assert "No secrets are registered." in capsys.readouterr().out
+    assert run(["secrets", "list", "--file", "shared.json"]) == 0
+    assert "lab-database" in capsys.readouterr().out
+    assert run(["scan", "a.txt"]) == 0
+    monkeypatch.setenv("JUPYTER_QSEC_SHARED_SECRETS", str(here / "shared.json"))
+    assert run(["scan", "a.txt"]) == 1
+    assert run(["secrets", "remove", "lab-database", "--file", "shared.json"]) == 0
+    assert run(["scan", "a.txt"]) == 0
+
+
 def test_mistakes_are_one_line_and_repeat_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

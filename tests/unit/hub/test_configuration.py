@@ -67,6 +67,12 @@ def test_with_tls(tmp_path: Path) -> None:
     assert lazy(c.Spawner.environment)["update"]["JUPYTER_QSEC_GATEWAY_CA"] == str(tmp_path / "ca")
 
 
+def test_servers_learn_of_shared_secrets(tmp_path: Path) -> None:
+    c = configured(registered_secrets=tmp_path / "secrets.json")
+    assert lazy(c.Spawner.environment)["update"]["JUPYTER_QSEC_SHARED_SECRETS"] == str(tmp_path / "secrets.json")
+    assert "JUPYTER_QSEC_SHARED_SECRETS" not in lazy(configured().Spawner.environment)["update"]
+
+
 def test_servers_learn_where_the_gateway_is_under_the_names_that_they_read() -> None:
     environment = lazy(configured().Spawner.environment)["update"]
     assert environment[endpoints.URL_VARIABLE] == "http://127.0.0.1:8765"

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.engine import Engine
-from jupyter_qsec.scanning.registered import Registered, RegisteredSecrets, parsed, stored
+from jupyter_qsec.scanning.registered import Registered, RegisteredSecrets, parsed, searching, stored
 from jupyter_qsec.scanning.stream import StreamRedactor
 
 KEY = b"k" * 32
 VALUE = "correct/horse+Battery=staple"
-KNOWN = RegisteredSecrets(parsed(stored([Registered.of("lab-database", VALUE, KEY)])), KEY)
+KNOWN = searching([parsed(stored([Registered.of("lab-database", VALUE, KEY)]), KEY)])
 ENGINE = Engine.default(live=KNOWN)
 MARK = "[REDACTED:lab-database]"
 
@@ -131,10 +131,22 @@ def test_what_cannot_be_searched_for_is_refused(name: str, value: str, reason: s
 )
 def test_a_damaged_file_is_an_invalid_request(value: Any) -> None:
     with pytest.raises(InvalidRequestError):
-        parsed(json.dumps(value).encode())
+        parsed(json.dumps(value).encode(), KEY)
 
 
 def test_bytes_that_are_no_json_are_an_invalid_request() -> None:
     for content in (b"", os.urandom(20), b"[" * 100_000):
+        with pytest.raises(InvalidRequestError):
+            parsed(content, KEY)
+
+
+def test_a_file_may_bring_its_own_key_and_has_to_where_there_is_no_other() -> None:
+    secret = Registered.of("lab-database", VALUE, KEY)
+    assert parsed(stored([secret], KEY)) == parsed(stored([secret]), KEY)
+    for content in (
+        stored([secret]),
+        stored([secret], b"short"),
+        stored([secret], KEY).replace(b'"key": "', b'"key": "x'),
+    ):
         with pytest.raises(InvalidRequestError):
             parsed(content)
