@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -79,6 +80,8 @@ def main() -> int:
     from jupyter_qsec.scanning import plugins
 
     switchboard = assemble(config, sockets, events.send)
+    # What the scanner is made of never becomes garbage: looking through it again and again would delay messages.
+    gc.freeze()
     events.send({"event": "ready"})
     # While the kernel starts, so that the first finding of a session need not wait for it.
     threading.Thread(target=plugins.warm, name="qsec-plugins", daemon=True).start()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from jupyter_qsec.domain.errors import TooLargeError
+from jupyter_qsec.kernels.relay.headers import Header, Headers
 from jupyter_qsec.kernels.relay.hygiene import UNSCANNABLE, Reporter
 from jupyter_qsec.kernels.relay.streams import Parts, Streams
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object
@@ -24,8 +23,6 @@ _KNOWN_STATES = {
 }
 """The most frequent contents, of which no scan can find anything."""
 _MAX_TOPIC = 256
-_GLUE = "\0"
-"""Between the values of a header when they are scanned at once; no secret goes on over it."""
 _PLACES = {"comm_open": "widget", "comm_msg": "widget", "comm_close": "widget"}
 
 
@@ -36,16 +33,16 @@ class Outgoing:
         self._engine = engine
         self._reporter = reporter
         self.streams = Streams(engine, reporter, clock)
-        self._parents: tuple[bytes, bytes, str] = (b"{}", b"{}", "")
+        self._headers = Headers(engine, reporter)
 
     def handle(self, envelope: Envelope, *, published: bool) -> Iterator[Message]:
         """The messages that go out for one that came; `published` ones have a topic, the others a client's address.
 
         Raises `WireError` when header or parent cannot be read: no client could read such a message either.
         """
-        header = self._cleaned_header(envelope.header)
-        parent, request = self._cleaned_parent(envelope.parent)
-        kind = str(header.get("msg_type", ""))
+        header = self._headers.cleaned(envelope.header)
+        parent, request = self._headers.cleaned_parent(envelope.parent)
+        kind = header.kind
         identities = self._cleaned_topic(envelope.identities) if published else envelope.identities
         if published and kind != "stream":
             yield from self._flushed(request)
@@ -58,11 +55,11 @@ class Outgoing:
         except Exception:  # noqa: BLE001 - whatever went wrong in a scan, the message must not pass as it is
             self._reporter.found([("unscannable", kind, 1)], place="output", action="redacted", message_id=request)
             metadata, content, buffers = b"{}", dump_object(withheld(kind, envelope.content)), []
-        yield identities, dump_object(header), parent, metadata, content, buffers
+        yield identities, header.encoded, parent, metadata, content, buffers
 
     def before_reply(self, envelope: Envelope) -> Iterator[Message]:
         """What is still held of the request that is being answered, to be published before the answer."""
-        _, request = self._cleaned_parent(envelope.parent)
+        _, request = self._headers.cleaned_parent(envelope.parent)
         return self._flushed(request)
 
     def _flushed(self, request: str) -> Iterator[Message]:
@@ -70,7 +67,7 @@ class Outgoing:
             yield (*parts, [])
 
     def _stream(
-        self, identities: list[bytes], header: Json, parent: bytes, request: str, envelope: Envelope
+        self, identities: list[bytes], header: Header, parent: bytes, request: str, envelope: Envelope
     ) -> Iterator[Parts]:
         content = load_object(envelope.content)
         name, text = content.get("name"), content.get("text")
@@ -124,51 +121,11 @@ class Outgoing:
                 return b"\0" * len(buffer)
         return buffer
 
-    def _cleaned_header(self, part: bytes) -> Json:
-        header = load_object(part)
-        text = _GLUE.join(_strings(header))
-        if self._engine.scan(text):
-            try:
-                value, _, secrets = redact_json(header, self._engine)
-            except TooLargeError as error:
-                raise WireError("A header cannot be scanned.") from error
-            self._reporter.found(
-                [(kind, secret, 1) for kind, secret in secrets],
-                place="output",
-                action="redacted",
-                message_id="",
-            )
-            # What only the joined text showed is not worth telling apart: nothing of such a header goes on.
-            header = value if not self._engine.scan(_GLUE.join(_strings(value))) else {"msg_type": "", "msg_id": ""}
-        return header
-
-    def _cleaned_parent(self, part: bytes) -> tuple[bytes, str]:
-        """The parent header and its request's id; the last one is kept, because most messages repeat it."""
-        if part == self._parents[0]:
-            return self._parents[1], self._parents[2]
-        header = self._cleaned_header(part)
-        request = header.get("msg_id")
-        self._parents = (part, dump_object(header), request if isinstance(request, str) else "")
-        return self._parents[1], self._parents[2]
-
     def _cleaned_topic(self, identities: list[bytes]) -> list[bytes]:
         topic = identities[0][:_MAX_TOPIC] if identities else b""
         if self._engine.scan(topic.decode("latin-1")):
             topic = b"redacted"
         return [topic]
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Keys and strings of a header, however deep within what JSON allowed."""
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, dict):
-            pending += [*item.values(), *item.keys()]
-        elif isinstance(item, list):
-            pending += item
 
 
 def withheld(kind: str, original: bytes) -> Json:

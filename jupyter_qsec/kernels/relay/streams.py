@@ -6,8 +6,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+from jupyter_qsec.kernels.relay.headers import Header
 from jupyter_qsec.kernels.relay.hygiene import Reporter
-from jupyter_qsec.kernels.relay.wire import Json, dump_object, new_header
+from jupyter_qsec.kernels.relay.wire import dump_object, new_header
 from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.stream import StreamRedactor
 
@@ -41,7 +42,7 @@ class Streams:
         self._holding: dict[tuple[str, str], _Stream] = {}
 
     def write(
-        self, identities: list[bytes], header: Json, parent: bytes, request: str, name: str, text: str
+        self, identities: list[bytes], header: Header, parent: bytes, request: str, name: str, text: str
     ) -> Iterator[Parts]:
         """Take a chunk; gives the messages that may go out now."""
         key = (request, name)
@@ -50,7 +51,7 @@ class Streams:
             stream = self._streams[key] = _Stream(name, request, StreamRedactor(self._engine, clock=self._clock))
             if len(self._streams) > _MAX_STREAMS:
                 yield from self._drop(next(iter(self._streams)))
-        stream.identities, stream.parent, stream.session = identities, parent, str(header.get("session", ""))
+        stream.identities, stream.parent, stream.session = identities, parent, header.session
         yield from self._out(stream, stream.redactor.feed(text), header)
         if stream.redactor.pending():
             self._holding[key] = stream
@@ -90,7 +91,7 @@ class Streams:
         self._holding.pop(key, None)
         yield from self._out(stream, stream.redactor.flush())
 
-    def _out(self, stream: _Stream, redaction: Redaction, header: Json | None = None) -> Iterator[Parts]:
+    def _out(self, stream: _Stream, redaction: Redaction, header: Header | None = None) -> Iterator[Parts]:
         if redaction.secrets:
             self._reporter.found(
                 [(kind, secret, stream.line) for kind, secret in redaction.secrets],
@@ -104,7 +105,7 @@ class Streams:
         content = {"name": stream.name, "text": redaction.text}
         yield (
             stream.identities,
-            dump_object(new_header("stream", stream.session) if header is None else header),
+            dump_object(new_header("stream", stream.session)) if header is None else header.encoded,
             stream.parent,
             b"{}",
             dump_object(content),

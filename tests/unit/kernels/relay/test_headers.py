@@ -1,0 +1,110 @@
+"""Headers are no way out, and those of a stock kernel cost next to nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from jupyter_client.session import Session
+
+from jupyter_qsec.kernels.relay.headers import Headers
+from jupyter_qsec.kernels.relay.hygiene import Reporter
+from jupyter_qsec.kernels.relay.wire import WireError, load_object
+from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.finding import Fingerprinter, Match
+
+KEY = "AKIA" + "QSEC7PLANTED5Q2X"
+
+
+class Counting:
+    """An engine that counts its scans."""
+
+    def __init__(self) -> None:
+        self.scans = 0
+
+    def scan(self, text: str) -> list[Match]:
+        self.scans += 1
+        return Engine.default().scan(text)
+
+
+@pytest.fixture
+def engine() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def headers(engine: Counting) -> Headers:
+    return Headers(engine, Reporter(Fingerprinter(b"k" * 32), lambda event: None))  # type: ignore[arg-type]
+
+
+def written(kind: str = "status", **session: Any) -> bytes:
+    """A header as a kernel writes it."""
+    kernel = Session(key=b"k", **session)
+    return kernel.pack(kernel.msg_header(kind))
+
+
+def test_the_second_header_of_a_kernel_passes_as_it_is_and_unscanned(headers: Headers, engine: Counting) -> None:
+    kernel = Session(key=b"k")
+    first = headers.cleaned(kernel.pack(kernel.msg_header("status")))
+    assert engine.scans == 1
+    raw = kernel.pack(kernel.msg_header("stream"))
+    second = headers.cleaned(raw)
+    assert engine.scans == 1
+    assert (second.kind, second.session, second.encoded) == ("stream", kernel.session, raw)
+    assert first.session == second.session
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(
+    "changes",
+    [{"username": KEY}, {"username": f"me {KEY}"}, {"session": f"{'a' * 8}-{KEY}"}],
+    ids=["user", "in", "session"],
+)
+def test_a_secret_in_place_of_a_name_is_found_each_time(headers: Headers, times: int, changes: dict[str, str]) -> None:
+    for _ in range(times):
+        assert KEY.encode() not in headers.cleaned(written(**changes)).encoded
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"msg_type": KEY},
+        {"msg_type": "my_" + "s" * 20},
+        {"extra": KEY},
+        {"date": KEY},
+        {"version": KEY},
+        {"msg_id": KEY},
+    ],
+    ids=str,
+)
+def test_whatever_is_not_as_a_kernel_writes_it_is_scanned(
+    headers: Headers, engine: Counting, change: dict[str, str]
+) -> None:
+    kernel = Session(key=b"k")
+    headers.cleaned(kernel.pack(kernel.msg_header("status")))
+    before = engine.scans
+    changed = headers.cleaned(kernel.pack(json.loads(json.dumps(kernel.msg_header("status"), default=str)) | change))
+    assert engine.scans > before
+    assert KEY.encode() not in changed.encoded
+
+
+def test_nothing_hides_behind_a_repeated_key(headers: Headers) -> None:
+    kernel = Session(key=b"k")
+    raw = kernel.pack(kernel.msg_header("status"))
+    headers.cleaned(raw)
+    twice = raw.replace(b'{"msg_id"', b'{"username": "' + KEY.encode() + b'", "msg_id"')
+    assert KEY.encode() not in headers.cleaned(twice).encoded
+
+
+def test_a_parent_is_read_once_for_all_messages_of_its_request(headers: Headers, engine: Counting) -> None:
+    parent = written("execute_request")
+    first = headers.cleaned_parent(parent)
+    assert headers.cleaned_parent(parent) == first
+    assert engine.scans == 1
+    assert first[1] == load_object(parent)["msg_id"]
+
+
+def test_a_header_that_is_no_object_is_refused(headers: Headers) -> None:
+    with pytest.raises(WireError):
+        headers.cleaned(b"[]")
