@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_qsec.adapters.identity.jupyterhub import READ_SCOPE, WRITE_SCOPE
-from jupyter_qsec.client.registry import SHARED
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.hub.trust import trust_gateway
 
@@ -96,7 +95,7 @@ def configure(
     if ca is not None:
         environment["JUPYTER_QSEC_GATEWAY_CA"] = str(Path(ca).absolute())
     if registered_secrets is not None:
-        environment[SHARED] = str(Path(registered_secrets).absolute())
+        environment["JUPYTER_QSEC_SHARED_SECRETS"] = str(Path(registered_secrets).absolute())
     _update(c.Spawner, "environment", environment)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from jupyter_qsec.client import endpoints
+from jupyter_qsec.client import endpoints, registry
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.__main__ import _parser
 from jupyter_qsec.gateway.certificates import make_certificates
@@ -69,8 +69,8 @@ def test_with_tls(tmp_path: Path) -> None:
 
 def test_servers_learn_of_shared_secrets(tmp_path: Path) -> None:
     c = configured(registered_secrets=tmp_path / "secrets.json")
-    assert lazy(c.Spawner.environment)["update"]["JUPYTER_QSEC_SHARED_SECRETS"] == str(tmp_path / "secrets.json")
-    assert "JUPYTER_QSEC_SHARED_SECRETS" not in lazy(configured().Spawner.environment)["update"]
+    assert lazy(c.Spawner.environment)["update"][registry.SHARED] == str(tmp_path / "secrets.json")
+    assert registry.SHARED not in lazy(configured().Spawner.environment)["update"]
 
 
 def test_servers_learn_where_the_gateway_is_under_the_names_that_they_read() -> None:
