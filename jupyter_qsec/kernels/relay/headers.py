@@ -16,14 +16,43 @@ from jupyter_qsec.scanning.mimebundle import redact_json
 
 _GLUE = "\0"
 """Between the values of a header when they are scanned at once; no secret goes on over it."""
+_DATE = rb'"date": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}(?:Z|\+00:00)"'
+_USER = rb'"username": "(?P<username>[^"\\\x00-\x1f]{0,64})"'
+_KIND = rb'"msg_type": "(?P<kind>[a-z_]{1,32})"'
+_VERSION = rb'"version": "5\.\d{1,2}"'
 _STOCK = re.compile(
-    rb'\{"msg_id": "(?P<session>[0-9a-f]{8}-[0-9a-f]{24,32})_\d{1,10}_\d{1,12}", "msg_type": "(?P<kind>[a-z_]{1,32})"'
-    rb', "username": "(?P<username>[^"\\\x00-\x1f]{1,64})", "session": "(?P=session)"'
-    rb', "date": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(?:Z|\+00:00)", "version": "5\.\d{1,2}"\}'
+    rb'\{"msg_id": "(?P<id>(?P<session>[0-9a-f]{8}-[0-9a-f]{24,32})_\d{1,10}_\d{1,12})", '
+    + _KIND
+    + rb", "
+    + _USER
+    + rb', "session": "(?P=session)", '
+    + _DATE
+    + rb", "
+    + _VERSION
+    + rb"\}"
 )
 """As `jupyter_client.session` writes it: nothing but session and user leaves a kernel a choice of more than digits."""
+_UUID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_LAB = re.compile(
+    rb"\{"
+    + _DATE
+    + rb', "msg_id": "(?P<id>'
+    + _UUID
+    + rb')", '
+    + _KIND
+    + rb', "session": "(?P<session>'
+    + _UUID
+    + rb')", (?:"subshell_id": null, )?'
+    + _USER
+    + rb', (?:"subshell_id": null, )?'
+    + _VERSION
+    + rb"\}"
+)
+"""As JupyterLab writes the header of a request. Only as a parent, and only with the id of a request that was made: its
+digits are free to choose."""
 _KINDS = frozenset(
     (
+        *(b"execute_request", b"kernel_info_request", b"complete_request", b"is_complete_request", b"inspect_request"),
         *(b"status", b"stream", b"execute_input", b"execute_result", b"display_data", b"update_display_data", b"error"),
         *(b"execute_reply", b"complete_reply", b"is_complete_reply", b"inspect_reply", b"history_reply"),
         *(b"kernel_info_reply", b"comm_open", b"comm_msg", b"comm_close", b"clear_output"),
@@ -54,24 +83,37 @@ class Headers:
     def cleaned(self, part: bytes) -> Header:
         """Raises `WireError` when it cannot be read or scanned: no client could read such a message either."""
         stock = _STOCK.fullmatch(part)
-        if stock is not None and stock["kind"] in _KINDS and (stock["session"], stock["username"]) in self._known:
+        if stock is not None and self._is_known(stock):
             return Header(stock["kind"].decode("ascii"), stock["session"].decode("ascii"), part)
-        header = load_object(part)
-        clean = self._without_secrets(header)
-        if stock is not None and clean is header:
-            self._known[stock["session"], stock["username"]] = None
-            while len(self._known) > _MOST_KNOWN:
-                self._known.popitem(last=False)
+        clean = self._read(part, stock)
         return Header(str(clean.get("msg_type", "")), str(clean.get("session", "")), dump_object(clean))
 
     def cleaned_parent(self, part: bytes) -> tuple[bytes, str]:
         """The parent header and its request's id; the last one is kept, because most messages repeat it."""
         if part == self._parent[0]:
             return self._parent[1], self._parent[2]
-        header = self._without_secrets(load_object(part))
-        request = header.get("msg_id")
-        self._parent = (part, dump_object(header), request if isinstance(request, str) else "")
+        form = _STOCK.fullmatch(part) or _LAB.fullmatch(part)
+        request = "" if form is None else form["id"].decode("ascii")
+        if form is not None and self._is_known(form) and (form.re is _STOCK or self._reporter.knows(request)):
+            self._parent = (part, part, request)
+        else:
+            header = self._read(part, form)
+            named = header.get("msg_id")
+            self._parent = (part, dump_object(header), named if isinstance(named, str) else "")
         return self._parent[1], self._parent[2]
+
+    def _is_known(self, form: re.Match[bytes]) -> bool:
+        return form["kind"] in _KINDS and (form["session"], form["username"]) in self._known
+
+    def _read(self, part: bytes, form: re.Match[bytes] | None) -> Json:
+        """The header without secrets. One that has a form and holds none makes its session and user known."""
+        header = load_object(part)
+        clean = self._without_secrets(header)
+        if form is not None and clean is header:
+            self._known[form["session"], form["username"]] = None
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return clean
 
     def _without_secrets(self, header: Json) -> Json:
         """The same object when there are none."""

@@ -37,6 +37,10 @@ class Reporter:
         self._cells[message_id] = cell[:256] if isinstance(cell, str) else ""
         _bound(self._cells, _REMEMBERED_REQUESTS)
 
+    def knows(self, message_id: str) -> bool:
+        """Whether a client made this request not long ago."""
+        return message_id in self._cells
+
     def found(self, secrets: Iterable[tuple[str, str, int]], *, place: str, action: str, message_id: str) -> None:
         """Report `(kind, secret, line)` of one place of one request."""
         findings = []

@@ -34,8 +34,13 @@ def engine() -> Counting:
 
 
 @pytest.fixture
-def headers(engine: Counting) -> Headers:
-    return Headers(engine, Reporter(Fingerprinter(b"k" * 32), lambda event: None))  # type: ignore[arg-type]
+def reporter() -> Reporter:
+    return Reporter(Fingerprinter(b"k" * 32), lambda event: None)
+
+
+@pytest.fixture
+def headers(engine: Counting, reporter: Reporter) -> Headers:
+    return Headers(engine, reporter)  # type: ignore[arg-type]
 
 
 def written(kind: str = "status", **session: Any) -> bytes:
@@ -103,6 +108,35 @@ def test_a_parent_is_read_once_for_all_messages_of_its_request(headers: Headers,
     assert headers.cleaned_parent(parent) == first
     assert engine.scans == 1
     assert first[1] == load_object(parent)["msg_id"]
+
+
+def lab(request: str, session: str = "11111111-2222-4333-8444-555555555555") -> bytes:
+    """The header of a request as a kernel repeats what JupyterLab wrote."""
+    header = {
+        "date": "2026-11-28T09:00:00.123000Z",
+        "msg_id": request,
+        "msg_type": "execute_request",
+        "session": session,
+        "subshell_id": None,
+        "username": "",
+        "version": "5.2",
+    }
+    return json.dumps(header).encode()
+
+
+def test_a_request_of_jupyterlab_is_known_by_its_id(headers: Headers, engine: Counting, reporter: Reporter) -> None:
+    first, second, made_up = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(3))
+    reporter.request(first, {})
+    reporter.request(second, {})
+    headers.cleaned_parent(lab(first))
+    scans = engine.scans
+    assert headers.cleaned_parent(lab(second)) == (lab(second), second)
+    assert engine.scans == scans
+    headers.cleaned_parent(lab(made_up))
+    assert engine.scans > scans, "a kernel could write in hexadecimal digits there"
+    scans = engine.scans
+    headers.cleaned(lab(second))
+    assert engine.scans > scans, "no kernel writes its own headers so"
 
 
 def test_a_header_that_is_no_object_is_refused(headers: Headers) -> None:
