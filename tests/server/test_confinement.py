@@ -252,5 +252,7 @@ def test_by_list_a_real_kernel_works_in_its_folder_and_nowhere_else(
         "import subprocess; print(subprocess.run(['ls'], capture_output=True, text=True).stdout)"
     )
     assert done.status == "ok" and done.text.split() == ["made"], done.messages
-    for attempt in ("open(sys.prefix + '/made', 'w')", "os.listdir('/var')", "os.listdir('/')"):
+    below_tmp = os.path.realpath(sys.prefix).startswith(("/tmp/", "/var/tmp/"))  # where every kernel may write
+    into_environment = [] if below_tmp else ["open(sys.prefix + '/made', 'w')"]
+    for attempt in (*into_environment, "os.listdir('/var')", "os.listdir('/')"):
         assert kernel.run(f"import os, sys; {attempt}").reply.get("ename") == "PermissionError", attempt
