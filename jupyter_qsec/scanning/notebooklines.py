@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from jupyter_qsec.scanning.finding import Finding
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
+# Possessive: a text of 100 MB would otherwise leave as many places to come back to.
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s"{}\[\],:]+')
 
 
 def with_file_lines(findings: list[Finding], text: str) -> list[Finding]:
