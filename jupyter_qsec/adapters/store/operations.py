@@ -1,6 +1,7 @@
 """The writes, each as a value that is made on the caller's side and applied in the writer's transaction.
 
-An operation runs within a savepoint: when it raises, nothing of it stays and its neighbours are not touched.
+When an operation raises, nothing of it stays and its neighbours are not touched: its group is then applied anew, each
+operation within a savepoint of its own.
 """
 
 from __future__ import annotations

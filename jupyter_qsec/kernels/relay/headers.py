@@ -103,7 +103,12 @@ class Headers:
         return self._parent[1], self._parent[2]
 
     def _is_known(self, form: re.Match[bytes]) -> bool:
-        return form["kind"] in _KINDS and (form["session"], form["username"]) in self._known
+        """Whether rules found nothing in its session and user before. What is alive may have become so since then."""
+        return (
+            form["kind"] in _KINDS
+            and (form["session"], form["username"]) in self._known
+            and not self._engine.scan_live(form[0].decode("latin-1"))
+        )
 
     def _read(self, part: bytes, form: re.Match[bytes] | None) -> Json:
         """The header without secrets. One that has a form and holds none makes its session and user known."""

@@ -46,11 +46,13 @@ class Publisher:
 
     def finish(self) -> None:
         """Publish the rest to whoever has room for it."""
-        self._since = self._clock() - PATIENCE
-        self.go_on()
+        self._keep_all(False)
+        while self._waiting:
+            self._take_note()
+            self._socket.send_multipart(self._waiting.popleft(), zmq.NOBLOCK)
 
     def _sent(self, frames: list[bytes]) -> bool:
-        self._socket.get(zmq.EVENTS)  # has ZMQ take note of what clients have read
+        self._take_note()
         if self._has_room(frames):
             self._since = None
             return True
@@ -62,6 +64,10 @@ class Publisher:
         self._socket.send_multipart(frames, zmq.NOBLOCK)
         self._keep_all(True)
         return True
+
+    def _take_note(self) -> None:
+        """Have ZMQ look at what clients have read."""
+        self._socket.get(zmq.EVENTS)
 
     def _has_room(self, frames: list[bytes]) -> bool:
         """Whether every client had room for it; then it is sent."""

@@ -13,6 +13,7 @@ from jupyter_qsec.kernels.relay.hygiene import Reporter
 from jupyter_qsec.kernels.relay.wire import WireError, load_object
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter, Match
+from jupyter_qsec.scanning.live import LiveSecrets
 
 KEY = "AKIA" + "QSEC7PLANTED5Q2X"
 
@@ -22,10 +23,14 @@ class Counting:
 
     def __init__(self) -> None:
         self.scans = 0
+        self.live = LiveSecrets()
 
     def scan(self, text: str) -> list[Match]:
         self.scans += 1
-        return Engine.default().scan(text)
+        return Engine.default(live=self.live).scan(text)
+
+    def scan_live(self, text: str) -> list[Match]:
+        return Engine.default(live=self.live).scan_live(text)
 
 
 @pytest.fixture
@@ -92,6 +97,16 @@ def test_whatever_is_not_as_a_kernel_writes_it_is_scanned(
     changed = headers.cleaned(kernel.pack(json.loads(json.dumps(kernel.msg_header("status"), default=str)) | change))
     assert engine.scans > before
     assert KEY.encode() not in changed.encoded
+
+
+def test_a_name_that_becomes_a_live_secret_passes_no_longer(headers: Headers, engine: Counting) -> None:
+    kernel = Session(key=b"k", username="horse-battery-staple")
+    for _ in range(2):
+        assert b"horse-battery" in headers.cleaned(kernel.pack(kernel.msg_header("status"))).encoded
+    headers.cleaned_parent(kernel.pack(kernel.msg_header("execute_request")))
+    engine.live.add("horse-battery-staple", "lab-database")
+    assert b"horse-battery" not in headers.cleaned(kernel.pack(kernel.msg_header("status"))).encoded
+    assert b"horse-battery" not in headers.cleaned_parent(kernel.pack(kernel.msg_header("execute_request")))[0]
 
 
 def test_nothing_hides_behind_a_repeated_key(headers: Headers) -> None:

@@ -117,9 +117,13 @@ def test_without_clients_nothing_waits(clients: Clients, clock: FakeClock) -> No
 
 
 def test_at_the_end_nobody_is_waited_for(clients: Clients, clock: FakeClock) -> None:
-    clients.join()
+    late = clients.join()
     publisher = clients.told(clock)
     for n in range(MANY):
         publisher.send([b"%d" % n])
+    got = read(late)
     publisher.finish()
     assert not publisher.waits
+    got += read(late)
+    assert got == list(range(len(got))), "what there is room for comes in order"
+    assert len(got) > 2 * BOUND
