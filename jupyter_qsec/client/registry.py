@@ -203,6 +203,10 @@ class RegisteredHere:
         """As `scan`."""
         return self._newest().hold_from(text)
 
+    def state(self) -> object:
+        """As `scan`."""
+        return self._newest().state()
+
     def _newest(self) -> Together:
         identity = self._registry.identity()
         if identity != self._identity:

@@ -7,12 +7,14 @@ import functools
 import json
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import AnyStr, Protocol
 from urllib.parse import quote, quote_plus
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.finding import Match
+from jupyter_qsec.scanning.heads import Heads
 
 MIN_LENGTH = 8
 MAX_LENGTH = 8192
@@ -26,6 +28,8 @@ _LONGEST_CORE = 512
 _HELD_CORE = 4
 _BETWEEN = 24
 """Most separators between two characters of a secret."""
+_SHORT = 4_096
+"""Characters of a text in which the beginnings of all forms are looked for first: a longer one has some by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,28 @@ class _Live:
     """The forms without separators."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Snapshot:
-    live: tuple[_Live, ...]
-    shortest: int
-    """Characters of the shortest form of any of them."""
+    """The secrets of one moment, and how their forms begin."""
+
+    def __init__(self, live: tuple[_Live, ...]) -> None:
+        self.live = live
+        self.shortest = min((len(form) for one in live for form in (*one.forms, *one.cores)), default=0)
+        """Characters of the shortest form of any of them."""
+
+    @functools.cached_property
+    def forms(self) -> Heads:
+        """Beginnings of the forms as they are."""
+        return Heads(_narrow(form) for one in self.live for form in one.forms)
+
+    @functools.cached_property
+    def cores(self) -> Heads:
+        """Beginnings of the forms without separators."""
+        return Heads(core for one in self.live for core in one.cores)
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether anything begins as one of them; cheap for short texts."""
+        data = _narrow(text)
+        return self.forms.first(data) is not None or self.cores.first(data.translate(None, SEPARATORS)) is not None
 
 
 class Known(Protocol):
@@ -51,6 +72,9 @@ class Known(Protocol):
 
     def hold_from(self, text: str) -> int:
         """Index from which one may have begun at the end of the text; the text's length when none has."""
+
+    def state(self) -> object:
+        """Equal to what it was before only while the same is found in the same texts."""
 
 
 class Together:
@@ -69,6 +93,10 @@ class Together:
         """As each of them."""
         return min((known.hold_from(text) for known in self.sets), default=len(text))
 
+    def state(self) -> object:
+        """Theirs."""
+        return tuple(known.state() for known in self.sets)
+
 
 class LiveSecrets:
     """A set of secrets with their encoded forms. Thread-safe: scans read an immutable snapshot."""
@@ -76,7 +104,7 @@ class LiveSecrets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_value: dict[str, _Live] = {}
-        self._snapshot = _Snapshot((), 0)
+        self._snapshot = _Snapshot(())
 
     def add(self, value: str, kind: str) -> None:
         """Watch for `value`. `InvalidRequestError` when it is too short or long, or the set is full."""
@@ -96,10 +124,7 @@ class LiveSecrets:
             self._changed()
 
     def _changed(self) -> None:
-        live = tuple(self._by_value.values())
-        self._snapshot = _Snapshot(
-            live, min((len(form) for one in live for form in (*one.forms, *one.cores)), default=0)
-        )
+        self._snapshot = _Snapshot(tuple(self._by_value.values()))
 
     def __len__(self) -> int:
         return len(self._snapshot.live)
@@ -109,6 +134,8 @@ class LiveSecrets:
         one another."""
         snapshot = self._snapshot
         if not snapshot.live or len(text) < snapshot.shortest:
+            return []
+        if len(text) <= _SHORT and not snapshot.may_be_in(text):
             return []
         found = _apart(text, snapshot.live)
         for live in snapshot.live:
@@ -122,12 +149,20 @@ class LiveSecrets:
 
     def hold_from(self, text: str) -> int:
         """Index of the longest suffix with which some form begins; the text's length when there is none."""
-        lives = self._snapshot.live
-        earliest = min(len(text), _hold_apart(text, lives))
-        for live in lives:
-            for form in live.forms:
-                earliest = min(earliest, _overlap_start(text, form))
-        return earliest
+        snapshot = self._snapshot
+        if not snapshot.live:
+            return len(text)
+        apart = _hold_apart(text, snapshot)
+        for start in snapshot.forms.starts(_narrow(text)):
+            if start >= apart:
+                break
+            if _goes_on(text[start:], (form for live in snapshot.live for form in live.forms)):
+                return start
+        return apart
+
+    def state(self) -> object:
+        """A new object after each change."""
+        return self._snapshot
 
 
 def _apart(text: str, lives: tuple[_Live, ...]) -> list[Match]:
@@ -142,23 +177,33 @@ def _apart(text: str, lives: tuple[_Live, ...]) -> list[Match]:
     ]
 
 
-def _hold_apart(text: str, lives: tuple[_Live, ...]) -> int:
+def _hold_apart(text: str, snapshot: _Snapshot) -> int:
     together = _together(text)
-    longest = 0
-    for live in lives:
-        for core in live.cores:
-            begun = len(together) - _overlap_start(together, core)
-            longest = max(longest, begun)
-    return len(text) if longest < _HELD_CORE else _nth_from_end(text, longest)
+    for start in snapshot.cores.starts(together):
+        begun = together[start:]
+        if len(begun) < _HELD_CORE:
+            break
+        if _goes_on(begun, (core for live in snapshot.live for core in live.cores)):
+            return _nth_from_end(text, len(begun))
+    return len(text)
+
+
+def _goes_on(begun: AnyStr, wholes: Iterable[AnyStr]) -> bool:
+    """Whether this is the beginning of one of them, and not all of it."""
+    return any(len(whole) > len(begun) and whole.startswith(begun) for whole in wholes)
+
+
+def _narrow(text: str) -> bytes:
+    return text.encode("latin-1", "replace")
 
 
 def _together(text: str) -> bytes:
-    return text.encode("latin-1", "replace").translate(None, SEPARATORS)
+    return _narrow(text).translate(None, SEPARATORS)
 
 
 def _nth_from_end(text: str, count: int) -> int:
     """Index of the character after which, with itself, so many are no separators."""
-    raw = text.encode("latin-1", "replace")
+    raw = _narrow(text)
     for index in range(len(raw) - 1, -1, -1):
         count -= raw[index] not in SEPARATORS
         if count == 0:
@@ -177,16 +222,6 @@ def cores_of(forms: tuple[str, ...]) -> tuple[bytes, ...]:
     ascii_forms = (form for form in forms if form.isascii())
     cores = {_together(form) for form in ascii_forms}
     return tuple(sorted(core for core in cores if _CORE <= len(core) <= _LONGEST_CORE))
-
-
-def _overlap_start(text: AnyStr, form: AnyStr) -> int:
-    first = form[:1]
-    position = text.find(first, max(0, len(text) - len(form) + 1))
-    while position >= 0:
-        if form.startswith(text[position:]):
-            return position
-        position = text.find(first, position + 1)
-    return len(text)
 
 
 def forms_of(value: str) -> tuple[str, ...]:

@@ -17,9 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import re2
-
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning import heads
 from jupyter_qsec.scanning.finding import Match
 from jupyter_qsec.scanning.live import MAX_SECRETS, SEPARATORS, Together, cores_of, forms_of
 from jupyter_qsec.scanning.prefilter import flat, without
@@ -31,7 +30,7 @@ MAX_LENGTH = 400
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,39}\Z")
 _MAX_FORM = 1000
 _DIGEST_BYTES = 16
-_HINT_BYTES = 3
+_HINT_BYTES = heads.SIZE
 _PIECE = 1 << 16
 _KEY_BYTES = 16
 
@@ -148,6 +147,10 @@ class RegisteredSecrets:
         """Index from which some form may have begun; the text's length when none has."""
         return self._plain.begun(flat(text)) if self._plain else len(text)
 
+    def state(self) -> object:
+        """Itself: the set is fixed."""
+        return self
+
 
 class _Places:
     """Where each byte of a text without separators stands in the text: looked up in the piece that it is in."""
@@ -175,7 +178,7 @@ class _Search:
         for _, form in forms:
             lengths.setdefault(_sealed(form.hint, form.length, key), set()).add(form.length)
         self._lengths = {start: sorted(found, reverse=True) for start, found in lengths.items()}
-        self._starts = _compiled("|".join(_escaped(start) for start in sorted(lengths)))
+        self._heads = heads.Heads(lengths)
         self._longest = max((form.length for _, form in forms), default=0)
 
     def __bool__(self) -> bool:
@@ -184,7 +187,7 @@ class _Search:
     def matches(self, data: bytes) -> Iterator[tuple[str, int, int]]:
         """(name, start, end) of each form, the longest at each place: found where a hint fits, proved by the HMAC."""
         position = 0
-        while (start := self._next(data, position)) is not None:
+        while (start := self._heads.first(data, position)) is not None:
             for length in self._lengths[data[start : start + _HINT_BYTES]]:
                 piece = data[start : start + length]
                 name = self._known.get((length, _digest(piece, self._key))) if len(piece) == length else None
@@ -196,12 +199,8 @@ class _Search:
     def begun(self, data: bytes) -> int:
         """Where the last run of characters that are no white space may hold the beginning of a form."""
         last = max(data.rfind(space) for space in (b" ", b"\n", b"\t", b"\r")) + 1
-        start = self._next(data, max(last, len(data) - self._longest + 1))
+        start = self._heads.first(data, max(last, len(data) - self._longest + 1))
         return len(data) if start is None else start
-
-    def _next(self, data: bytes, position: int) -> int | None:
-        found = self._starts.search(data, position) if self._starts is not None else None
-        return None if found is None else found.start()
 
 
 def stored(secrets: Iterable[Registered], key: bytes = b"") -> bytes:
@@ -237,17 +236,3 @@ def _sealed(hint: bytes, length: int, key: bytes) -> bytes:
     """Enciphered, and deciphered by the same step: by a stream of the key and the length."""
     stream = hmac.digest(key, b"qsec-hint\0" + length.to_bytes(2, "big"), hashlib.sha256)
     return bytes(a ^ b for a, b in zip(hint, stream, strict=False))
-
-
-def _escaped(raw: bytes) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in raw)
-
-
-def _compiled(pattern: str) -> Any:
-    if not pattern:
-        return None
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = 256 << 20
-    options.never_capture = True
-    return re2.compile(pattern.encode("ascii"), options)

@@ -11,10 +11,10 @@ from jupyter_qsec.kernels.relay.outgoing import Outgoing
 from jupyter_qsec.kernels.relay.sockets import Sockets
 from jupyter_qsec.kernels.relay.switchboard import Switchboard
 from jupyter_qsec.kernels.relay.wire import Json
-from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Fingerprinter
 from jupyter_qsec.scanning.live import LiveSecrets, Together
 from jupyter_qsec.scanning.registered import searching
+from jupyter_qsec.scanning.remembering import RememberingEngine
 
 
 def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]) -> Switchboard:
@@ -23,7 +23,7 @@ def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]
     token = LiveToken(config.token_file, live)
     token.refresh(at_once=True)
     known = Together(live, searching(config.registered))
-    engine = Engine.default(live=known)
+    engine = RememberingEngine(known)
     reporter = Reporter(Fingerprinter(config.fingerprint_key), note)
     incoming = Incoming(engine, config.source_policy, reporter, language=config.language)
 

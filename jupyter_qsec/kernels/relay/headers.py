@@ -79,6 +79,8 @@ class Headers:
         self._known: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
         """Sessions and users in which nothing was found."""
         self._parent: tuple[bytes, bytes, str] = (b"{}", b"{}", "")
+        self._reordered = b"{}"
+        """The last parent with its keys in another order: ipykernel writes the parents of printed text so."""
 
     def cleaned(self, part: bytes) -> Header:
         """Raises `WireError` when it cannot be read or scanned: no client could read such a message either."""
@@ -90,7 +92,10 @@ class Headers:
 
     def cleaned_parent(self, part: bytes) -> tuple[bytes, str]:
         """The parent header and its request's id; the last one is kept, because most messages repeat it."""
-        if part == self._parent[0]:
+        if part == self._parent[0] or part == self._reordered:
+            return self._parent[1], self._parent[2]
+        if len(part) == len(self._parent[0]) and load_object(part) == load_object(self._parent[0]):
+            self._reordered = part
             return self._parent[1], self._parent[2]
         form = _STOCK.fullmatch(part) or _LAB.fullmatch(part)
         request = "" if form is None else form["id"].decode("ascii")
@@ -100,6 +105,7 @@ class Headers:
             header = self._read(part, form)
             named = header.get("msg_id")
             self._parent = (part, dump_object(header), named if isinstance(named, str) else "")
+        self._reordered = part
         return self._parent[1], self._parent[2]
 
     def _is_known(self, form: re.Match[bytes]) -> bool:

@@ -113,7 +113,9 @@ class Incoming:
 
     def echoed(self, envelope: Envelope) -> Envelope:
         """The kernel's echo of a source, as the person wrote it but for its secrets."""
-        shown = self._shown.pop(str(load_object(envelope.parent).get("msg_id", "")), None)
+        shown = None
+        if self._shown:
+            shown = self._shown.pop(str(load_object(envelope.parent).get("msg_id", "")), None)
         content = load_object(envelope.content)
         self.counted(content.get("execution_count"))
         return envelope if shown is None else replace(envelope, content=dump_object({**content, "code": shown}))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import zmq
 
+from jupyter_qsec.kernels.relay.sockets import send
+
 PATIENCE = 60.0
 """Seconds without progress after which a client that does not read loses messages, so that the others go on."""
 RETRY = 0.02
@@ -49,7 +51,7 @@ class Publisher:
         self._keep_all(False)
         while self._waiting:
             self._take_note()
-            self._socket.send_multipart(self._waiting.popleft(), zmq.NOBLOCK)
+            send(self._socket, self._waiting.popleft(), wait=False)
 
     def _sent(self, frames: list[bytes]) -> bool:
         self._take_note()
@@ -61,7 +63,7 @@ class Publisher:
         if now - self._since < PATIENCE:
             return False
         self._keep_all(False)
-        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        send(self._socket, frames, wait=False)
         self._keep_all(True)
         return True
 
@@ -72,7 +74,7 @@ class Publisher:
     def _has_room(self, frames: list[bytes]) -> bool:
         """Whether every client had room for it; then it is sent."""
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            send(self._socket, frames, wait=False)
         except zmq.Again:
             return False
         return True

@@ -16,7 +16,7 @@ from jupyter_qsec.kernels.relay.hygiene import LiveToken
 from jupyter_qsec.kernels.relay.incoming import Incoming, Step
 from jupyter_qsec.kernels.relay.outgoing import Message, Outgoing
 from jupyter_qsec.kernels.relay.publishing import RETRY, Publisher
-from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets
+from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets, receive, send
 from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object, new_header
 
 _BATCH = 128
@@ -108,7 +108,7 @@ class Switchboard:
             return
         for _ in range(_BATCH):
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
+                frames = receive(socket)
             except zmq.Again:
                 return
             try:
@@ -152,12 +152,12 @@ class Switchboard:
         if channel == "iopub":
             self._publisher.send(frames)
         else:
-            self._sockets.client[channel].send_multipart(frames)
+            send(self._sockets.client[channel], frames)
 
     def _pong(self, frames: list[bytes]) -> None:
         """Only an echo of what a client sent comes back: a heartbeat is no way out for anything else."""
         if self._pings.pop(tuple(frames), 0) is None:
-            self._sockets.client["hb"].send_multipart(frames)
+            send(self._sockets.client["hb"], frames)
 
     # -- clients to kernel
     def _requested(self, channel: str, frames: list[bytes]) -> None:
@@ -174,14 +174,14 @@ class Switchboard:
             if way == "publish":
                 self._publisher.send(frames)
             else:
-                (self._sockets.kernel if way == "kernel" else self._sockets.client)[channel].send_multipart(frames)
+                send((self._sockets.kernel if way == "kernel" else self._sockets.client)[channel], frames)
 
     def _ping(self, frames: list[bytes]) -> None:
         if sum(map(len, frames)) <= _MAX_PING:
             self._pings[tuple(frames)] = None
             while len(self._pings) > _MAX_PINGS:
                 self._pings.popitem(last=False)
-            self._sockets.kernel["hb"].send_multipart(frames)
+            send(self._sockets.kernel["hb"], frames)
 
     def _subscribed(self, frames: list[bytes]) -> None:
         """Greet a new subscriber as kernels with protocol 5.4 do: from now on it misses nothing."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.engine import Engine
-from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.live import LiveSecrets, forms_of
 
 SECRET = 'qs/lease+tök"en\\0001='
 
@@ -123,3 +123,26 @@ def test_a_short_secret_is_not_looked_for_across_separators() -> None:
     secrets = LiveSecrets()
     secrets.add("ab-cd-ef-gh", "pin")
     assert secrets.scan("a b c d e f g h") == [] and len(secrets.scan("ab-cd-ef-gh")) == 1
+
+
+def test_a_secret_that_is_complete_is_not_held_back(known: LiveSecrets) -> None:
+    assert known.hold_from(f"text {TOKEN}.") == len(f"text {TOKEN}.")
+
+
+@given(
+    st.sampled_from([SECRET, TOKEN, "aaaaaaaa1aaaaaaaaaab", "abcabcabcabcabcabcabcXYZ"]),
+    st.sampled_from(["", "-", " ", "\n", ", "]),
+    st.integers(1, 60),
+    st.sampled_from(["", "text ", "abcabc", "aaaa", "qs"]),
+)
+def test_held_back_is_the_longest_end_with_which_some_form_begins(
+    value: str, separator: str, size: int, before: str
+) -> None:
+    secrets = LiveSecrets()
+    secrets.add(value, "lease-token")
+    text = before + separator.join(value)[:size]
+    plain = [n for n in range(len(text)) for form in forms_of(value) if form != text[n:] and form.startswith(text[n:])]
+    if separator == "":
+        assert secrets.hold_from(text) == min(plain, default=len(text))
+    else:
+        assert secrets.hold_from(text) <= min(plain, default=len(text))

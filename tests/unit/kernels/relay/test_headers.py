@@ -117,6 +117,18 @@ def test_nothing_hides_behind_a_repeated_key(headers: Headers) -> None:
     assert KEY.encode() not in headers.cleaned(twice).encoded
 
 
+def test_a_parent_with_its_keys_in_another_order_is_the_same_parent(headers: Headers, engine: Counting) -> None:
+    parent = written("execute_request")
+    first = headers.cleaned_parent(parent)
+    scans = engine.scans
+    turned = Session(key=b"k").pack(dict(reversed(json.loads(parent).items())))
+    assert turned != parent and [headers.cleaned_parent(turned), headers.cleaned_parent(parent)] == [first, first]
+    assert engine.scans == scans
+    other = turned.replace(b"username", b"userName", 1)
+    assert headers.cleaned_parent(other)[0] == other.replace(b'": ', b'":').replace(b', "', b',"')
+    assert engine.scans == scans + 1
+
+
 def test_a_parent_is_read_once_for_all_messages_of_its_request(headers: Headers, engine: Counting) -> None:
     parent = written("execute_request")
     first = headers.cleaned_parent(parent)
