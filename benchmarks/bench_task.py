@@ -32,20 +32,34 @@ def rows() -> list[Row]:
 
         device, local = AwsDevice(SV1), LocalSimulator("braket_sv")
         return [
-            _row("Bell task, 100 shots", device, local, bell(), 100, rounds=60, allowed_ms=20),
+            _row("Bell task, 100 shots", device, local, lambda turn: bell(), 100, rounds=60, allowed_ms=20),
             beside_canned,
-            _row("18 qubits, 1,000 shots", device, local, ghz_with_rotations(), 1000, rounds=20, allowed_ms=60),
+            _row("18 qubits, 1,000 shots", device, local, _rotated, 1000, rounds=20, allowed_ms=60),
         ]
 
 
-def _row(name: str, device: Any, local: Any, circuit: Any, shots: int, *, rounds: int, allowed_ms: float) -> Row:
+def _rotated(turn: int) -> Any:
+    return ghz_with_rotations(turn=turn)
+
+
+def _row(
+    name: str,
+    device: Any,
+    local: Any,
+    make: Callable[[int], Any],
+    shots: int,
+    *,
+    rounds: int,
+    allowed_ms: float,
+) -> Row:
     for _ in range(_WARM_UP):
-        device.run(circuit, shots=shots).result()
-        local.run(circuit, shots=shots).result()
+        device.run(make(0), shots=shots).result()
+        local.run(make(0), shots=shots).result()
     through, beside = [], []
-    for _ in range(rounds):  # in turns, so that both see the same machine
-        through.append(_milliseconds(lambda: device.run(circuit, shots=shots).result()))
-        beside.append(_milliseconds(lambda: local.run(circuit, shots=shots).result()))
+    for turn in range(rounds):  # in turns, so that both see the same machine
+        circuit = make(1 + turn)
+        through.append(_milliseconds(device, circuit, shots))
+        beside.append(_milliseconds(local, circuit, shots))
     mine, peer = statistics.median(through), statistics.median(beside)
     return Row(
         name,
@@ -79,13 +93,13 @@ def _client() -> float:
     from braket.aws import AwsDevice
 
     device = AwsDevice(SV1)
-    taken = [_milliseconds(lambda: device.run(bell(), shots=100).result()) for _ in range(_WARM_UP + _TASKS)]
+    taken = [_milliseconds(device, bell(), 100) for _ in range(_WARM_UP + _TASKS)]
     return statistics.median(taken[_WARM_UP:])
 
 
-def _milliseconds(work: Callable[[], Any]) -> float:
+def _milliseconds(device: Any, circuit: Any, shots: int) -> float:
     started = time.perf_counter()
-    assert work() is not None
+    assert device.run(circuit, shots=shots).result() is not None
     return (time.perf_counter() - started) * 1000
 
 

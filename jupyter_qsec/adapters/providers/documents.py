@@ -36,11 +36,24 @@ def timestamp() -> str:
     return rfc3339(datetime.now(UTC))
 
 
-def bits(measurements: Sequence[Sequence[str | int]]) -> NDArray[np.int8]:
+def bits(measurements: NDArray[np.int8] | Sequence[Sequence[str | int]]) -> NDArray[np.int8]:
     """Measurements as an array of zeros and ones: one row a shot, one column a qubit."""
+    if isinstance(measurements, np.ndarray) and measurements.dtype == np.int8:
+        return measurements
     width = len(measurements[0])
     flat = "".join(["".join(map(str, row)) for row in measurements]).encode()
     return (np.frombuffer(flat, dtype=np.int8) - ord("0")).reshape(len(measurements), width)
+
+
+def sampled(outcomes: NDArray[np.int64], width: int, measured: Sequence[int]) -> NDArray[np.int8]:
+    """Measurements from basis states of `width` qubits, one a shot; `measured` names the columns, all without it."""
+    rows: NDArray[np.int8] = ((outcomes[:, None] >> np.arange(width)[::-1]) & 1).astype(np.int8)
+    if not measured:
+        return rows
+    used = [qubit for qubit in measured if qubit < width]
+    # What is measured and not used by any gate stays zero.
+    columns: NDArray[np.int8] = np.pad(rows[:, used], ((0, 0), (0, len(measured) - len(used))))
+    return columns
 
 
 def measurement_rows(rows: NDArray[np.int8]) -> str:
