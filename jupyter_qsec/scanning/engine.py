@@ -23,9 +23,11 @@ SHORTEST = 6
 _NAME_REACH = 40
 _WINDOW_AFTER = 1
 _MAX_JUDGED = 1024
+_ARMOUR = frozenset(trigger.encode() for trigger in pem.TRIGGERS)
 
-Judgements = dict[tuple[int, str, str, str, str], bool]
-"""What was decided about a rule's name and value within one text, of which many repeat what they say."""
+Judgements = dict[tuple[int, bytes, int, int, int, int], bool]
+"""What was decided about a rule's match within one text, of which many repeat what they say: by the bytes around it,
+and where in them name, trigger, value and its end stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Engine:
         key_end = 0
         for position, trigger, rules in prefilter.hits(data):
             work.candidates += 1
-            if trigger.decode("latin-1") in pem.TRIGGERS and position >= key_end and (key := keys.match(position)):
+            if trigger in _ARMOUR and position >= key_end and (key := keys.match(position)):
                 start, key_end, complete = key
                 found.append(Hit(pem.KIND, start, key_end, 0, "" if complete else pem.KIND, not complete))
             if position < key_end:
@@ -186,20 +188,15 @@ class Engine:
         start, end = match.span(1)
         if compiled.not_before and end < len(data) and data[end] in compiled.not_before:
             return None
-        name = data[_name_start(data, position) : start].decode("latin-1")
-        before = data[start - 1 : start].decode("latin-1")
-        value = data[start:end].decode("latin-1")
-        probe = ""
-        if rule.plugin:
-            window = data[position : match.end() + _WINDOW_AFTER].decode("latin-1")
-            probe = rule.probe.format(window=window, identifier=_identifier(name), value=value)
-        case = (compiled.priority, name, value, before, probe)
+        name = _name_start(data, position)
+        first = name - 1 if name else 0
+        seen = data[first : match.end() + _WINDOW_AFTER]
+        case = (compiled.priority, seen, name - first, position - first, start - first, end - first)
         secret = judged.get(case)
         if secret is None:
             if len(judged) >= _MAX_JUDGED:
                 judged.clear()
-            secret = rule.check(name, value, before) and (not probe or self._confirmed(rule.plugin, probe, work))
-            judged[case] = secret
+            secret = judged[case] = self._judged(rule, seen.decode("latin-1"), case[2:], work)
         if not secret:
             return None
         if compiled.grows and end < len(data) and data[end] in compiled.grows:
@@ -207,6 +204,17 @@ class Engine:
             end = compiled.growing.match(data, end).end()
             work.grown_characters += end - match.end(1)
         return Hit(rule.kind, start, end, compiled.priority, rule.grows, compiled.open)
+
+    def _judged(self, rule: Rule, seen: str, places: tuple[int, int, int, int], work: Work) -> bool:
+        """Whether a match is a secret: `places` are those of name, trigger, value and end in what was `seen`."""
+        at, position, start, end = places
+        name, value = seen[at:start], seen[start:end]
+        if not rule.check(name, value, seen[start - 1 : start] if start else ""):
+            return False
+        if not rule.plugin:
+            return True
+        probe = rule.probe.format(window=seen[position:], identifier=_identifier(name), value=value)
+        return self._confirmed(rule.plugin, probe, work)
 
     def _shape_hits(self, data: bytes, position: int, work: Work) -> Iterable[Hit]:
         for compiled in self.shapes:

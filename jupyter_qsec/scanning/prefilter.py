@@ -20,8 +20,9 @@ from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
 _PIECE = 1 << 18
-_ALIKE = 2
-"""Triggers are told apart by so many first bytes before they are compared; none is shorter."""
+_ALIKE = 8
+"""Triggers are told apart by so many first bytes before they are compared."""
+_MOST_MET = 4_096
 _NOTHING = r"[^\x00-\xff]"
 
 
@@ -215,9 +216,9 @@ class Prefilter:
         pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         self._longest = max(map(len, literals), default=0)
-        self._alike: dict[bytes, list[bytes]] = {}
-        for literal in sorted(literals, key=len, reverse=True):
-            self._alike.setdefault(literal[:_ALIKE].encode("latin-1"), []).append(literal.encode("latin-1"))
+        self._literals = [literal.encode("latin-1") for literal in sorted(literals, key=len, reverse=True)]
+        self._met: dict[bytes, tuple[bytes, ...]] = {}
+        """The triggers that may stand where a text goes on with these bytes, the longest first."""
         self._rules = tuple(rules)
         self._by_trigger: dict[bytes, _Triggered] = {}
         self._always = frozenset(literal.encode("latin-1") for literal in extra)
@@ -238,11 +239,23 @@ class Prefilter:
 
     def _trigger_at(self, data: bytes, begin: int) -> bytes:
         """The longest trigger there: the search has found that there is one."""
+        head = data[begin : begin + _ALIKE]
+        alike = self._met.get(head)
+        if alike is None:
+            alike = self._beginning(head)
         lowered = data[begin : begin + self._longest].lower()
-        for trigger in self._alike[lowered[:_ALIKE]]:
+        for trigger in alike:
             if lowered.startswith(trigger):
                 return trigger
         raise AssertionError("the search found no trigger")
+
+    def _beginning(self, head: bytes) -> tuple[bytes, ...]:
+        lowered = head.lower()
+        alike = tuple(literal for literal in self._literals if lowered.startswith(literal[:_ALIKE]))
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()
+        self._met[head] = alike
+        return alike
 
     def _triggered(self, trigger: bytes) -> _Triggered:
         """Also the rules of shorter triggers with which this one begins; found when first met, then remembered."""

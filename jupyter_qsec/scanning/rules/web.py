@@ -94,12 +94,12 @@ RULES: tuple[Rule, ...] = (
         ("curl ",),
         r"[^\s\"'`]{4,128}",
         lead=r"(?i:curl)(?:[^\n]|\\\n){0,300}?[ \t](?:-u|--user|--proxy-user|-U)[ =]{0,4}"
-        r"[\"'{]{0,2}[^\s\"':]{0,64}[\"'}]{0,2}:",
+        r"[\"'{]{0,2}[^\s\"':]{0,64}[\"'}]{0,2}:[\"'{]{0,2}",
         check=plausible.not_placeholder,
         severity=Severity.MEDIUM,
         description="password of a command",
         advice=CHANGE,
-        examples=("curl -s -u ada:{a12} https://example.org",),
+        examples=("curl -s -u ada:{a12} https://example.org", "curl --user ada:'{a12}' -X PATCH"),
     ),
     Rule(
         "web-key",
