@@ -9,9 +9,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.contract.postgresfixtures", "tests.contract.daskfixtures"]
+
+# How long an example takes is the machine's; the first one imports, too.
+hypothesis.settings.register_profile("qsec", deadline=None)
+hypothesis.settings.load_profile("qsec")
 
 _TESTS = Path(__file__).parent
 _LONGEST = ("hub", "binder", "tutorials", "browser")

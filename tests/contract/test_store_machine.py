@@ -198,10 +198,10 @@ class PostgresMachine(SqliteMachine):
 
 
 def test_the_memory_store_keeps_its_books() -> None:
-    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=25))
 
 
-SLOW = settings(max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=12, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_the_sqlite_store_keeps_its_books() -> None:

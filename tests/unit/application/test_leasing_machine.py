@@ -131,5 +131,5 @@ class LeaseMachine(RuleBasedStateMachine):
             assert stored is not None and stored.expires_at <= latest
 
 
-LeaseMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+LeaseMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
 TestLeases = LeaseMachine.TestCase

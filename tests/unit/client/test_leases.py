@@ -379,5 +379,5 @@ class KeeperMachine(RuleBasedStateMachine):
 
 TestKeeperMachine = KeeperMachine.TestCase
 TestKeeperMachine.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
 )

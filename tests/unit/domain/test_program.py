@@ -249,7 +249,7 @@ _fragments = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_fragments, max_size=30).map("".join))
 @example("qubit[2]q;")
 def test_any_text_is_counted_or_refused(source: str) -> None:
@@ -262,7 +262,7 @@ def test_any_text_is_counted_or_refused(source: str) -> None:
         assert facts.statements > 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.text(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5).map(json.dumps)
 )

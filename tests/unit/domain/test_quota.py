@@ -99,5 +99,5 @@ class QuotaMachine(RuleBasedStateMachine):
             assert used == sum(self.amounts.values()) <= LIMIT
 
 
-QuotaMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+QuotaMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestQuota = QuotaMachine.TestCase

@@ -86,5 +86,5 @@ class TaskMachine(RuleBasedStateMachine):
         assert sum(task.state.terminal for task in self.history) <= 1
 
 
-TaskMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TaskMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestTaskLife = TaskMachine.TestCase

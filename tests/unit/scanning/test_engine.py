@@ -161,7 +161,7 @@ def test_the_plugins_decide() -> None:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=300))
 def test_any_text_is_scanned_into_sorted_matches_within_it(text: str) -> None:
     at = 0
@@ -170,7 +170,7 @@ def test_any_text_is_scanned_into_sorted_matches_within_it(text: str) -> None:
         at = match.end
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=80), st.sampled_from(PLANTED), st.text(max_size=80))
 def test_no_secret_survives_redaction_in_any_surroundings(
     before: str, planted: tuple[str, str, str], after: str

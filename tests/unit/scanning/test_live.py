@@ -45,7 +45,7 @@ def test_a_shape_of_the_secret_is_found(live: LiveSecrets, shape: str) -> None:
     assert shape.strip("\"'=")[2:-2] not in redaction.text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=12), st.binary(max_size=12), st.booleans())
 def test_base64_hides_nothing_whatever_stands_around(before: bytes, after: bytes, urlsafe: bool) -> None:
     live = LiveSecrets()

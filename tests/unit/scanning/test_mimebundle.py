@@ -96,7 +96,7 @@ def test_what_is_too_deep_or_too_large_is_not_passed_on(monkeypatch: pytest.Monk
             redact_json(value, SCANNER)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JSON)
 def test_a_value_without_secrets_comes_back_equal(value: Any) -> None:
     new, matches, secrets = redact_json(value, SCANNER)
@@ -104,7 +104,7 @@ def test_a_value_without_secrets_comes_back_equal(value: Any) -> None:
         assert new == value and secrets == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(JSON, st.text(max_size=10), st.booleans())
 def test_a_planted_key_never_survives(value: Any, key: str, in_list: bool) -> None:
     planted = {key: [value, f"\n{AWS_KEY}\n", value] if in_list else f"{AWS_KEY} "}

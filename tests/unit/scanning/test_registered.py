@@ -73,7 +73,7 @@ def test_the_file_does_not_show_it() -> None:
     assert VALUE[:3].encode() not in content and VALUE not in repr(Registered.of("lab-database", VALUE, KEY))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.text(string.ascii_letters + string.digits + string.punctuation, min_size=10, max_size=60).filter(
         lambda value: len(set(value)) >= 5
@@ -87,7 +87,7 @@ def test_any_secret_is_found_in_any_surroundings(value: str, before: str, after:
     assert any(m.start <= len(before) and m.end >= len(before) + len(value) for m in known.scan(text))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, len(VALUE) - 1), max_size=5, unique=True))
 def test_a_stream_in_any_pieces_shows_at_most_its_first_characters(cuts: list[int]) -> None:
     stream = StreamRedactor(ENGINE, clock=lambda: 0.0)

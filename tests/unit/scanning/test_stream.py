@@ -66,7 +66,7 @@ def test_a_secret_that_comes_character_by_character(kind: str, secret: str, text
         assert output.startswith("x = 1\n[REDACTED:")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(PLANTED), st.text("ab= \n'\"", max_size=30), st.lists(st.integers(0, 5000), max_size=12))
 def test_no_split_lets_a_secret_through(planted: tuple[str, str, str], around: str, places: list[int]) -> None:
     _, secret, text = planted
@@ -77,7 +77,7 @@ def test_no_split_lets_a_secret_through(planted: tuple[str, str, str], around: s
         assert output == SCANNER.redact(whole).text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(BENIGN), st.lists(st.integers(0, 50_000), max_size=12))
 def test_what_holds_no_secret_arrives_as_it_was(benign: tuple[str, str], places: list[int]) -> None:
     text = benign[1][:8000]
@@ -85,7 +85,7 @@ def test_what_holds_no_secret_arrives_as_it_was(benign: tuple[str, str], places:
         assert "".join(passed(cut(text, places))) == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.text(max_size=20), max_size=12))
 @example(["-----BEGIN ", 'RSA PRIVATE KEY-----"', " in text\n"])
 @example(["Epoch A", "KIA is a car\n", "eyJ", " ghp_", "\x1b[3", "1mtoken", ' = "', "x", '"\n'])
@@ -96,7 +96,7 @@ def test_any_text_without_secrets_arrives_as_it_was(chunks: list[str]) -> None:
         assert "".join(passed(chunks)) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(PLANTED), st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=40))
 def test_after_a_release_the_rest_is_still_redacted(
     planted: tuple[str, str, str], steps: list[tuple[int, bool]]

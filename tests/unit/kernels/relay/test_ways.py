@@ -23,7 +23,7 @@ KEY = "AKIA" + "QSEC7PLANTED5Q2X"
 
 
 # -- kernel to clients
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 19), max_size=6, unique=True))
 def test_a_key_in_any_pieces_is_redacted(cuts: list[int]) -> None:
     desk = Desk()
