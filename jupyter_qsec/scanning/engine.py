@@ -179,10 +179,10 @@ class Engine:
 
     def _try(self, compiled: CompiledRule, data: bytes, position: int, work: Work, judged: Judgements) -> Hit | None:
         rule = compiled.rule
-        if compiled.barred_after(data[max(0, position - 2) : position]):
+        if compiled.not_after and compiled.barred_after(data[max(0, position - 2) : position]):
             return None
         work.attempts += 1
-        match = compiled.full.match(data, position, min(len(data), position + rule.span))
+        match = compiled.full.match(data, position, position + rule.span)
         if match is None:
             return None
         start, end = match.span(1)
