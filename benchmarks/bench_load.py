@@ -79,6 +79,7 @@ async def _measure(
         await generator.run(options.seconds)
         ended = time.monotonic()
         await faults
+        await generator.run(options.afterwards)
         unfinished = await generator.drain(_DRAIN_SECONDS)
     for client in clients:
         client.close()

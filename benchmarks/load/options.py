@@ -22,6 +22,11 @@ class Options:
         return min(5.0, self.seconds / 5)
 
     @property
+    def afterwards(self) -> float:
+        """Seconds of the same load after the measured ones, for the memory of processes to which nothing happens."""
+        return 0.75 * self.seconds
+
+    @property
     def limit(self) -> int:
         """Of the capped tenant, in tasks: reached before half of the time is over."""
         share = sum(capped(number) for number in range(self.clients)) / self.clients
@@ -30,4 +35,4 @@ class Options:
     @property
     def longest(self) -> float:
         """After so many seconds all is ended by force."""
-        return 300.0 + 60.0 * self.servers + 2 * self.seconds
+        return 300.0 + 60.0 * self.servers + 3 * self.seconds

@@ -173,12 +173,14 @@ class Growth:
     """At the end of the warm-up and at the end."""
 
 
-def growth(samples: Mapping[int, Sequence[Sample]], warm_up: float, least_seconds: float) -> list[Growth]:
-    """By least squares over what was seen later than `warm_up` seconds after the process's first sample. Processes
-    that were seen for too short a time are left out."""
+def growth(
+    samples: Mapping[int, Sequence[Sample]], warm_up: float, least_seconds: float, since: float = float("-inf")
+) -> list[Growth]:
+    """By least squares over what was seen later than `warm_up` seconds after the process's first sample, and after
+    `since`. Processes that were seen for too short a time are left out."""
     found = []
     for pid, taken in samples.items():
-        rest = [sample for sample in taken if sample.at >= taken[0].at + warm_up]
+        rest = [sample for sample in taken if sample.at >= max(taken[0].at, since) + warm_up]
         if len(rest) < 3 or rest[-1].at - rest[0].at < least_seconds:
             continue
         slope = _slope([sample.at for sample in rest], [sample.megabytes for sample in rest])

@@ -104,7 +104,7 @@ def table(
 
 
 def _submissions(options: Options, run: Run, floor: Floor, ledger: Ledger) -> list[Row]:
-    measured = [s for s in ledger.submissions if s.due >= run.begun and s.answered]
+    measured = [s for s in ledger.submissions if run.begun <= s.due < run.ended and s.answered]
     outside = [1000 * s.seconds for s in measured if not _in_outage(s, run.outages)]
     inside = [1000 * s.seconds for s in measured if _in_outage(s, run.outages)]
     p95 = percentile(outside, 95)
@@ -159,7 +159,8 @@ def _promises(run: Run, ledger: Ledger, found: Findings, site: Site) -> list[Row
 
 
 def _growth(run: Run) -> list[Row]:
-    grown = growth(run.samples, _WARM_UP, _LEAST)
+    # A process that is killed leaves its clients to the others: their caches fill once more.
+    grown = growth(run.samples, _WARM_UP, _LEAST, since=max(outage.back for outage in run.outages))
     if not grown:
         return [Row("memory of the gateway's processes", float("nan"), "MB/min", "seen for too short a time")]
     worst = max(grown, key=lambda process: process.megabytes_per_minute / process.megabytes)
@@ -168,7 +169,7 @@ def _growth(run: Run) -> list[Row]:
     files = max(grown, key=lambda process: process.descriptors[1] - process.descriptors[0])
     return [
         Row(
-            "memory of a gateway process, growth after its warm-up, the worst",
+            "memory of a gateway process, growth once all its clients are known to it, the worst",
             worst.megabytes_per_minute,
             "MB/min",
             each,

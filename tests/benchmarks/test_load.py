@@ -146,6 +146,13 @@ def test_growth_is_what_comes_after_the_warm_up() -> None:
     assert found[2].descriptors == (32, 35)
 
 
+def test_growth_does_not_count_what_a_fault_brings_about() -> None:
+    moved = [Sample(float(second), 100.0 + min(second, 70), 30) for second in range(120)]
+    assert growth({1: moved}, 20.0, 10.0)[0].megabytes_per_minute > 1
+    assert growth({1: moved}, 20.0, 10.0, since=50.0)[0].megabytes_per_minute == pytest.approx(0.0, abs=1e-6)
+    assert growth({1: moved}, 20.0, 10.0, since=95.0) == []
+
+
 def test_a_small_load_with_both_faults(postgres_server: PostgresServer) -> None:
     """Only that the program works and finds no promise broken: on a busy machine the times are anybody's guess."""
     code = (

@@ -1,0 +1,70 @@
+"""`kill -9` of a gateway in the middle of tasks: each ends once, and what was decided before stays decided."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import Any
+
+import pytest
+
+from jupyter_qsec.adapters.results import FileResultStore
+from tests.gateway.livegateway import GatewayProcess, Issued
+from tests.gateway.signedcalls import SignedBraket
+
+
+def state_of(gateway: GatewayProcess, task_id: str) -> dict[str, Any]:
+    task: dict[str, Any] = gateway.get(f"/api/v1/tasks/{task_id}").json()["task"]
+    return task
+
+
+def wait_until_ended(gateway: GatewayProcess, task_ids: list[str], seconds: float = 60) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        tasks = [state_of(gateway, task_id) for task_id in task_ids]
+        if all(task["state"] in ("COMPLETED", "FAILED", "CANCELLED") for task in tasks):
+            return tasks
+        time.sleep(0.05)
+    raise AssertionError([task["state"] for task in tasks])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.012, 0.05])
+def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(gateway_process, seconds):
+    gateway = gateway_process()
+    lease = gateway.lease()
+    with SignedBraket(gateway, lease) as braket:
+        task_ids = [braket.create_bell(shots=10) for _ in range(6)]
+    time.sleep(seconds)  # let it get somewhere else in the middle of something each time
+    gateway.kill()
+    again = gateway_process()
+    tasks = wait_until_ended(again, task_ids)
+    assert {task["state"] for task in tasks} == {"COMPLETED"}
+    usages = again.get("/api/v1/quotas?tenant=sandbox").json()["usages"]
+    found = {(usage["scope"], usage["metric"]): usage["used"] for usage in usages}
+    assert found["tenant:sandbox", "tasks"] == 6
+    assert found["tenant:sandbox", "shots"] == 60
+    assert found["tenant:sandbox", "simulator-ms"] == sum(task["duration_ms"] for task in tasks)
+    records = again.get("/api/v1/audit/records?limit=1000").json()["records"]
+    completed = [r["event"]["subject"] for r in records if r["event"]["kind"] == "task.completed"]
+    assert sorted(completed) == sorted(task["arn"] for task in tasks)
+    digests = {
+        r["event"]["subject"]: r["event"]["details"]["result_sha256"]
+        for r in records
+        if r["event"]["kind"] == "task.completed"
+    }
+    again.stop()
+    stored = FileResultStore(again.home / "results")
+    for task in tasks:
+        bucket, _, folder = task["output_s3_uri"].removeprefix("s3://").partition("/")
+        found = asyncio.run(stored.get("sandbox", bucket, f"{folder}/results.json"))
+        assert found is not None and hashlib.sha256(found[1]).hexdigest() == digests[task["arn"]]
+
+
+def test_a_lease_revoked_before_a_kill_stays_revoked(gateway_process):
+    gateway = gateway_process()
+    lease: Issued = gateway.lease()
+    gateway.post(f"/api/v1/leases/{lease.id}/revoke", {"reason": "leak"})
+    gateway.kill()
+    again = gateway_process()
+    assert again.get("/credentials", lease.token).json()["code"] == "lease-revoked"
