@@ -67,10 +67,11 @@ class Claims(Protocol):
         ...
 
     async def claim(
-        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin
+        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin, *, in_all: int | None = None
     ) -> Sequence[QuantumTask]:
         """Claim up to `most` waiting tasks in fair turns, store what `begin` makes of each, with its records, in one
-        transaction, and return them. Tenants whose share is used up are passed over."""
+        transaction, and return them. Tenants whose share is used up are passed over. `in_all`: so many may run over all
+        workers, where they run their tasks in the same place."""
         ...
 
     async def take_over(self, worker: str, silent: str, beats: int) -> Sequence[QuantumTask]:

@@ -315,6 +315,11 @@ class Executor(Protocol):
         ...
 
     @property
+    def common(self) -> bool:
+        """Whether other processes on the same store run theirs in the same place, so that `capacity` is of all."""
+        ...
+
+    @property
     def obstacle(self) -> str:
         """Why `capacity` is 0, for owners of waiting tasks; empty when it is not."""
         ...

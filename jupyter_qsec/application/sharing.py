@@ -186,9 +186,11 @@ class SharedDispatcher:
             task = await self._book.get(task_id)
             if task is not None:
                 self._launch(task, self._adopt(task, worker))
-        free = self._executor.capacity - len(self._runs)
+        capacity = self._executor.capacity
+        free = capacity - len(self._runs)
         if glance.waiting and free > 0:
-            for task in await self._claims.claim(worker, free, self._share, self._begin):
+            in_all = capacity if self._executor.common else None
+            for task in await self._claims.claim(worker, free, self._share, self._begin, in_all=in_all):
                 self._launch(task, self._run(task, worker))
 
     async def _follow(self, glance: Glance, running: set[str]) -> None:
@@ -293,8 +295,10 @@ class SharedDispatcher:
             return ()
         ahead, line = await self._queue.place(task)
         own, cap = line.running.get(task.tenant, 0), self._share(task.tenant).most_running
-        # Workers may have come since this process was put on the list.
-        capacity = max(line.capacity, self._executor.capacity)
+        capacity = self._executor.capacity
+        if not self._executor.common:
+            # Workers may have come since this process was put on the list.
+            capacity = max(line.capacity, capacity)
         return wait_reasons(task, ahead, own=own, cap=cap, capacity=capacity, obstacle=self._executor.obstacle)
 
     @property

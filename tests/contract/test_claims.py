@@ -37,8 +37,10 @@ async def waiting(store: Any, name: str, *, tenant: str = "sandbox", second: int
     return made
 
 
-async def claim(store: Any, worker: str = "w1", most: int = 1, shares: Any = None) -> list[str]:
-    return [found.id for found in await store.claims.claim(worker, most, shares or share(), begin)]
+async def claim(
+    store: Any, worker: str = "w1", most: int = 1, shares: Any = None, *, in_all: int | None = None
+) -> list[str]:
+    return [found.id for found in await store.claims.claim(worker, most, shares or share(), begin, in_all=in_all)]
 
 
 @pytest.fixture
@@ -76,6 +78,15 @@ class TestClaiming:
             await waiting(store, f"t{number}")
         found = await asyncio.gather(*[claim(store, f"w{1 + number % 2}", 2) for number in range(4)])
         assert sorted(name for names in found for name in names) == [f"t{number}" for number in range(6)]
+
+    async def test_workers_that_run_their_tasks_in_one_place_claim_no_more_than_it_holds(self, store: Any) -> None:
+        for number in range(5):
+            await waiting(store, f"t{number}", second=number)
+        assert await claim(store, "w1", 2, in_all=3) == ["t0", "t1"]
+        assert await claim(store, "w2", 3, in_all=3) == ["t2"]
+        assert await claim(store, "w1", 3, in_all=3) == []
+        assert await claim(store, "w1", 3, in_all=2) == []
+        assert await claim(store, "w2", 5) == ["t3", "t4"], "elsewhere each worker knows its own room"
 
     async def test_one_tenants_tasks_go_in_the_order_of_their_arrival(self, store: Any) -> None:
         for name, second in (("late", 9), ("early", 1), ("middle", 5)):

@@ -66,15 +66,16 @@ class FakeClaims:
         self._capacity.pop(worker, None)
 
     async def claim(
-        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin
+        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin, *, in_all: int | None = None
     ) -> Sequence[QuantumTask]:
         self._require(worker)
         for task in sorted(self.waiting.values(), key=lambda task: (task.queued_at or task.created_at, task.id)):
             share = share_of(task.tenant)
             self._fair.push(task.tenant, task.id, cost=self._cost[task.id], weight=share.weight)
         running = self._running()
+        room = most if in_all is None else min(most, in_all - running.total())
         claimed: list[QuantumTask] = []
-        while len(claimed) < most:
+        while len(claimed) < room:
             found = self._fair.pop(lambda tenant: self._may_start(tenant, running, share_of(tenant)))
             if found is None:
                 break

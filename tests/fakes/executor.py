@@ -26,6 +26,7 @@ class FakeExecutor:
 
     def __init__(self, capacity: int = 2, *, manual: bool = False) -> None:
         self._capacity = capacity
+        self.common = False
         self.manual = manual
         self.started = False
         self.executed: list[str] = []

@@ -65,6 +65,10 @@ class DaskExecutor:
         return self._crew.capacity
 
     @property
+    def common(self) -> bool:
+        return True
+
+    @property
     def busy(self) -> int:
         return sum(run.member is not None for run in self._running.values())
 

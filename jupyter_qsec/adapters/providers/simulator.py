@@ -96,6 +96,10 @@ class SimulatorExecutor:
         return self._capacity
 
     @property
+    def common(self) -> bool:
+        return False
+
+    @property
     def busy(self) -> int:
         return sum(run.worker is not None for run in self._running.values())
 

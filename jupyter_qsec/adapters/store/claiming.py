@@ -48,9 +48,9 @@ class SqlClaims:
         await self._writer.commit(_StrikeOff(worker))
 
     async def claim(
-        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin
+        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin, *, in_all: int | None = None
     ) -> Sequence[QuantumTask]:
-        claimed: Sequence[QuantumTask] = await self._writer.commit(_Claim(worker, most, share_of, begin))
+        claimed: Sequence[QuantumTask] = await self._writer.commit(_Claim(worker, most, share_of, begin, in_all))
         return claimed
 
     async def take_over(self, worker: str, silent: str, beats: int) -> Sequence[QuantumTask]:
@@ -142,12 +142,15 @@ class _TakeOver(Operation):
 class _Claim(Operation):
     """Takes tasks in the order of `domain.fairness.FairQueue`, whose state lies in the tables."""
 
-    def __init__(self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin) -> None:
+    def __init__(
+        self, worker: str, most: int, share_of: Callable[[str], Share], begin: Begin, in_all: int | None
+    ) -> None:
         super().__init__([])
         self._worker = worker
         self._most = most
         self._share_of = share_of
         self._begin = begin
+        self._in_all = in_all
 
     def apply(self, session: Session) -> Sequence[QuantumTask]:
         self.leaves = []
@@ -160,8 +163,9 @@ class _Claim(Operation):
         def may_start(tenant: str) -> bool:
             return tenant not in paused and running[tenant] < self._share_of(tenant).most_running
 
+        room = self._most if self._in_all is None else min(self._most, self._in_all - running.total())
         claimed: list[QuantumTask] = []
-        while len(claimed) < self._most:
+        while len(claimed) < room:
             heads = session.mappings(statements.heads, {})
             ready = [head for head in heads if may_start(head["tenant"])]
             if not ready:

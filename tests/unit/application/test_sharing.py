@@ -91,6 +91,25 @@ async def test_a_tenants_cap_holds_over_all_workers_and_the_wait_is_explained_by
     assert await other.tasks.counts("beta") == (0, 0)
 
 
+async def test_gateways_on_one_cluster_do_not_send_it_more_than_it_runs_at_once():
+    one, other = await pair(capacity=1)
+    for world in (one, other):
+        world.executor.common = True
+    caller = await one.caller()
+    tasks = [await one.submit(caller) for _ in range(2)]
+    for world in (one, other, one):
+        await look(world)
+    (first,) = one.executor.running
+    assert other.executor.running == []
+    (second,) = (task for task in tasks if task.id != first)
+    (reason,) = await other.tasks.waiting(second)
+    assert reason.code == "device-concurrency" and "1 simulator" in reason.text
+    one.executor.end(first)
+    await settled(one)
+    await look(other)
+    assert [*one.executor.running, *other.executor.running] == [second.id]
+
+
 async def test_tasks_wait_for_simulators_with_the_reason_and_start_when_they_come():
     one, other = await pair(capacity=0)
     task = await one.submit(await one.caller())
