@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
 from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.server.uploads import FollowingChunks
 
 SMALL = 64 << 10
 """Characters up to which a scan takes about as long as handing it to a thread: 2 ms."""
@@ -44,8 +45,8 @@ class Passed:
 
 
 class ScanBeside:
-    """Wraps one contents manager's asynchronous `save`. Managers whose `save` is not one are left to the hook: it must
-    give its result at once."""
+    """Wraps one contents manager's `save`. Where that is not asynchronous scans are not either: it must give its result
+    at once."""
 
     def __init__(
         self,
@@ -57,25 +58,36 @@ class ScanBeside:
         """`scan` is called on a thread, `tell` (findings, action, path) on the event loop; both raise `HTTPError`."""
         self._manager = contents_manager
         self._scan_model, self._tell, self._passed = scan, tell, passed
-        self._save: Callable[..., Awaitable[Any]] = contents_manager.save
+        self._save: Callable[..., Any] = contents_manager.save
+        self._chunks = FollowingChunks()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """One for each file: a later save must not overtake an earlier one whose scan takes longer."""
         self._threads = asyncio.Semaphore(_AT_ONCE)
 
     def attach(self) -> None:
         """Take the place of the manager's `save`."""
-        if inspect.iscoroutinefunction(self._save):
-            self._manager.save = self.save
+        self._manager.save = self.save if inspect.iscoroutinefunction(self._save) else self.save_at_once
 
     async def save(self, model: dict[str, Any], path: str = "") -> Any:
         """What the manager's `save` gives, after the scan."""
         turn = self._turns.setdefault(path.strip("/"), asyncio.Lock())
         async with turn:
-            if "chunk" in model or not _is_large(model.get("content")):
+            piece = self._chunks.piece(model, path.strip("/"))
+            if piece is not None:
+                await self._scan(piece, path.strip("/"))
+            if piece is not None or not _is_large(model.get("content")):
                 return await self._save(model, path)
             await self._scan(model, path.strip("/"))
             with self._passed.noted(model):
                 return await self._save(model, path)
+
+    def save_at_once(self, model: dict[str, Any], path: str = "") -> Any:
+        """As `save`, for a manager that is not asynchronous; whole files are left to the hook."""
+        path = path.strip("/")
+        piece = self._chunks.piece(model, path)
+        if piece is not None:
+            self._scan_model(piece, path, lambda findings, action: self._tell(findings, action, path))
+        return self._save(model, path)
 
     async def _scan(self, model: dict[str, Any], path: str) -> None:
         """Findings are told on the event loop, whatever the scan ends in."""

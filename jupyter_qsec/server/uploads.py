@@ -1,7 +1,8 @@
-"""Notebooks uploaded in chunks: put together in memory and saved at once.
+"""Files uploaded in chunks. Notebooks are put together in memory and saved at once; of other files each chunk is
+scanned with the end of the one before.
 
 Jupyter Server runs pre-save hooks for the first chunk only and appends the others to the file as they come, so a secret
-in the second megabyte of an uploaded notebook would pass any hook.
+in the second megabyte of an upload would pass any hook.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MAX_UPLOAD_BYTES = 128 << 20
 MAX_UPLOADS = 8
 """Uploads under way at once; the one that has waited longest is dropped for another."""
 LAST = -1
+_OVERLAP = 4_096
+"""Bytes; a secret over the border of two chunks is seen whole."""
+_BINARY = 8_192
 
 
 @dataclass(slots=True)
@@ -72,6 +76,32 @@ class ChunkedNotebooks:
         while len(self._uploads) > MAX_UPLOADS:
             self._uploads.popitem(last=False)
         return None
+
+
+class FollowingChunks:
+    """Makes texts to scan of the chunks of plain files that no hook sees."""
+
+    def __init__(self) -> None:
+        self._ends: OrderedDict[str, bytes | None] = OrderedDict()
+        """The end of what came last of a file that is on its way; `None` for a binary one."""
+
+    def piece(self, model: dict[str, Any], path: str) -> dict[str, Any] | None:
+        """A model of what to scan before this chunk is saved; `None` where hooks see it, or where rules would find
+        nothing but chance. Raises `HTTPError` for a chunk that cannot be decoded."""
+        chunk = model.get("chunk")
+        if chunk is None:
+            return None
+        raw = _bytes(model)
+        first = chunk == 1
+        before = b"" if first else self._ends.pop(path, b"")
+        binary = before is None or (first and b"\0" in raw[:_BINARY])
+        if chunk != LAST:
+            self._ends[path] = None if binary else raw[-_OVERLAP:]
+            while len(self._ends) > MAX_UPLOADS:
+                self._ends.popitem(last=False)
+        if first or before is None:
+            return None
+        return {"type": "file", "format": "base64", "content": base64.b64encode(before + raw).decode("ascii")}
 
 
 def _bytes(model: dict[str, Any]) -> bytes:

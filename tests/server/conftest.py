@@ -1,8 +1,8 @@
-"""Kernels as a protected server starts them: one planted home directory for the tests of a module."""
+"""Kernels as a protected server starts them, with one planted home directory for a module; guarded saves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.kernels import confinement, observer
 from jupyter_qsec.kernels.leases import use_keeper
 from jupyter_qsec.kernels.provisioner import install_default_provisioner
+from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.scanner import Scanner
+from jupyter_qsec.server.contents import SaveGuard
 from tests.fakes.clock import FakeClock
 from tests.fakes.kernel_driver import Kernel, RecordingObserver
 from tests.fakes.kernel_home import KernelHome
 from tests.fakes.lease_api import FakeLeaseApi
+from tests.server.saves import Reports
 
 
 @dataclass
@@ -86,3 +90,19 @@ def qsec_config(qsec_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     use_keeper(None)
     observer.register(None)
     KernelProvisionerFactory.clear_instance()
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+@pytest.fixture
+def guarded(jp_serverapp: Any, reports: Reports) -> Callable[..., None]:
+    """Guards the contents manager of the running server."""
+
+    def guard(mode: str = "redact", engine: Engine | None = None, report: Any = reports) -> None:
+        save_guard = SaveGuard(Scanner(engine=engine), mode, report)
+        save_guard.attach(jp_serverapp.contents_manager)
+
+    return guard

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,55 +18,9 @@ from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.contents import SaveGuard
+from tests.server.saves import KEY, Reports, a_notebook, put, refused
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-
-
-class Reports:
-    """Collects what the guard reports."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[list[Finding], str]] = []
-
-    def __call__(self, findings: list[Finding], action: str) -> None:
-        self.calls.append((findings, action))
-
-    def actions(self) -> list[str]:
-        return [action for _, action in self.calls]
-
-
-@pytest.fixture
-def reports() -> Reports:
-    return Reports()
-
-
-@pytest.fixture
-def guarded(jp_serverapp: Any, reports: Reports) -> Callable[..., None]:
-    """Guards the contents manager of the running server."""
-
-    def guard(mode: str = "redact", engine: Engine | None = None, report: Any = reports) -> None:
-        save_guard = SaveGuard(Scanner(engine=engine), mode, report)
-        save_guard.attach(jp_serverapp.contents_manager)
-
-    return guard
-
-
-def a_notebook(source: str = "1 + 1", *outputs: dict[str, Any]) -> dict[str, Any]:
-    cell = nbformat.v4.new_code_cell(source)
-    cell["outputs"] = [nbformat.from_dict(output) for output in outputs]
-    return json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
-
-
-async def put(fetch: Any, path: str, **model: Any) -> Any:
-    return await fetch("api", "contents", path, method="PUT", body=json.dumps(model))
-
-
-async def refused(fetch: Any, path: str, **model: Any) -> str:
-    with pytest.raises(HTTPClientError) as caught:
-        await put(fetch, path, **model)
-    assert caught.value.code == 422
-    return json.loads(caught.value.response.body)["message"]
 
 
 async def test_a_saved_notebook_holds_no_secret(
@@ -136,56 +89,6 @@ async def test_warn_saves_and_reports(guarded: Any, jp_fetch: Any, jp_root_dir: 
     await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
     assert KEY in (jp_root_dir / "a.ipynb").read_text()
     assert reports.actions() == ["warned"]
-
-
-@pytest.mark.parametrize("format_", ["text", "base64"])
-async def test_a_notebook_uploaded_as_a_file_is_redacted(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, format_: str
-) -> None:
-    guarded()
-    text = json.dumps(a_notebook(f"key = '{KEY}' # é"))
-    content = base64.b64encode(text.encode()).decode() if format_ == "base64" else text
-    await put(jp_fetch, "up.ipynb", type="file", format=format_, content=content)
-    saved = json.loads((jp_root_dir / "up.ipynb").read_text(encoding="utf-8"))
-    assert "".join(saved["cells"][0]["source"]) == "key = '[REDACTED:aws-access-key]' # é"
-
-
-async def test_a_secret_behind_a_json_escape_or_a_repeated_key_is_not_saved(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path
-) -> None:
-    guarded()
-    cell = f'{{"cell_type":"raw","id":"a","metadata":{{}},"source":"{KEY}","source":"\\u0041{KEY[1:]}"}}'
-    text = f'{{"cells":[{cell}],"metadata":{{}},"nbformat":4,"nbformat_minor":5}}'
-    await put(jp_fetch, "up.ipynb", type="file", format="text", content=text)
-    saved = (jp_root_dir / "up.ipynb").read_text()
-    assert KEY not in saved and KEY[1:] not in saved
-
-
-async def test_a_notebook_uploaded_in_chunks_is_redacted(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
-    guarded()
-    raw = json.dumps(a_notebook(f"key = '{KEY}'")).encode()
-    middle = raw.index(KEY.encode()) + 9
-    parts = {1: raw[:40], 2: raw[40:middle], -1: raw[middle:]}
-    for number, part in parts.items():
-        content = base64.b64encode(part).decode()
-        await put(jp_fetch, "big.ipynb", type="file", format="base64", content=content, chunk=number)
-        assert number == -1 or not (jp_root_dir / "big.ipynb").exists()
-    saved = json.loads((jp_root_dir / "big.ipynb").read_text())
-    assert "".join(saved["cells"][0]["source"]) == "key = '[REDACTED:aws-access-key]'"
-
-
-async def test_chunks_out_of_order_are_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
-    guarded()
-    with pytest.raises(HTTPClientError) as caught:
-        await put(jp_fetch, "big.ipynb", type="file", format="text", content="{}", chunk=2)
-    assert caught.value.code == 400 and not (jp_root_dir / "big.ipynb").exists()
-
-
-async def test_other_files_are_uploaded_in_chunks_as_ever(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
-    guarded()
-    for number, part in ((1, "a,b\n"), (2, "1,2\n"), (-1, "3,4\n")):
-        await put(jp_fetch, "data.csv", type="file", format="text", content=part, chunk=number)
-    assert (jp_root_dir / "data.csv").read_text() == "a,b\n1,2\n3,4\n"
 
 
 @pytest.mark.parametrize(
@@ -300,6 +203,8 @@ def test_a_manager_that_is_not_asynchronous_is_guarded_too(jp_root_dir: Path, re
     raw = json.dumps(a_notebook(f"key = '{KEY}'"))
     for number, part in ((1, raw[:50]), (-1, raw[50:])):
         manager.save({"type": "file", "format": "text", "content": part, "chunk": number}, "chunks.ipynb")
+        manager.save({"type": "file", "format": "text", "content": f"{number} {KEY}", "chunk": number}, "data.csv")
+    assert reports.actions() == ["warned", "redacted", "warned"]
     manager.save({"type": "notebook", "content": a_notebook(f"key = '{KEY}'")}, "whole.ipynb")
     for name in ("chunks.ipynb", "whole.ipynb"):
         assert "[REDACTED:aws-access-key]" in (jp_root_dir / name).read_text()
