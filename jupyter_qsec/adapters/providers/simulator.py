@@ -83,7 +83,7 @@ class SimulatorExecutor:
         self._capacity = max(1, workers if workers is not None else default_workers())
         self._threads = threads or max(1, (os.cpu_count() or 1) // self._capacity)
         self._command = list(command) if command is not None else worker_command(self._limits.max_memory_bytes)
-        self._idle: deque[Worker] = deque()
+        self._idle: list[Worker] = []
         self._waiters: deque[asyncio.Future[Worker]] = deque()
         self._running: dict[str, _Run] = {}
         self._keepers: set[asyncio.Task[None]] = set()
@@ -194,7 +194,7 @@ class SimulatorExecutor:
         if self._closed:
             raise WorkerEndedError("the gateway is closing")
         while self._idle:
-            worker = self._idle.popleft()
+            worker = self._idle.pop()  # the one that ran last: it is warm, and has read what is likely to come again
             if worker.alive:
                 return worker
             self._keep(self._replace(worker))

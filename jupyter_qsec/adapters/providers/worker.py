@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import queue
 import resource
@@ -106,6 +107,7 @@ def main(parent: int, max_memory_bytes: int) -> None:
     except Exception as problem:  # noqa: BLE001  # said to the gateway, which decides; this process ends
         frames.write(answers, Frame(Kind.FAILED, {"reason": f"{type(problem).__name__}: {problem}"[:300]}))
         os._exit(1)
+    gc.freeze()  # what simulators are made of never becomes garbage
     _limit(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit_memory(max_memory_bytes)
