@@ -20,8 +20,8 @@ from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
 _PIECE = 1 << 18
-_ALIKE = 8
-"""Triggers are told apart by so many first bytes before they are compared."""
+_ALIKE = 12
+"""Triggers are told apart by so many first bytes; few are longer."""
 _MOST_MET = 4_096
 _NOTHING = r"[^\x00-\xff]"
 
@@ -183,7 +183,9 @@ class _Triggered:
         if self._set is None:
             return self._rules
         found = self._set.Match(data[position : position + self._span])
-        return tuple(self._rules[n] for n in sorted(found)) if found else ()
+        if not found:
+            return ()
+        return (self._rules[found[0]],) if len(found) == 1 else tuple(self._rules[n] for n in sorted(found))
 
 
 def _either(gates: set[str]) -> str:
@@ -215,7 +217,6 @@ class Prefilter:
             alike.setdefault(_either(gates[literal]), []).append(re2.escape(literal))
         pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
-        self._longest = max(map(len, literals), default=0)
         self._literals = [literal.encode("latin-1") for literal in sorted(literals, key=len, reverse=True)]
         self._met: dict[bytes, tuple[bytes, ...]] = {}
         """The triggers that may stand where a text goes on with these bytes, the longest first."""
@@ -243,9 +244,8 @@ class Prefilter:
         alike = self._met.get(head)
         if alike is None:
             alike = self._beginning(head)
-        lowered = data[begin : begin + self._longest].lower()
         for trigger in alike:
-            if lowered.startswith(trigger):
+            if len(trigger) <= _ALIKE or data[begin : begin + len(trigger)].lower() == trigger:
                 return trigger
         raise AssertionError("the search found no trigger")
 

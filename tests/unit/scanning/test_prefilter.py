@@ -32,3 +32,15 @@ def test_what_is_taken_out_of_a_large_text_is_gone(data: bytes) -> None:
 def test_a_trigger_is_told_from_longer_and_shorter_ones_that_begin_alike() -> None:
     rules = prefilter.Prefilter((), ("pass", "password", "passphrase"), ())
     assert [trigger for _, trigger, _ in rules.hits(b"PASSWORD passport")] == [b"password", b"pass"]
+
+
+def test_triggers_are_told_apart_however_much_they_have_in_common() -> None:
+    longer = ("authorization-token-of", "authorization-token", "authorization-key")
+    rules = prefilter.Prefilter((), longer, ())
+    text = b"Authorization-Key AUTHORIZATION-TOKEN authorization-token-of authorization-token-"
+    assert [trigger for _, trigger, _ in rules.hits(text)] == [
+        b"authorization-key",
+        b"authorization-token",
+        b"authorization-token-of",
+        b"authorization-token",
+    ]
