@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tests.gateway.livegateway import GatewayProcess, Issued
 from tests.gateway.manyprocesses import ENDLESS
 from tests.gateway.signedcalls import SignedBraket
@@ -120,11 +121,17 @@ class Work:
     def one_more(self) -> str:
         return self.braket.create_bell()
 
+    def state(self, task: str) -> str:
+        return str(self.gateway.get(f"/api/v1/tasks/{task}").json()["task"]["state"])
+
 
 @pytest.fixture(scope="module")
 def work(hub: RealHub, hub_gateway: GatewayProcess) -> Iterator[Work]:
     lease = take_lease(hub, hub_gateway, "ada")
     with SignedBraket(hub_gateway, lease) as braket:
-        running = braket.create_bell(action=ENDLESS, shots=10)
-        yield Work(hub_gateway, lease, braket, running, braket.create_bell())
-    hub_gateway.post(f"/api/v1/tasks/{running}/cancel")
+        made = Work(hub_gateway, lease, braket, braket.create_bell(action=ENDLESS, shots=10), "")
+        # What another module left may have the worker still.
+        wait_for(lambda: made.state(made.running) == "RUNNING", "the task that keeps the worker", 60)
+        made.waiting = braket.create_bell()
+        yield made
+    hub_gateway.post(f"/api/v1/tasks/{made.running}/cancel")

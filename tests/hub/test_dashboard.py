@@ -40,10 +40,6 @@ def logged_in(hub: RealHub, hub_gateway: GatewayProcess) -> Iterator[LogIn]:
         visitor.close()
 
 
-def state_of(work: Work, task: str) -> str:
-    return str(work.gateway.get(f"/api/v1/tasks/{task}").json()["task"]["state"])
-
-
 @pytest.fixture(autouse=True, scope="module")
 def bobs_lease(hub: RealHub, hub_gateway: GatewayProcess) -> None:
     """So that his pages have a form."""
@@ -75,7 +71,7 @@ def test_cancel_a_task(logged_in: LogIn, work: Work) -> None:
     done = ada.press(ada.page("tasks"), f"tasks/{task}/cancel")
     assert (done.status_code, done.url.path) == (200, f"{PREFIX}tasks/{task}")
     assert "The task is cancelled." in done.text
-    assert state_of(work, task) == "CANCELLED"
+    assert work.state(task) == "CANCELLED"
     again = ada.send(f"tasks/{task}/cancel", {"form_token": form_token(ada.page("tasks"))})
     assert again.status_code == 409
     assert "The task is CANCELLED and cannot be cancelled." in again.text
@@ -194,7 +190,7 @@ def test_without_the_sessions_own_form_token_nothing_happens(logged_in: LogIn, w
             headers={"Origin": ada.hub.url, "Content-Type": "application/x-www-form-urlencoded"},
         )
         assert answer.status_code == 403, token
-    assert state_of(work, work.waiting) == "QUEUED"
+    assert work.state(work.waiting) == "QUEUED"
     log = logged_in("ida").page("audit", kind="request.rejected", principal="hub:ada").text
     assert "The form is from another session." in log
 
@@ -216,7 +212,7 @@ def test_a_form_from_another_site_does_nothing(headers: dict[str, str], logged_i
     answer = ada.send(f"tasks/{work.waiting}/cancel", fields, **headers)
     assert answer.status_code == 403
     assert "from another site" in answer.text
-    assert state_of(work, work.waiting) == "QUEUED"
+    assert work.state(work.waiting) == "QUEUED"
 
 
 def test_who_has_no_button_is_refused_with_the_reason_when_they_send_its_form(logged_in: LogIn, work: Work) -> None:
@@ -229,7 +225,7 @@ def test_who_has_no_button_is_refused_with_the_reason_when_they_send_its_form(lo
     fields = {"form_token": form_token(bob.page("leases"))}
     assert bob.send(f"tasks/{work.running}/cancel", fields).status_code == 404
     assert bob.send(f"leases/{work.lease.id}/revoke", fields).status_code == 404
-    assert state_of(work, work.running) == "RUNNING"
+    assert work.state(work.running) == "RUNNING"
     assert "POST tasks/{id}/cancel" in ida.page("audit", kind="request.rejected", principal="hub:ida").text
 
 
