@@ -67,14 +67,23 @@ HOSTILE = {
 """Texts that consist of what costs a scanner most."""
 
 
+def varied() -> str:
+    """A keyword and a value in every line, of which none is like another."""
+    chosen = random.Random(3)
+    return "\n".join(f"password={chosen.getrandbits(32):08x}"[:12] for _ in range(80_000))
+
+
 def slowest() -> tuple[float, str]:
     """The lowest rate over hostile texts, in megabytes a second, and the text's name."""
-    return min((rate_of(unit), name) for name, unit in HOSTILE.items())
+    return min([(rate_of(unit), name) for name, unit in HOSTILE.items()] + [(_rate(varied()), "a new value a line")])
 
 
 def rate_of(unit: str) -> float:
     """The rate over a megabyte of the same again and again."""
-    text = (unit * (_MEGABYTE // len(unit) + 1))[:_MEGABYTE]
+    return _rate((unit * (_MEGABYTE // len(unit) + 1))[:_MEGABYTE])
+
+
+def _rate(text: str) -> float:
     return rate(functools.partial(Engine.default().scan, text), len(text), 0.3)
 
 

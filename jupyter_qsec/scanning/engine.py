@@ -120,7 +120,7 @@ class Engine:
         found = self._plain_hits(data, work)
         if has_unseen(text):
             visible = without_unseen(text)
-            found += visible.back(self._plain_hits(flat(visible.text), work))
+            found += visible.back(self._plain_hits(flat(*visible.parts), work))
         if "\n" in text and self._may_be_broken(data):
             found += self._joined_hits(text, found, work)
         return merge(found + self._live_hits(text))
@@ -144,7 +144,7 @@ class Engine:
         together = joined(text)
         if together is None:
             return []
-        data = flat(together.text)
+        data = flat(*together.parts)
         known = {hit.start for hit in found}
         hits = [hit for hit in together.back(self._rule_hits(data, self._joining, work)) if hit.start not in known]
         return [hit for hit in hits if "\n" in text[hit.start : hit.end]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import html
-import io
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +25,8 @@ _MARKUP = re.compile(
 """What joins the texts beside it: elements in the flow of a line, character references, comments."""
 
 
-_PIECE = 1 << 18
+_PIECE = 1 << 16
+"""Characters; no single operation goes over many more, as it would hold up every other thread of a server."""
 _LONGEST = 2048
 """Characters; more than any match has, but for a run of invisible characters."""
 
@@ -35,7 +35,8 @@ _LONGEST = 2048
 class Seen:
     """`text` is the original with some pieces replaced by shorter ones; `back` translates spans."""
 
-    text: str
+    parts: tuple[str, ...]
+    """The text in parts, between which no word of another script stands."""
     _starts: array[int]
     """Index in `text` after each replacement."""
     _origins: array[int]
@@ -44,6 +45,11 @@ class Seen:
     """How many characters each replacement has."""
     _pieces: array[int]
     """How many characters each replaced piece had."""
+
+    @property
+    def text(self) -> str:
+        """All parts together."""
+        return self.parts[0] if len(self.parts) == 1 else "".join(self.parts)
 
     @property
     def changed(self) -> bool:
@@ -101,25 +107,53 @@ def _decoded(markup: str) -> str:
 
 
 def _seen(text: str, what: re.Pattern[str], instead: Callable[[str], str] = lambda piece: "") -> Seen:
-    seen = io.StringIO()
+    seen = _Parts()
     starts, origins, sizes, pieces = array("q"), array("q"), array("q"), array("q")
     at = size = 0
     for match in _matches(what, text):
         new = instead(match[0])
         size += match.start() - at + len(new)
-        seen.write(text[at : match.start()])
-        seen.write(new)
+        seen.add(text, at, match.start())
+        seen.add(new, 0, len(new))
         at = match.end()
         starts.append(size)
         origins.append(at)
         sizes.append(len(new))
         pieces.append(match.end() - match.start())
-    seen.write(text[at:])
-    return Seen(seen.getvalue(), starts, origins, sizes, pieces)
+    seen.add(text, at, len(text))
+    return Seen(seen.all(), starts, origins, sizes, pieces)
+
+
+class _Parts:
+    """Puts a text together from slices of others."""
+
+    def __init__(self) -> None:
+        self._done: list[str] = []
+        self._open: list[str] = []
+        self._size = 0
+
+    def add(self, text: str, start: int, end: int) -> None:
+        while start < end:
+            stop = min(end, start + _PIECE)
+            self._open.append(text[start:stop])
+            self._size += stop - start
+            start = stop
+            if self._size >= _PIECE and text[stop - 1] <= "\x7f":
+                self._close()
+
+    def all(self) -> tuple[str, ...]:
+        if self._open or not self._done:
+            self._close()
+        return tuple(self._done)
+
+    def _close(self) -> None:
+        self._done.append("".join(self._open))
+        self._open.clear()
+        self._size = 0
 
 
 def _matches(what: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
-    """As `finditer`, but no single search goes over a large text: it would hold up every other thread of a server."""
+    """As `finditer`, but piece by piece."""
     at = begin = 0
     while begin < len(text):
         end = begin + _PIECE

@@ -20,9 +20,8 @@ from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
 _PIECE = 1 << 18
-_ALIKE = 12
-"""Triggers are told apart by so many first bytes; few are longer."""
-_MOST_MET = 4_096
+_HEADS = (8, 4, 2)
+"""Triggers are told apart by as many of their first bytes as they have of these, before they are compared."""
 _NOTHING = r"[^\x00-\xff]"
 
 
@@ -47,13 +46,15 @@ _READ_AS = {
 _foreign = re.compile("|".join(sorted(_READ_AS, key=len, reverse=True)))
 
 
-def flat(text: str) -> bytes:
-    """One byte a character. Typographic quotes, and "password" in other scripts, are read as what the rules know."""
-    if len(text) <= _PIECE:
-        return _flat(text)
+def flat(*parts: str) -> bytes:
+    """One byte a character. Typographic quotes, and "password" in other scripts, are read as what the rules know. No
+    word of another script may stand between two parts."""
+    if len(parts) == 1 and len(parts[0]) <= _PIECE:
+        return _flat(parts[0])
     data = io.BytesIO()
-    for piece in _pieces(text):
-        data.write(_flat(piece))
+    for part in parts:
+        for piece in _pieces(part):
+            data.write(_flat(piece))
     return data.getvalue()
 
 
@@ -217,9 +218,10 @@ class Prefilter:
             alike.setdefault(_either(gates[literal]), []).append(re2.escape(literal))
         pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
         self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
-        self._literals = [literal.encode("latin-1") for literal in sorted(literals, key=len, reverse=True)]
-        self._met: dict[bytes, tuple[bytes, ...]] = {}
-        """The triggers that may stand where a text goes on with these bytes, the longest first."""
+        self._alike: dict[bytes, list[bytes]] = {}
+        for literal in sorted(literals, key=len, reverse=True):
+            size = next(size for size in _HEADS if size <= len(literal))
+            self._alike.setdefault(literal[:size].encode("latin-1"), []).append(literal.encode("latin-1"))
         self._rules = tuple(rules)
         self._by_trigger: dict[bytes, _Triggered] = {}
         self._always = frozenset(literal.encode("latin-1") for literal in extra)
@@ -240,22 +242,12 @@ class Prefilter:
 
     def _trigger_at(self, data: bytes, begin: int) -> bytes:
         """The longest trigger there: the search has found that there is one."""
-        head = data[begin : begin + _ALIKE]
-        alike = self._met.get(head)
-        if alike is None:
-            alike = self._beginning(head)
-        for trigger in alike:
-            if len(trigger) <= _ALIKE or data[begin : begin + len(trigger)].lower() == trigger:
-                return trigger
+        head = data[begin : begin + _HEADS[0]].lower()
+        for size in _HEADS:
+            for trigger in self._alike.get(head[:size], ()):
+                if len(trigger) <= size or data[begin : begin + len(trigger)].lower() == trigger:
+                    return trigger
         raise AssertionError("the search found no trigger")
-
-    def _beginning(self, head: bytes) -> tuple[bytes, ...]:
-        lowered = head.lower()
-        alike = tuple(literal for literal in self._literals if lowered.startswith(literal[:_ALIKE]))
-        if len(self._met) >= _MOST_MET:
-            self._met.clear()
-        self._met[head] = alike
-        return alike
 
     def _triggered(self, trigger: bytes) -> _Triggered:
         """Also the rules of shorter triggers with which this one begins; found when first met, then remembered."""

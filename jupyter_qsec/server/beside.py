@@ -6,6 +6,7 @@ Jupyter calls pre-save hooks on the event loop, where a scan of a large notebook
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from jupyter_qsec.scanning.finding import Finding
-from jupyter_qsec.server.uploads import FollowingChunks
+from jupyter_qsec.server.uploads import FollowingChunks, Piece, following
 
 SMALL = 64 << 10
 """Characters up to which a scan takes about as long as handing it to a thread: 2 ms."""
@@ -21,6 +22,10 @@ _AT_ONCE = 2
 
 Report = Callable[[list[Finding], str], None]
 """Takes the findings of one save and the action: `redacted`, `refused` or `warned`. If it raises, nothing is saved."""
+
+
+Scan = Callable[[dict[str, Any], str, Report], None]
+ScanPiece = Callable[[Piece, str, Report], None]
 
 
 class Passed:
@@ -51,13 +56,15 @@ class ScanBeside:
     def __init__(
         self,
         contents_manager: Any,
-        scan: Callable[[dict[str, Any], str, Report], None],
+        scan: Scan,
+        scan_piece: ScanPiece,
         tell: Callable[[list[Finding], str, str], None],
         passed: Passed,
     ) -> None:
-        """`scan` is called on a thread, `tell` (findings, action, path) on the event loop; both raise `HTTPError`."""
+        """`scan` and `scan_piece` are called on a thread, `tell` (findings, action, path) on the event loop; all raise
+        `HTTPError`."""
         self._manager = contents_manager
-        self._scan_model, self._tell, self._passed = scan, tell, passed
+        self._scan_model, self._scan_piece, self._tell, self._passed = scan, scan_piece, tell, passed
         self._save: Callable[..., Any] = contents_manager.save
         self._chunks = FollowingChunks()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -70,33 +77,49 @@ class ScanBeside:
 
     async def save(self, model: dict[str, Any], path: str = "") -> Any:
         """What the manager's `save` gives, after the scan."""
-        turn = self._turns.setdefault(path.strip("/"), asyncio.Lock())
+        name = path.strip("/")
+        turn = self._turns.setdefault(name, asyncio.Lock())
         async with turn:
-            piece = self._chunks.piece(model, path.strip("/"))
+            chunk = model.get("chunk")
+            if chunk is None:
+                return await self._save_scanned(model, path)
+            before = self._chunks.before(name, chunk)
+            piece, arrived = await asyncio.to_thread(following, model, before)
             if piece is not None:
-                await self._scan(piece, path.strip("/"))
-            if piece is not None or not _is_large(model.get("content")):
-                return await self._save(model, path)
-            await self._scan(model, path.strip("/"))
-            with self._passed.noted(model):
-                return await self._save(model, path)
+                await self._scan(name, functools.partial(self._scan_piece, piece, name))
+                done = await self._save(model, path)
+            else:
+                done = await (self._save_scanned(model, path) if chunk == 1 else self._save(model, path))
+            self._chunks.saved(name, chunk, arrived)
+            return done
 
     def save_at_once(self, model: dict[str, Any], path: str = "") -> Any:
-        """As `save`, for a manager that is not asynchronous; whole files are left to the hook."""
-        path = path.strip("/")
-        piece = self._chunks.piece(model, path)
+        """As `save`, for a manager that is not asynchronous; what hooks see is left to the hook."""
+        name, chunk = path.strip("/"), model.get("chunk")
+        if chunk is None:
+            return self._save(model, path)
+        piece, arrived = following(model, self._chunks.before(name, chunk))
         if piece is not None:
-            self._scan_model(piece, path, lambda findings, action: self._tell(findings, action, path))
-        return self._save(model, path)
+            self._scan_piece(piece, name, lambda findings, action: self._tell(findings, action, name))
+        done = self._save(model, path)
+        self._chunks.saved(name, chunk, arrived)
+        return done
 
-    async def _scan(self, model: dict[str, Any], path: str) -> None:
-        """Findings are told on the event loop, whatever the scan ends in."""
+    async def _save_scanned(self, model: dict[str, Any], path: str) -> Any:
+        """Save what a hook sees; a large one scanned ahead of it."""
+        if not _is_large(model.get("content")):
+            return await self._save(model, path)
+        name = path.strip("/")
+        await self._scan(name, functools.partial(self._scan_model, model, name))
+        with self._passed.noted(model):
+            return await self._save(model, path)
+
+    async def _scan(self, path: str, scan: Callable[[Report], None]) -> None:
+        """On a thread. Findings are told on the event loop, whatever the scan ends in."""
         told: list[tuple[list[Finding], str]] = []
         async with self._threads:
             try:
-                await asyncio.to_thread(
-                    self._scan_model, model, path, lambda findings, action: told.append((findings, action))
-                )
+                await asyncio.to_thread(scan, lambda findings, action: told.append((findings, action)))
             finally:
                 for findings, action in told:
                     self._tell(findings, action, path)

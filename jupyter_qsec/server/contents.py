@@ -10,6 +10,9 @@ import base64
 import binascii
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +23,7 @@ from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.report import describe
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.beside import Passed, Report, ScanBeside
-from jupyter_qsec.server.uploads import ChunkedNotebooks
+from jupyter_qsec.server.uploads import ChunkedNotebooks, Piece
 
 REFUSED = 422
 MAX_PLAIN_CHARACTERS = 20 << 20
@@ -51,7 +54,7 @@ class SaveGuard:
     def attach(self, contents_manager: Any) -> None:
         """Guard every save of this manager, including notebooks that are uploaded in chunks."""
         contents_manager.register_pre_save_hook(self.pre_save)
-        ScanBeside(contents_manager, self.scan, self.tell, self.passed).attach()
+        ScanBeside(contents_manager, self.scan, self.scan_piece, self.tell, self.passed).attach()
         ChunkedNotebooks(contents_manager).attach()
 
     def pre_save(self, model: dict[str, Any], path: str, **_: Any) -> None:
@@ -68,12 +71,17 @@ class SaveGuard:
 
     def scan(self, model: dict[str, Any], path: str, report: Report) -> None:
         """As `pre_save`, on any thread, and with findings told to `report`."""
-        try:
+        with _failing_closed(path):
             self._guard(model, path, report)
-        except HTTPError:
-            raise
-        except Exception as error:  # noqa: BLE001  # any exception that got past here would save the file unredacted
-            raise _not_saved(path, error) from None
+
+    def scan_piece(self, piece: Piece, path: str, report: Report) -> None:
+        """As `scan`, for a chunk of a plain file that the hook does not see."""
+        with _failing_closed(path):
+            if self._scannable(len(piece.data), path):
+                before = self._found(piece.data[: piece.seen], path)
+                found = self._found(piece.data, path)
+                fresh = [finding for finding in found if finding not in before]
+                self._judge([replace(finding, line=finding.line + piece.line) for finding in fresh], path, report)
 
     def _guard(self, model: dict[str, Any], path: str, report: Report) -> None:
         kind, content = model.get("type"), model.get("content")
@@ -112,15 +120,25 @@ class SaveGuard:
             model["content"] = base64.b64encode(encoded).decode() if model.get("format") == "base64" else text
 
     def _plain_file(self, model: dict[str, Any], content: str, path: str, report: Report) -> None:
-        if len(content) > MAX_PLAIN_CHARACTERS:
-            if self.mode is SaveMode.REFUSE:
-                raise TooLargeError("It is too large to be scanned for secrets.")
-            _log.warning("Saved without a scan for secrets, as it is too large: %s", path)
+        if not self._scannable(len(content), path):
             return
         raw = _decoded(model, content)
-        if b"\0" in raw[:8192]:
-            return  # binary: a rule would find nothing but chance
-        findings = self._scanner.scan_text(raw.decode("utf-8", "replace"), filename=path)
+        if b"\0" not in raw[:8192]:  # in a binary file a rule would find nothing but chance
+            self._judge(self._found(raw, path), path, report)
+
+    def _scannable(self, size: int, path: str) -> bool:
+        if size <= MAX_PLAIN_CHARACTERS:
+            return True
+        if self.mode is SaveMode.REFUSE:
+            raise TooLargeError("It is too large to be scanned for secrets.")
+        _log.warning("Saved without a scan for secrets, as it is too large: %s", path)
+        return False
+
+    def _found(self, raw: bytes, path: str) -> list[Finding]:
+        return self._scanner.scan_text(raw.decode("utf-8", "replace"), filename=path)
+
+    def _judge(self, findings: list[Finding], path: str, report: Report) -> None:
+        """A plain file is never rewritten."""
         if findings and self.mode is SaveMode.REFUSE:
             self._refuse(findings, path, report)
         if findings:
@@ -129,6 +147,17 @@ class SaveGuard:
     def _refuse(self, findings: list[Finding], path: str, report: Report) -> None:
         report(findings, "refused")
         raise HTTPError(REFUSED, f"{_name(path)} was not saved, as it holds secrets: {describe(findings)}.")
+
+
+@contextmanager
+def _failing_closed(path: str) -> Iterator[None]:
+    """Whatever a scan raises, the file is not saved."""
+    try:
+        yield
+    except HTTPError:
+        raise
+    except Exception as error:  # noqa: BLE001  # any exception that got past here would save the file unredacted
+        raise _not_saved(path, error) from None
 
 
 def _not_saved(path: str, error: Exception) -> HTTPError:

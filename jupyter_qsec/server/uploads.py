@@ -25,6 +25,7 @@ LAST = -1
 _OVERLAP = 4_096
 """Bytes; a secret over the border of two chunks is seen whole."""
 _BINARY = 8_192
+_MOST_FILES = 256
 
 
 @dataclass(slots=True)
@@ -78,30 +79,64 @@ class ChunkedNotebooks:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What to scan before a chunk is saved that hooks do not see."""
+
+    data: bytes
+    """The end of the chunk before, and this chunk."""
+    seen: int
+    """Bytes of it that were scanned with the chunk before."""
+    line: int
+    """Lines of the file before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A plain file of which so many chunks are saved."""
+
+    number: int = 0
+    end: bytes | None = b""
+    """The last of it, from the beginning of a line where there is one; `None` for a binary file."""
+    line: int = 0
+    """Lines of the file before that."""
+
+
 class FollowingChunks:
-    """Makes texts to scan of the chunks of plain files that no hook sees."""
+    """Plain files that come in chunks. Nothing is remembered of a chunk before it is saved: it may come again."""
 
     def __init__(self) -> None:
-        self._ends: OrderedDict[str, bytes | None] = OrderedDict()
-        """The end of what came last of a file that is on its way; `None` for a binary one."""
+        self._files: OrderedDict[str, Arrived] = OrderedDict()
 
-    def piece(self, model: dict[str, Any], path: str) -> dict[str, Any] | None:
-        """A model of what to scan before this chunk is saved; `None` where hooks see it, or where rules would find
-        nothing but chance. Raises `HTTPError` for a chunk that cannot be decoded."""
-        chunk = model.get("chunk")
-        if chunk is None:
-            return None
-        raw = _bytes(model)
-        first = chunk == 1
-        before = b"" if first else self._ends.pop(path, b"")
-        binary = before is None or (first and b"\0" in raw[:_BINARY])
+    def before(self, path: str, chunk: Any) -> Arrived:
+        """What is saved of the file. Raises `HTTPError` when this chunk does not follow on it."""
+        arrived = Arrived() if chunk == 1 else self._files.get(path)
+        if arrived is None or not isinstance(chunk, int) or (chunk != LAST and chunk != arrived.number + 1):
+            raise HTTPError(400, "The chunks of this upload do not follow one another. Upload the file again.")
+        return arrived
+
+    def saved(self, path: str, chunk: int, arrived: Arrived) -> None:
+        """This is saved now."""
+        self._files.pop(path, None)
         if chunk != LAST:
-            self._ends[path] = None if binary else raw[-_OVERLAP:]
-            while len(self._ends) > MAX_UPLOADS:
-                self._ends.popitem(last=False)
-        if first or before is None:
-            return None
-        return {"type": "file", "format": "base64", "content": base64.b64encode(before + raw).decode("ascii")}
+            self._files[path] = arrived
+            while len(self._files) > _MOST_FILES:
+                self._files.popitem(last=False)
+
+
+def following(model: dict[str, Any], before: Arrived) -> tuple[Piece | None, Arrived]:
+    """What to scan ahead of a chunk, if anything, and what has arrived with it. On any thread; raises `HTTPError` for a
+    chunk that cannot be decoded."""
+    raw = _bytes(model)
+    first, number = before.number == 0, before.number + 1
+    if before.end is None or (first and b"\0" in raw[:_BINARY]):
+        return None, Arrived(number, None)
+    data = before.end + raw
+    start = max(0, len(data) - _OVERLAP)
+    line_start = data.find(b"\n", start - 1 if start else 0) + 1 if start else 0
+    start = line_start if start < line_start < len(data) else start
+    arrived = Arrived(number, data[start:], before.line + data.count(b"\n", 0, start))
+    return None if first else Piece(data, len(before.end), before.line), arrived
 
 
 def _bytes(model: dict[str, Any]) -> bytes:

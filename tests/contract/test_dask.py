@@ -61,6 +61,19 @@ def test_a_task_whose_worker_is_lost_runs_again_on_another(dask_bench: DaskBench
     dask_bench.complete()
 
 
+def test_gateways_on_one_cluster_choose_the_workers_that_the_others_left(dask_bench: DaskBench) -> None:
+    with dask_bench.another() as other:
+        simulators = stopped_simulators(dask_bench.cluster)
+        submitted = [task(1), task(2)]
+        first = dask_bench.begin(dask_bench.executor.execute(submitted[0], program(BELL)))
+        place = dask_bench.place(submitted[0])
+        second = other.begin(other.executor.execute(submitted[1], program(BELL)))
+        assert other.place(submitted[1]) != place
+        for simulator in simulators.values():
+            simulator.resume()
+        assert all(isinstance(ending.result(20), ExecutionResult) for ending in (first, second))
+
+
 def test_no_program_is_let_loose_on_all_workers_in_turn(dask_bench: DaskBench) -> None:
     cluster, submitted = dask_bench.cluster, task()
     simulators = stopped_simulators(cluster)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from jupyter_qsec.server import uploads
 from tests.server.saves import KEY, Reports, a_notebook, put
 
 
@@ -63,32 +64,98 @@ async def test_other_files_are_uploaded_in_chunks_as_ever(guarded: Any, jp_fetch
     assert (jp_root_dir / "data.csv").read_text() == "a,b\n1,2\n3,4\n"
 
 
-@pytest.mark.parametrize("mode", ["redact", "refuse"])
-async def test_a_secret_in_a_later_chunk_of_any_file_is_found(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, mode: str
+async def chunk(fetch: Any, path: str, number: int, part: bytes) -> Any:
+    return await put(fetch, path, type="file", format="base64", content=base64.b64encode(part).decode(), chunk=number)
+
+
+async def refused_chunk(fetch: Any, path: str, number: int, part: bytes) -> int:
+    with pytest.raises(HTTPClientError) as caught:
+        await chunk(fetch, path, number, part)
+    return int(caught.value.code)
+
+
+HALVES = f"a,b\nkey,{KEY[:9]}".encode(), f"{KEY[9:]}\n".encode()
+
+
+@pytest.mark.parametrize("format_", ["text", "base64"])
+async def test_a_secret_over_the_border_of_two_chunks_of_any_file_is_found(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, format_: str
 ) -> None:
-    guarded(mode)
-    await put(jp_fetch, "data.csv", type="file", format="text", content=f"a,b\nkey,{KEY[:9]}", chunk=1)
-    assert reports.calls == []
-    content = base64.b64encode(f"{KEY[9:]}\n".encode()).decode()
-    second = put(jp_fetch, "data.csv", type="file", format="base64", content=content, chunk=-1)
-    if mode == "redact":
-        await second
-    else:
-        with pytest.raises(HTTPClientError) as caught:
-            await second
-        assert caught.value.code == 422
-        assert KEY not in (jp_root_dir / "data.csv").read_text()
-    (findings, action) = reports.calls[0]
-    assert [finding.kind for finding in findings] == ["aws-access-key"]
-    assert action == {"redact": "warned", "refuse": "refused"}[mode]
+    guarded()
+    for number, part in ((1, HALVES[0]), (-1, HALVES[1])):
+        content = base64.b64encode(part).decode() if format_ == "base64" else part.decode()
+        await put(jp_fetch, "data.csv", type="file", format=format_, content=content, chunk=number)
+    [(findings, action)] = reports.calls
+    assert [(finding.kind, finding.line, finding.column) for finding in findings] == [("aws-access-key", 2, 5)]
+    assert action == "warned" and (jp_root_dir / "data.csv").read_bytes() == b"".join(HALVES)
 
 
-async def test_later_chunks_of_a_binary_file_are_not_searched(
+async def test_a_chunk_that_is_refused_is_refused_again(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+) -> None:
+    guarded("refuse")
+    await chunk(jp_fetch, "data.csv", 1, HALVES[0])
+    assert [await refused_chunk(jp_fetch, "data.csv", -1, HALVES[1]) for _ in range(2)] == [422, 422]
+    assert reports.actions() == ["refused", "refused"]
+    await chunk(jp_fetch, "data.csv", -1, b"...\n")
+    assert (jp_root_dir / "data.csv").read_bytes() == HALVES[0] + b"...\n"
+
+
+async def test_a_secret_that_comes_one_character_a_chunk_is_found(
+    guarded: Any, jp_fetch: Any, reports: Reports
+) -> None:
+    guarded()
+    for number, character in enumerate(KEY + "\n", start=1):
+        await chunk(jp_fetch, "data.csv", number if character != "\n" else -1, character.encode())
+    assert "aws-access-key" in {finding.kind for findings, _ in reports.calls for finding in findings}
+
+
+async def test_what_is_found_in_later_chunks_is_told_once_and_by_its_line_in_the_file(
+    guarded: Any, jp_fetch: Any, reports: Reports
+) -> None:
+    guarded()
+    lines = [b"line %d\n" % number for number in range(1, 3001)]
+    lines[999] = lines[1999] = f"key = {KEY}\n".encode()
+    for number, start in ((1, 0), (2, 1005), (-1, 2005)):
+        await chunk(jp_fetch, "data.log", number, b"".join(lines[start : {1: 1005, 2: 2005, -1: 3000}[number]]))
+    assert [finding.line for findings, _ in reports.calls for finding in findings] == [1000, 2000]
+
+
+async def test_later_chunks_of_a_binary_file_are_not_searched_and_those_of_a_text_are_whatever_they_hold(
     guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     for number, part in ((1, b"\x89PNG\0"), (2, KEY.encode()), (-1, b"end")):
-        content = base64.b64encode(part).decode()
-        await put(jp_fetch, "p.png", type="file", format="base64", content=content, chunk=number)
+        await chunk(jp_fetch, "p.png", number, part)
     assert (jp_root_dir / "p.png").read_bytes().endswith(b"end") and reports.calls == []
+    await chunk(jp_fetch, "d.log", 1, b"a text\n")
+    assert await refused_chunk(jp_fetch, "d.log", -1, b"\0\nkey = " + KEY.encode()) == 422
+
+
+async def test_chunks_of_any_file_have_to_follow_one_another(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded()
+    monkeypatch.setattr(uploads, "_MOST_FILES", 2)
+    assert await refused_chunk(jp_fetch, "a.csv", 2, b"b") == 400
+    for name in ("a.csv", "b.csv", "c.csv"):
+        await chunk(jp_fetch, name, 1, b"a")
+    assert await refused_chunk(jp_fetch, "a.csv", 2, b"b") == 400, "of too many files at once the oldest is given up"
+    assert await refused_chunk(jp_fetch, "b.csv", 3, b"b") == 400
+    await chunk(jp_fetch, "b.csv", -1, b"b")
+    assert (jp_root_dir / "b.csv").read_bytes() == b"ab"
+
+
+async def test_a_later_chunk_whose_report_fails_or_that_cannot_be_decoded_is_not_saved(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+) -> None:
+    def failing(findings: Any, action: str) -> None:
+        raise OSError("no room")
+
+    guarded(report=failing)
+    await chunk(jp_fetch, "data.csv", 1, HALVES[0])
+    assert await refused_chunk(jp_fetch, "data.csv", -1, HALVES[1]) == 422
+    with pytest.raises(HTTPClientError) as caught:
+        await put(jp_fetch, "data.csv", type="file", format="base64", content="a", chunk=-1)
+    assert caught.value.code == 400
+    assert (jp_root_dir / "data.csv").read_bytes() == HALVES[0]

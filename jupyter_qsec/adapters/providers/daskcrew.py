@@ -31,6 +31,9 @@ class Member:
     open: bool = True
     """Whether it takes new jobs: not when it is about to leave, or short of memory."""
     busy: int = 0
+    """Jobs of this process."""
+    others: int = 0
+    """Jobs of other processes, when somebody looked last."""
     lost: asyncio.Future[Loss] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -75,12 +78,19 @@ class Crew:
         for member in list(self._members.values()):
             self.lose(member, Loss.CONNECTION)
 
+    def weigh(self, jobs: Mapping[str, int]) -> None:
+        """So many jobs each member has, of whomever, by address."""
+        for member in self._members.values():
+            member.others = max(0, jobs.get(member.address, 0) - member.busy)
+
     async def take(self) -> Member:
         """The member with the most room, of several the one that has rested longest: it has a simulator that is ready.
-        The taker gives it back."""
+        Jobs of others count when it is chosen, but nobody waits for their end, of which nobody hears. The taker gives
+        it back."""
         while True:
-            best = max(self._members.values(), key=lambda member: member.room, default=None)
-            if best is not None and best.room > 0:
+            free = [member for member in self._members.values() if member.room > 0]
+            best = max(free, key=lambda member: member.room - member.others, default=None)
+            if best is not None:
                 best.busy += 1
                 return best
             await self._changed.wait()

@@ -120,6 +120,7 @@ class DaskExecutor:
     async def _carry_through(self, run: _Run, job: Frame) -> ExecutionResult | ExecutionFailure:
         attempt = 0
         while True:
+            await self._link.weigh()
             member = run.member = await self._crew.take()
             try:
                 outcome = await self._attempt(member, job)

@@ -23,6 +23,7 @@ _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
 """A scheduler that is silent for so long is taken for lost."""
 _LOOK_SECONDS = 0.5
+_WEIGH_SECONDS = 1.0
 _WELCOME_SECONDS = 60.0
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
 
@@ -106,6 +107,16 @@ class DaskLink:
                     _log.error("the Dask scheduler is lost (%s); tasks wait for it", type(problem).__name__)
                 await self._let_go()
             self._client = await self._connect_again()
+
+    async def weigh(self) -> None:
+        """Have the crew know what other gateways run where. What cannot be learned now stays as it was."""
+        client = self._client
+        if client is None:
+            return
+        with contextlib.suppress(Exception):  # it only helps to choose: whatever is wrong shows when a task is sent
+            async with asyncio.timeout(_WEIGH_SECONDS):
+                processing = await client.processing()
+            self._crew.weigh({address: len(keys) for address, keys in processing.items()})
 
     async def _let_go(self) -> None:
         self.connected = False

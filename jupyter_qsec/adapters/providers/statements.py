@@ -16,7 +16,9 @@ from braket.default_simulator.openqasm.parser.openqasm_ast import Program
 from braket.default_simulator.openqasm.parser.openqasm_parser import parse
 
 MOST = 2_048
-"""Statements that are remembered; half a kilobyte each."""
+"""Statements that are remembered."""
+_LARGEST = 2_048
+"""Bytes of one that is, with its text; most have half a thousand."""
 MOST_TENANTS = 8
 _MOST_LINES = 20_000
 
@@ -80,7 +82,7 @@ class Statements:
         return pickle.loads(packed)  # noqa: S301  # packed by this object; the quickest copy there is
 
     def _remember(self, fresh: dict[str, bytes]) -> None:
-        self._known |= fresh
+        self._known |= {line: packed for line, packed in fresh.items() if len(line) + len(packed) <= _LARGEST}
         while len(self._known) > MOST:
             self._known.popitem(last=False)
 

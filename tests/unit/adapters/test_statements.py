@@ -139,6 +139,13 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, read: Ca
     assert len(read()) == 2
 
 
+def test_a_large_statement_is_not_remembered(read: Callable[[], list[str]]) -> None:
+    memory = Statements()
+    for _ in range(2):
+        memory.parse("OPENQASM 3.0;\nqubit[40] q;\nh " + ", ".join(f"q[{n}]" for n in range(30)) + ";\n")
+    assert [text.count("\n") for text in read()] == [3, 2]
+
+
 def test_tenants_do_not_share_what_was_read() -> None:
     known = StatementsByTenant()
     first = known.of(ACCOUNTS[0])
@@ -153,7 +160,6 @@ def test_tenants_do_not_share_what_was_read() -> None:
     st.integers(1, 6), st.lists(st.integers(0, 63), min_size=1, max_size=20), st.lists(st.integers(0, 8), max_size=8)
 )
 def test_measurements_are_those_that_braket_writes(width: int, samples: list[int], measured: list[int]) -> None:
-    measured.sort(key=lambda qubit: qubit >= width)
     outcomes = np.array([sample % (1 << width) for sample in samples])
     simulated = SimpleNamespace(qubit_count=width, retrieve_samples=lambda: outcomes)
     theirs = StateVectorSimulator._formatted_measurements(simulated, measured)
