@@ -25,7 +25,7 @@ _MARKUP = re.compile(
 """What joins the texts beside it: elements in the flow of a line, character references, comments."""
 
 
-_PIECE = 1 << 16
+_PIECE = 1 << 15
 """Characters; no single operation goes over many more, as it would hold up every other thread of a server."""
 _LONGEST = 2048
 """Characters; more than any match has, but for a run of invisible characters."""

@@ -19,7 +19,7 @@ from jupyter_qsec.scanning.rules import Rule
 from jupyter_qsec.scanning.shapes import Shape
 
 _MAX_MEMORY = 64 << 20
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 _HEADS = (8, 4, 2)
 """Triggers are told apart by as many of their first bytes as they have of these, before they are compared."""
 _NOTHING = r"[^\x00-\xff]"
