@@ -38,6 +38,7 @@ class KernelHome:
             self._write(self.path / ".local" / "share" / "python_keyring" / "keyring_pass.cfg", PLANTED_SECRET),
             self._write(self.runtime / "jpserver-1.json", f'{{"token": "{SERVER_TOKEN}"}}'),
             self._write(self.path / "elsewhere" / "credentials", PLANTED_SECRET),
+            *self._state_of_a_gateway(),
         ]
         (self.path / ".azure").symlink_to(self._write(root / "linked" / "azure" / "tokens.json", PLANTED_SECRET).parent)
         self.secret_files.append(self.path / ".azure" / "tokens.json")
@@ -69,6 +70,14 @@ class KernelHome:
         self._bus.close()
         self.bus.unlink(missing_ok=True)
         self.session.rmdir()
+
+    def _state_of_a_gateway(self) -> list[Path]:
+        state = self.path / "qsec"
+        files = [state / "control.token", state / "state.db", state / "keys" / "root.key"]
+        for file in files:
+            self._write(file, PLANTED_SECRET)
+            file.parent.chmod(0o700)
+        return files
 
     @staticmethod
     def _write(path: Path, text: str) -> Path:
