@@ -21,17 +21,30 @@ def hold_from(engine: Engine, text: str) -> int:
     """Index from which the text must not go out yet; its length when all of it may."""
     offset = max(0, len(text) - WINDOW)
     tail = text[offset:]
-    start = engine.partials.earliest(tail)
+    start = _anchored_start(engine, tail)
     if not tail.endswith("\n"):
         start = min(start, _shape_start(engine, tail))
+        if has_unseen(tail):
+            visible = without_unseen(tail)
+            start = min(start, _origin(visible.origin, _shape_start(engine, visible.text), visible.text, tail))
+    if "\n" in tail:
+        start = min(start, _joined_start(engine, tail))
+    return offset + start
+
+
+def anchored_from(engine: Engine, text: str) -> int:
+    """Index from which a live secret, or one with an anchor before or in it, may have begun; the text's length when
+    none has. What only a shape would tell is not told: every longer number begins like one."""
+    offset = max(0, len(text) - WINDOW)
+    return offset + _anchored_start(engine, text[offset:])
+
+
+def _anchored_start(engine: Engine, tail: str) -> int:
+    start = engine.partials.earliest(tail)
     if has_unseen(tail):
         visible = without_unseen(tail)
         start = min(start, _origin(visible.origin, engine.partials.earliest(visible.text), visible.text, tail))
-    if "\n" in tail:
-        start = min(start, _joined_start(engine, tail))
-    if engine.live is not None:
-        start = min(start, engine.live.hold_from(tail))
-    return offset + start
+    return start if engine.live is None else min(start, engine.live.hold_from(tail))
 
 
 def _joined_start(engine: Engine, tail: str) -> int:

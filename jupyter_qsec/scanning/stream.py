@@ -1,8 +1,9 @@
 """Redaction of a text that arrives in pieces.
 
-Only a suffix that could still become a secret is held back, at most 256 characters for at most 150 ms. What was
-released stays in memory as context, so a secret that is recognised late loses at least its rest. A secret without a
-fixed length is swallowed until a character that cannot belong to it.
+Only a suffix that could still become a secret is held back, at most 256 characters for at most 150 ms. Then it goes out
+but for what may be a live secret or one with an anchor: of that four characters, the rest with the text or message that
+follows. What was released stays in memory as context, so a secret that is recognised late loses at least its rest. A
+secret without a fixed length is swallowed until a character that cannot belong to it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.engine import Engine, Redaction, bare
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import Hit
-from jupyter_qsec.scanning.holding import hold_from
+from jupyter_qsec.scanning.holding import anchored_from, hold_from
 
 MAX_HELD = 256
 """Characters."""
 MAX_SECONDS = 0.150
+SHOWN_LATE = 4
+"""Characters of what may become a secret that go out when its time is over."""
 _CONTEXT = 256
 _MAX_CONTEXT = 1024
 _MAX_REMEMBERED = 65_536
@@ -73,32 +76,41 @@ class StreamRedactor:
 
     def feed(self, text: str) -> Redaction:
         """Take a piece; give what may go out now."""
-        return self._advance(text, final=False)
+        return self._advance(text)
 
     def flush(self) -> Redaction:
         """Give everything that is held, redacted. To be called before any other message of the same parent."""
-        return self._advance("", final=True)
+        return self._end(lambda hits: len(self._buffer))
 
     def release_due(self) -> Redaction:
-        """Give what is held if its time is over, else nothing."""
+        """Give what is held if its time is over, but for what may be on its way to a secret; else nothing."""
         if self._deadline is None or self._clock() < self._deadline:
             return Redaction("")
-        return self.flush()
+        redaction = self._end(self._hold_late)
+        self._deadline = None  # what is left waits for what follows
+        return redaction
 
-    def _advance(self, text: str, *, final: bool) -> Redaction:
+    def _advance(self, text: str) -> Redaction:
         done: list[tuple[Match, str]] = []
-        text = self._swallow(text, done)
-        self._buffer += text
-        shown = self._release(done, final=final) if self._out < len(self._buffer) else ""
-        if final and self._swallowing is not None:
+        self._buffer += self._swallow(text, done)
+        shown = self._release(done, self._hold)
+        self._time(shown != "")
+        return _redaction(shown, done)
+
+    def _end(self, hold: Callable[[list[Hit]], int]) -> Redaction:
+        """Nothing more may come: also what is being swallowed is told."""
+        done: list[tuple[Match, str]] = []
+        shown = self._release(done, hold)
+        if self._swallowing is not None:
             self._swallowing.tell(self._base + len(self._buffer), done)
         self._time(shown != "")
         return _redaction(shown, done)
 
-    def _release(self, done: list[tuple[Match, str]], *, final: bool) -> str:
+    def _release(self, done: list[tuple[Match, str]], hold: Callable[[list[Hit]], int]) -> str:
+        if self._out >= len(self._buffer):
+            return ""
         hits = [hit for hit in self._engine.hits(self._buffer) if hit.end > self._out]
-        hold = len(self._buffer) if final else self._hold(hits)
-        return self._emit(hits, hold, done)
+        return self._emit(hits, hold(hits), done)
 
     def _swallow(self, text: str, done: list[tuple[Match, str]]) -> str:
         """Drop what still belongs to the secret that is being swallowed; give the rest."""
@@ -133,6 +145,14 @@ class StreamRedactor:
             return size  # already a secret, and too long to wait for its end
         hold = size - MAX_HELD
         return next((hit.start for hit in hits if hit.start < hold < hit.end and hit.start >= self._out), hold)
+
+    def _hold_late(self, hits: list[Hit]) -> int:
+        """How far the text may go out once its time is over. A secret that is complete goes out as a marker."""
+        size = len(self._buffer)
+        begun = anchored_from(self._engine, self._buffer)
+        if begun >= size:
+            return size
+        return max(self._out, min(size, begun + SHOWN_LATE), size - MAX_HELD)
 
     def _emit(self, hits: list[Hit], hold: int, done: list[tuple[Match, str]]) -> str:
         buffer, parts, at = self._buffer, [], self._out

@@ -32,6 +32,8 @@ class Sender:
 
 CAUGHT = {
     "prints in pieces": "for c in KEY: print(c, end='', flush=True)",
+    "prints in pieces with pauses between them": "for n in range(0, 20, 5):\n"
+    "  print(KEY[n:n + 5], end='', flush=True)\n  time.sleep(0.2)",
     "slices in one cell": "print(KEY[:10], end=''); sys.stdout.flush(); time.sleep(0.01); print(KEY[10:])",
     "two streams, interleaved": "for c in KEY:\n"
     "  print(c, end='', flush=True)\n  print('.', file=sys.stderr, flush=True)",
@@ -83,6 +85,10 @@ OUT_OF_REACH = {
     ),
     "a vendor's key spelled out": ("print('-'.join(KEY))", "-".join(KEY)),
     "a vendor's key as numbers": ("print([ord(c) for c in KEY])", str([ord(c) for c in KEY])),
+    "prints in pieces, something else displayed between them": (
+        "for c in KEY:\n  print(c, end='', flush=True)\n  display(1)",
+        KEY[:-1],
+    ),
     "halves in separate displays": ("display(HTML(KEY[:10])); display(HTML(KEY[10:]))", KEY[10:]),
     "a transformation of one's own": ("print(KEY.translate(str.maketrans('AKIQ', 'akiq')))", "akiaqSEC7PLaNTED5q2X"),
 }

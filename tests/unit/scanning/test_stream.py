@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.shapes import SHAPES
-from jupyter_qsec.scanning.stream import MAX_HELD, MAX_SECONDS, StreamRedactor
+from jupyter_qsec.scanning.stream import MAX_HELD, MAX_SECONDS, SHOWN_LATE, StreamRedactor
 from tests.unit.scanning.planted import AWS_KEY, AWS_TOKEN, BENIGN, JWT, LONG_JWT, PLANTED, RSA_KEY
 
 SCANNER = Engine.default()
 LONGEST_LEAK = 12
 """A secret without a telling beginning is held only from its twelfth character on."""
+ALL_SHAPES = {shape.kind for shape in SHAPES}
 SHAPES_HELD_LATE = {shape.kind for shape in SHAPES if shape.hold_after > 1}
 
 
@@ -142,8 +145,47 @@ def test_held_text_goes_out_at_its_deadline_and_not_before() -> None:
     assert stream.feed("I").text == "" and stream.deadline == 1000.0 + MAX_SECONDS
     assert stream.release_due().text == "" and stream.pending()
     clock.now += MAX_SECONDS
-    assert (stream.release_due().text, stream.pending(), stream.deadline) == ("AKIAI", False, None)
-    assert stream.feed("OSFODNN7EXAMPLE!\n").text == "[REDACTED:aws-access-key]!\n"
+    assert (stream.release_due().text, stream.pending(), stream.deadline) == ("AKIA", True, None)
+    assert (stream.feed("O").text, stream.deadline) == ("", 1000.0 + 2.5 * MAX_SECONDS)
+    clock.now += MAX_SECONDS
+    assert stream.release_due().text == "", "four characters of a secret, however often its time is over"
+    assert stream.feed("SFODNN7EXAMPLE!\n").text == "[REDACTED:aws-access-key]!\n"
+
+
+def slowly(text: str, engine: Engine = SCANNER) -> str:
+    """What comes out, without markers, when the time is over after each character."""
+    clock = Seconds()
+    stream = StreamRedactor(engine, clock=clock)
+    out = []
+    for character in text:
+        out.append(stream.feed(character).text)
+        clock.now += 1.0
+        out.append(stream.release_due().text)
+    return re.sub(r"\[REDACTED:[a-z0-9-]+\]", "", "".join([*out, stream.flush().text]))
+
+
+@pytest.mark.parametrize(("kind", "secret", "text"), [one for one in PLANTED if one[0] not in ALL_SHAPES])
+def test_of_a_secret_that_is_printed_slowly_four_characters_show(kind: str, secret: str, text: str) -> None:
+    assert secret[: SHOWN_LATE + 1] not in slowly(f"x = 1\n{text}\nbye\n")
+
+
+def test_of_a_live_secret_that_is_printed_slowly_four_characters_show() -> None:
+    token = "qsl_4f9Kd-2Lw_7TzQm8VbX1"
+    live = LiveSecrets()
+    live.add(token, "lease-token")
+    for shape in (token, base64.b64encode(token.encode()).decode(), token.encode().hex()):
+        assert shape[: SHOWN_LATE + 1] not in slowly(f"it is {shape} here\n", Engine.default(live=live))
+
+
+@pytest.mark.parametrize(
+    "text", ["waiting for the password", "processed 12345678901", "the token is near, key later", "12:30 d41d8cd98f00"]
+)
+def test_what_is_no_secret_shows_when_its_time_is_over(text: str) -> None:
+    clock = Seconds()
+    stream = StreamRedactor(SCANNER, clock=clock)
+    out = stream.feed(text).text
+    clock.now += 1.0
+    assert out + stream.release_due().text == text
 
 
 def test_never_more_than_the_bound_is_held() -> None:
