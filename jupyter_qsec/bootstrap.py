@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jupyter_qsec.adapters.catalogue import catalogue_of
-from jupyter_qsec.adapters.clock import SystemClock
+from jupyter_qsec.adapters.clock import CommonClock, SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
 from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
@@ -37,7 +37,6 @@ from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.pausing import Pausing
 from jupyter_qsec.application.ports import (
     Catalogue,
-    Clock,
     Devices,
     ExecutionLimits,
     Executor,
@@ -62,6 +61,7 @@ _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 _FLUSH_SECONDS = 15.0
+_TIME_SECONDS = 15.0
 _SCRAPE_SECONDS = 2.0
 
 
@@ -114,7 +114,7 @@ class Gateway:
     """The operating-system account, whom the control token stands for."""
     keystore: str
     """Where root keys lie, in words."""
-    clock: Clock
+    clock: CommonClock
     catalogue: Catalogue
     policy: Policy
     store: Store
@@ -134,6 +134,8 @@ class Gateway:
     metrics: Metrics
     identities: Identities | None = None
     """Who else than the operator and holders of leases may call; `None`: nobody."""
+    time: Callable[[], Awaitable[datetime]] | None = None
+    """Tells the time that the gateways on one database have in common; `None`: there are no others."""
     signatures: Signatures | None = None
     """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
     page_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
@@ -147,6 +149,7 @@ class Gateway:
         """Open the store, take up what an earlier gateway left, begin the housekeeping."""
         await self.store.open()
         try:
+            await self.agree_on_time()
             await self.store.record([self._own_event("gateway.started")])
             await self.dispatcher.start()
         except BaseException:
@@ -156,6 +159,7 @@ class Gateway:
         self._housekeeping = (
             loop.create_task(self._every(self.checkpoint_seconds, self.publish_checkpoint), name="checkpoints"),
             loop.create_task(self._every(_FLUSH_SECONDS, self.recorder.flush), name="refusal counts"),
+            loop.create_task(self._every(_TIME_SECONDS, self.agree_on_time), name="the common time"),
         )
 
     async def close(self) -> None:
@@ -192,6 +196,11 @@ class Gateway:
                 figures=figures,
             )
         )
+
+    async def agree_on_time(self) -> None:
+        """Go by the database's clock where others share it: their machines may have the wrong time, or this one."""
+        if self.time is not None:
+            await self.clock.agree(self.time)
 
     async def publish_checkpoint(self) -> None:
         """Sign and publish the head when the log has grown since the last time."""
@@ -273,7 +282,7 @@ async def build(config: GatewayConfig) -> Gateway:
     `KeyStoreError` with the key store."""
     home, folder = config.home, _folder(config)
     shared = bool(config.database)  # others may use it, on this machine or elsewhere
-    clock = SystemClock()
+    clock = CommonClock(SystemClock())
     settings = config.settings or home
     catalogue = catalogue_of(settings)
     metrics = Metrics(catalogue)
@@ -354,6 +363,7 @@ async def build(config: GatewayConfig) -> Gateway:
         metrics=metrics,
         identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
+        time=store.claims.time if shared else None,
         signatures=store.signatures if shared else None,
         page_key=hmac.digest(lease_key, b"jupyter_qsec page tokens", "sha256"),
         dashboard_key=hmac.digest(lease_key, b"jupyter_qsec dashboard", "sha256"),

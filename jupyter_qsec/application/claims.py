@@ -1,7 +1,7 @@
 """The ports of what gateway processes that share one store agree on: who runs which task, and which signatures were
 seen. A process that has its store for itself needs neither.
 
-A claim is a task that one worker runs; a worker is on the list while it lives. No clocks are compared: a worker counts
+A claim is a task that one worker runs; a worker is on the list while it lives. That takes no clock: a worker counts
 its beats, and whoever sees another's count stand still for long enough takes its claims over. From then on nothing that
 the former holder still writes about the task is accepted.
 """
@@ -83,6 +83,10 @@ class Claims(Protocol):
 
     async def line(self, tenant: str = "") -> Line:
         """The queue of one tenant, or of all."""
+        ...
+
+    async def time(self) -> datetime:
+        """By the one clock that all who share the store can read."""
         ...
 
     async def revisions(self, task_ids: Sequence[str]) -> Mapping[str, int]:

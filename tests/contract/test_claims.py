@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -61,6 +61,11 @@ class TestPauses:
         assert (await store.claims.line("alpha")).waiting == {"alpha": ["t1"]}
         await store.resume("alpha", [])
         assert await claim(store, "w2", 5) == ["t1"]
+
+
+async def test_the_common_time_is_the_time(store: Any) -> None:
+    before = datetime.now(UTC)
+    assert before - timedelta(seconds=1) <= await store.claims.time() <= datetime.now(UTC) + timedelta(seconds=1)
 
 
 class TestClaiming:

@@ -104,6 +104,9 @@ class FakeClaims:
         mine = [task_id for task_id, holder in self.holder.items() if holder == worker]
         return Glance({task_id: self._store.stored(task_id).state for task_id in mine}, bool(self.waiting))
 
+    async def time(self) -> datetime:
+        return datetime.now(UTC)
+
     async def line(self, tenant: str = "") -> Line:
         waiting: dict[str, list[str]] = {}
         for task in sorted(self.waiting.values(), key=lambda task: (task.queued_at or task.created_at, task.id)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from jupyter_qsec.adapters.store import rows, tables
@@ -77,6 +78,12 @@ class SqlClaims:
             return Line(waiting, running, int(session.execute(statements.capacity, {})[0][0]))
 
         return await self._read(look)
+
+    async def time(self) -> datetime:
+        def look(session: Session) -> datetime:
+            return rows.moment(int(session.execute(session.statements.claims.time, {})[0][0]))
+
+        return await self._read(look, snapshot=False)
 
     async def revisions(self, task_ids: Sequence[str]) -> Mapping[str, int]:
         def look(session: Session) -> Mapping[str, int]:

@@ -28,6 +28,12 @@ class _Compiling:
     def _compile(self, statement: Executable) -> Statement:
         return Statement(statement, self._dialect)
 
+    def _now(self) -> Any:
+        """Microseconds since 1970 by the database's clock: one clock for all processes."""
+        if self._dialect.name == "postgresql":
+            return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
+        return cast((func.julianday("now") - 2440587.5) * 86_400_000_000, BigInteger)
+
 
 class ClaimStatements(_Compiling):
     """Queue, workers and fair shares, for one dialect."""
@@ -205,6 +211,10 @@ class ClaimStatements(_Compiling):
     def capacity(self) -> Statement:
         return self._compile(select(func.coalesce(func.sum(_workers.c.capacity), 0).cast(BigInteger)))
 
+    @cached_property
+    def time(self) -> Statement:
+        return self._compile(select(self._now()))
+
     # -- a picture of the queue
     @cached_property
     def line(self) -> Statement:
@@ -219,12 +229,6 @@ class ClaimStatements(_Compiling):
 
 class SignatureStatements(_Compiling):
     """The record of signatures, for one dialect."""
-
-    def _now(self) -> Any:
-        """Microseconds since 1970 by the database's clock: one clock for all processes."""
-        if self._dialect.name == "postgresql":
-            return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
-        return cast((func.julianday("now") - 2440587.5) * 86_400_000_000, BigInteger)
 
     @cached_property
     def note(self) -> Statement:
