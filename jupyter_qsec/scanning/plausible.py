@@ -248,13 +248,17 @@ def in_statement(name: str, value: str, before: str) -> bool:
     return not placeholder(value) and (quoted(before) or generated(value) or strong(value))
 
 
+_WORD_AND_YEAR = re.compile(r"(?=[A-Z]?[a-z]+[0-9])[A-Za-z]{4,20}(?:19|20)[0-9]{2}[!$#?*&%@]{0,3}")
+"""What people make up who have to change a password."""
+
+
 def told_in_words(name: str, value: str, before: str) -> bool:
     """What a sentence says a password is."""
     if placeholder(value) or _reference(value) or _CALL_OR_INDEX.match(value) or not telling_name(name.split(" ")[0]):
         return False
     if "://" in value or value.endswith((".py", ".json")):
         return False
-    return generated(value) or strong(value)
+    return generated(value) or strong(value) or _WORD_AND_YEAR.fullmatch(value.rstrip(".")) is not None
 
 
 def shuffled(name: str, value: str, before: str) -> bool:

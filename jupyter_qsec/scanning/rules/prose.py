@@ -56,7 +56,12 @@ RULES: tuple[Rule, ...] = (
     _said(
         _WORDS,
         "",
-        ("The password is {a12}.", "password for the cluster: {a12}", "Login: ada\nPassword: {a12}"),
+        (
+            "The password is {a12}.",
+            "password for the cluster: {a12}",
+            "Login: ada\nPassword: {a12}",
+            "Das Passwort ist Sommer20{d2}!",
+        ),
         ("The password is required.", "the token is invalid", "password: see the wiki", "a secret is something hidden"),
     ),
     _said(
