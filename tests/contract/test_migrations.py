@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.contract.conftest import SIGNER
 from tests.contract.postgres import PostgresServer
 from tests.fakes.clock import FakeClock
 
+VERSIONS = Path(database.__file__).parent / "migrations" / "versions"
 OWN = sorted(table.name for table in tables.metadata.sorted_tables)
 
 
@@ -142,6 +144,18 @@ async def test_tasks_of_a_version_that_did_not_share_are_queued(empty: Database,
     assert await again.claims.beat("w1") == {"unknown": -1, "w1": 1}
     assert [found.id for found in await again.claims.take_over("w1", "unknown", -1)] == ["t2"]
     await again.close()
+
+
+@pytest.mark.parametrize("migration", sorted(VERSIONS.glob("v[0-9]*.py")), ids=lambda path: path.stem)
+def test_a_migration_only_adds(migration: Path) -> None:
+    """While the first process of a new version migrates, those of the version before go on with what they know."""
+    upgrade = next(node for node in ast.parse(migration.read_text()).body if getattr(node, "name", "") == "upgrade")
+    done = {
+        node.attr
+        for node in ast.walk(upgrade)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "op"
+    }
+    assert done <= {"create_table", "create_index"}
 
 
 async def test_a_later_version_is_refused_and_left_untouched(empty: Database, engine: Engine, home: Path) -> None:
