@@ -308,3 +308,20 @@ def test_a_name_cannot_steer_the_terminal(here: Path, capsys: pytest.CaptureFixt
     (here / "a\x1b[2J.py").write_text(f"k = '{KEY}'\n")
     code, out, err = scanned(capsys, ".")
     assert code == 1 and "\x1b" not in out + err
+
+
+def test_texts_are_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    (tmp_path / "données.py").write_text(f"# ключ\nkey = '{KEY}'\n", encoding="utf-8")
+    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": str(tmp_path)}
+    program = "import sys; from jupyter_qsec.cli.main import main; sys.exit(main(['scan', '.', '--format', 'json']))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**plain, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+    [finding] = json.loads(done.stdout)
+    assert (done.returncode, finding["line"], finding["column"]) == (1, 2, 8), done.stderr
+    assert finding["kind"] == "aws-access-key"
