@@ -23,6 +23,8 @@ from jupyter_qsec.kernels.relay.wire import Json
 _MAX_CONFIG = 4 << 20
 _MAX_QUEUED = 10_000
 _PR_SET_DUMPABLE = 4
+_RARELY = 20_000
+"""Objects after which garbage is looked for; messages leave next to none in circles."""
 
 
 class Events:
@@ -82,6 +84,7 @@ def main() -> int:
     switchboard = assemble(config, sockets, events.send)
     # What the scanner is made of never becomes garbage: looking through it again and again would delay messages.
     gc.freeze()
+    gc.set_threshold(_RARELY, 20, 20)
     events.send({"event": "ready"})
     # While the kernel starts, so that the first finding of a session need not wait for it.
     threading.Thread(target=plugins.warm, name="qsec-plugins", daemon=True).start()
