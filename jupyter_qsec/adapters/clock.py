@@ -10,8 +10,6 @@ _log = logging.getLogger(__name__)
 
 TOLERATED = timedelta(seconds=1)
 """Clocks that differ by less go on as they are."""
-_SLOW = timedelta(seconds=2)
-"""An answer that took longer says too little about the time."""
 
 
 class SystemClock:
@@ -29,24 +27,27 @@ class CommonClock:
         self._own = own or SystemClock()
         self._ahead = timedelta(0)
         """What the common clock shows more than this machine's."""
+        self._suspected = timedelta(0)
+        """What the newest answer said."""
+        self._agreed = False
 
     def now(self) -> datetime:
         return self._own.now() + self._ahead
 
     async def agree(self, ask: Callable[[], Awaitable[datetime]]) -> None:
-        """Go by the time that `ask` gives. Raises what that raises; then the clock goes on as it did."""
+        """Go by the time that `ask` gives: at once the first time, later when it says the same twice in a row, so that
+        no single odd answer ends or prolongs leases. Raises what `ask` raises; then the clock goes on as it did."""
+        ahead = await self._compared(ask)
+        suspected, self._suspected = self._suspected, ahead
+        if self._agreed and abs(ahead - suspected) > TOLERATED:
+            return
+        self._agreed = True
+        if abs(ahead - self._ahead) > TOLERATED:
+            self._ahead = ahead if abs(ahead) > TOLERATED else timedelta(0)
+            _log.warning("the gateway goes by the database's clock, which shows %+.0f s", self._ahead.total_seconds())
+
+    async def _compared(self, ask: Callable[[], Awaitable[datetime]]) -> timedelta:
+        """How far ahead the other clock is, by half of the time that its answer took at worst."""
         asked = self._own.now()
         theirs = await ask()
-        answered = self._own.now()
-        if not timedelta(0) <= answered - asked <= _SLOW:
-            return
-        ahead = theirs - (asked + (answered - asked) / 2)
-        if abs(ahead - self._ahead) <= TOLERATED:
-            return
-        self._ahead = ahead if abs(ahead) > TOLERATED else timedelta(0)
-        way = "behind" if self._ahead > timedelta(0) else "ahead of"
-        _log.warning(
-            "this machine's clock is %.0f s %s the database's, by which the gateway goes from now on",
-            abs(self._ahead.total_seconds()),
-            way,
-        )
+        return theirs - (asked + (self._own.now() - asked) / 2)

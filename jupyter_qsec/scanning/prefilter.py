@@ -245,7 +245,7 @@ class Prefilter:
         head = data[begin : begin + _HEADS[0]].lower()
         for size in _HEADS:
             for trigger in self._alike.get(head[:size], ()):
-                if len(trigger) <= size or data[begin : begin + len(trigger)].lower() == trigger:
+                if len(trigger) == size == len(head[:size]) or data[begin : begin + len(trigger)].lower() == trigger:
                     return trigger
         raise AssertionError("the search found no trigger")
 

@@ -82,6 +82,7 @@ class ScanBeside:
         async with turn:
             chunk = model.get("chunk")
             if chunk is None:
+                self._chunks.forget(name)
                 return await self._save_scanned(model, path)
             before = self._chunks.before(name, chunk)
             piece, arrived = await asyncio.to_thread(following, model, before)
@@ -97,6 +98,7 @@ class ScanBeside:
         """As `save`, for a manager that is not asynchronous; what hooks see is left to the hook."""
         name, chunk = path.strip("/"), model.get("chunk")
         if chunk is None:
+            self._chunks.forget(name)
             return self._save(model, path)
         piece, arrived = following(model, self._chunks.before(name, chunk))
         if piece is not None:

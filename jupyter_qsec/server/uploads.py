@@ -115,9 +115,13 @@ class FollowingChunks:
             raise HTTPError(400, "The chunks of this upload do not follow one another. Upload the file again.")
         return arrived
 
+    def forget(self, path: str) -> None:
+        """Something else is saved there: what is known of an upload is not so any more."""
+        self._files.pop(path, None)
+
     def saved(self, path: str, chunk: int, arrived: Arrived) -> None:
         """This is saved now."""
-        self._files.pop(path, None)
+        self.forget(path)
         if chunk != LAST:
             self._files[path] = arrived
             while len(self._files) > _MOST_FILES:

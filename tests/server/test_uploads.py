@@ -159,3 +159,13 @@ async def test_a_later_chunk_whose_report_fails_or_that_cannot_be_decoded_is_not
         await put(jp_fetch, "data.csv", type="file", format="base64", content="a", chunk=-1)
     assert caught.value.code == 400
     assert (jp_root_dir / "data.csv").read_bytes() == HALVES[0]
+
+
+async def test_a_whole_save_between_two_chunks_ends_the_upload(
+    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+) -> None:
+    guarded("refuse")
+    await chunk(jp_fetch, "f.txt", 1, b"x\n")
+    await put(jp_fetch, "f.txt", type="file", format="text", content=HALVES[0].decode())
+    assert await refused_chunk(jp_fetch, "f.txt", -1, HALVES[1]) == 400
+    assert (jp_root_dir / "f.txt").read_bytes() == HALVES[0]

@@ -136,8 +136,9 @@ class Switchboard:
 
     def _replied(self, channel: str, frames: list[bytes]) -> None:
         envelope = self._kernel_signer.open(frames)
-        if channel == "shell" and not self._publisher.waits:
-            # What this request printed may wait in the other socket or be held: it goes out first.
+        if channel != "control" and not self._publisher.waits:
+            # What this request printed may wait in the other socket or be held: it goes out first; a question, too, is
+            # asked behind it.
             self._drain({self._sockets.kernel["iopub"]: 1}, self._sockets.kernel["iopub"], self._published)
         for message in self._outgoing.before_reply(envelope):
             self._to_client("iopub", message)
