@@ -82,7 +82,7 @@ def entropy(value: str) -> float:
 
 
 def placeholder(value: str) -> bool:
-    return len(value) < 4 or len(set(value)) < 4 or _is_placeholder(value)
+    return len(value) < 4 or len(set(value)) < 4 or value.endswith("EXAMPLEKEY") or _is_placeholder(value)
 
 
 def has_letter_and_digit(value: str) -> bool:
@@ -270,9 +270,15 @@ def no_word_of_an_example(name: str, value: str, before: str) -> bool:
     return "example" not in value.lower() and "xxxx" not in value.lower()
 
 
+def no_published_example(name: str, value: str, before: str) -> bool:
+    """AWS's documentation marks the keys in it: they end like this."""
+    return not value.endswith(("EXAMPLE", "EXAMPLEKEY"))
+
+
 def aws_secret(name: str, value: str, before: str) -> bool:
     """40 random base64 characters: of all three kinds of character, so no digest in hex."""
-    return telling_name(name) and _of_three_kinds(value) and entropy(value) >= 3.5
+    published = not no_published_example(name, value, before)
+    return not published and telling_name(name) and _of_three_kinds(value) and entropy(value) >= 3.5
 
 
 def anything(name: str, value: str, before: str) -> bool:

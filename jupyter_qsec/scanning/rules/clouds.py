@@ -15,6 +15,7 @@ _LEAKED = Severity.CRITICAL
 
 
 def _aws(kind: str, description: str, triggers: tuple[str, ...], body: str, example: str, **more: object) -> Rule:
+    more.setdefault("check", plausible.no_published_example)
     return Rule(
         kind,
         triggers,

@@ -21,7 +21,7 @@ from jupyter_qsec.client.supervision import listen
 from tests.contract.sqlitefiles import sql
 from tests.fakes.control_server import ControlServer
 
-SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+SECRET = "pLaNtEdSeCrEt/K7MDENG/bPxRfiCYqsecPLANT0"
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ def _b64url(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-AWS_KEY = "AKIAIOSFODNN7EXAMPLE"
+AWS_KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 AWS_TEMPORARY_KEY = "ASIAQNZGKIQY56JQ7WML"
-AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+AWS_SECRET = "pLaNtEdSeCrEt/K7MDENG/bPxRfiCYqsecPLANT0"
 AWS_TOKEN = "IQoJb3JpZ2luX2VjEJr//////////wEaCXVzLWVhc3QtMSJH" + _some(_ALNUM + "/+", 380) + "=="
 JWT = f"{_b64url({'alg': 'HS256', 'typ': 'JWT'})}.{_b64url({'sub': '1234567890', 'name': 'Ada'})}.{_some(_ALNUM, 43)}"
 LONG_JWT = (

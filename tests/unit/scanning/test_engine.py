@@ -188,7 +188,7 @@ def test_building_a_scanner_does_not_import_detect_secrets() -> None:
     """A relay starts with every kernel; only a candidate that a plugin decides about pays for the plugins."""
     code = (
         "import sys; from jupyter_qsec.scanning.engine import Engine; s = Engine.default(); s.scan('x = 1');"
-        "assert 'detect_secrets' not in sys.modules; s.scan('AKIAIOSFODNN7EXAMPLE');"
+        "assert 'detect_secrets' not in sys.modules; s.scan('AKIAQSEC7PLANTED5Q2X');"
         "assert 'detect_secrets' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -221,3 +221,17 @@ def test_a_scanner_without_rules_finds_nothing_and_ends() -> None:
 def test_a_run_of_one_character_costs_nothing(character: str) -> None:
     work = Work()
     assert SCANNER.hits(character * 3000, work) == [] and work.candidates == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AKIAIOSFODNN7EXAMPLE",
+        "aws_access_key_id = AKIAI44QH8DHBEXAMPLE",
+        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        'SECRET = "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY"',
+        "the secret is wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    ],
+)
+def test_the_keys_of_awss_documentation_are_no_findings(text: str) -> None:
+    assert Engine.default().scan(text) == []

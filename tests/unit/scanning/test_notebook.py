@@ -154,7 +154,7 @@ def test_a_baseline_leaves_out_what_it_lists_in_that_file_only() -> None:
                 "version": "1.5.0",
                 "results": {
                     "./nb/a.ipynb": [
-                        {"type": "AWS Access Key", "hashed_secret": "25910f981e85ca04baf359199dd0bd4a3ae738b6"},
+                        {"type": "AWS Access Key", "hashed_secret": "ab160d11ffaab54ae1827fec57c7b473de2f20ea"},
                         {"type": "Private Key", "hashed_secret": "be4fc4886bd949b369d5e092eb87494f12e57e5b"},
                     ]
                 },

@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_qsec.cli.main import run
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
+KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 NAME = ".secrets.baseline"
 
 

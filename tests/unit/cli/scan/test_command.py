@@ -20,7 +20,7 @@ from jupyter_qsec.cli.scan import files, work
 
 pytestmark = pytest.mark.usefixtures("here")
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
+KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 FIELDS = {"path", "cell", "place", "part", "line", "column", "file_line", "pointer", "kind", "severity", "preview"} | {
     "fingerprint",
     "commit",

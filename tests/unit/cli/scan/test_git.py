@@ -17,8 +17,8 @@ from jupyter_qsec.cli.scan.git import Repository
 from jupyter_qsec.cli.scan.work import outcomes
 from jupyter_qsec.scanning.scanner import ScannerConfig
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
-OTHER = "AKIAI44QH8DHBEXAMPLE"
+KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
+OTHER = "AKIA" + "QSEC8PLANTED6Q3Z"
 
 
 @pytest.fixture

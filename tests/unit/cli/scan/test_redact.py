@@ -15,7 +15,7 @@ from jupyter_qsec.cli.scan import redact
 
 pytestmark = pytest.mark.usefixtures("here")
 
-KEY = "AKIAIOSFODNN7EXAMPLE"
+KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 
 
 def backups(here: Path) -> list[Path]:
