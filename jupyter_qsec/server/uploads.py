@@ -62,8 +62,8 @@ class ChunkedNotebooks:
     def _take(self, path: str, chunk: Any, model: dict[str, Any]) -> bytes | None:
         """Keep a chunk; everything, when it was the last."""
         upload = _Upload() if chunk == 1 else self._uploads.pop(path, None)
-        if upload is None or not isinstance(chunk, int) or (chunk != LAST and chunk != upload.number + 1):
-            raise HTTPError(400, "The chunks of this upload do not follow one another. Upload the notebook again.")
+        if upload is None or not _follows(chunk, upload.number):
+            raise _out_of_order()
         part = _bytes(model)
         upload.number += 1
         upload.size += len(part)
@@ -111,8 +111,8 @@ class FollowingChunks:
     def before(self, path: str, chunk: Any) -> Arrived:
         """What is saved of the file. Raises `HTTPError` when this chunk does not follow on it."""
         arrived = Arrived() if chunk == 1 else self._files.get(path)
-        if arrived is None or not isinstance(chunk, int) or (chunk != LAST and chunk != arrived.number + 1):
-            raise HTTPError(400, "The chunks of this upload do not follow one another. Upload the file again.")
+        if arrived is None or not _follows(chunk, arrived.number):
+            raise _out_of_order()
         return arrived
 
     def forget(self, path: str) -> None:
@@ -141,6 +141,15 @@ def following(model: dict[str, Any], before: Arrived) -> tuple[Piece | None, Arr
     start = line_start if start < line_start < len(data) else start
     arrived = Arrived(number, data[start:], before.line + data.count(b"\n", 0, start))
     return None if first else Piece(data, len(before.end), before.line), arrived
+
+
+def _follows(chunk: Any, number: int) -> bool:
+    """Whether this chunk comes next behind so many."""
+    return isinstance(chunk, int) and chunk in (LAST, number + 1)
+
+
+def _out_of_order() -> HTTPError:
+    return HTTPError(400, "The chunks of this upload do not follow one another. Upload the file again.")
 
 
 def _bytes(model: dict[str, Any]) -> bytes:

@@ -94,10 +94,10 @@ class Headers:
         """The parent header and its request's id; the last one is kept, because most messages repeat it."""
         if part == self._parent[0] or part == self._reordered:
             return self._parent[1], self._parent[2]
-        if len(part) == len(self._parent[0]) and load_object(part) == load_object(self._parent[0]):
+        form = _STOCK.fullmatch(part) or _LAB.fullmatch(part)
+        if form is None and len(part) == len(self._parent[0]) and load_object(part) == load_object(self._parent[0]):
             self._reordered = part
             return self._parent[1], self._parent[2]
-        form = _STOCK.fullmatch(part) or _LAB.fullmatch(part)
         request = "" if form is None else form["id"].decode("ascii")
         if form is not None and self._is_known(form) and (form.re is _STOCK or self._reporter.knows(request)):
             self._parent = (part, part, request)

@@ -152,6 +152,14 @@ def test_held_text_goes_out_at_its_deadline_and_not_before() -> None:
     assert stream.feed("SFODNN7EXAMPLD!\n").text == "[REDACTED:aws-access-key]!\n"
 
 
+def test_a_form_behind_a_colour_is_held_like_one_without() -> None:
+    digits = "9f86d081884c7d659a2feaa0c55ad015"
+    stream = StreamRedactor(SCANNER, clock=Seconds())
+    out = [stream.feed(f"\x1b[0m{digits}").text, stream.feed("-us12 bye\n").text, stream.flush().text]
+    assert "".join(out) == SCANNER.redact(f"\x1b[0m{digits}-us12 bye\n").text
+    assert digits[:LONGEST_LEAK] not in "".join(out)
+
+
 def slowly(text: str, engine: Engine = SCANNER) -> str:
     """What comes out, without markers, when the time is over after each character."""
     clock = Seconds()
