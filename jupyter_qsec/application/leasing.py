@@ -33,7 +33,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     UnauthenticatedError,
 )
-from jupyter_qsec.domain.lease import MAX_TEXT, NEW_LEASE_HINT, Lease, LeaseState
+from jupyter_qsec.domain.lease import MAX_TEXT, NEW_LEASE_HINT, UNLEASED, UNLEASED_HINT, Lease, LeaseState
 from jupyter_qsec.domain.principal import Principal
 
 __all__ = ["AwsCredentials", "IssuedLease", "LeaseRequest", "Leasing", "SigningCredential"]
@@ -225,6 +225,8 @@ class Leasing:
     # -- use
     async def lease_of_token(self, token: str) -> Lease:
         """The active lease of a bearer token. `UnauthenticatedError`, `LeaseRevokedError`, `LeaseExpiredError`."""
+        if token.startswith(UNLEASED):
+            raise UnauthenticatedError("The lease has not come yet.", remedy=UNLEASED_HINT)
         lease_id = tokens.lease_of_bearer(token)
         lease = await self._cached(lease_id) if lease_id else None
         # The comparison runs for unknown leases too, so that time does not tell which leases exist.

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
-from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.lease import UNLEASED, Lease
 
 CREDENTIAL_LIFETIME = timedelta(minutes=60)
 """botocore refetches on every call once less than 15 minutes are left; see the lease for what ends access."""
@@ -68,6 +68,11 @@ def lease_of_bearer(token: str) -> str:
     """The lease id that a well-formed bearer token names, else an empty text. Proves nothing yet."""
     found = _BEARER.match(token)
     return found.group(1) if found else ""
+
+
+def is_of_lease(token: str) -> bool:
+    """Whether a token is that of a lease, or what its holder has until it comes; anything else is a person's."""
+    return token.startswith(UNLEASED) or bool(lease_of_bearer(token))
 
 
 def digest(token: str) -> str:

@@ -26,6 +26,7 @@ from jupyter_qsec.domain.errors import (
     QsecError,
     UnavailableError,
 )
+from jupyter_qsec.domain.lease import UNLEASED
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
 _SLOWLY = 60.0
@@ -127,7 +128,7 @@ class LeaseKeeper:
         `problem` says why, and the keeper goes on trying until it has a lease."""
         held = HeldLease(self, ask, token_file)
         # The file exists from the start: the AWS SDKs read it at each refresh and would fail obscurely without it.
-        write_token(token_file, f"unleased-{secrets.token_urlsafe(32)}")
+        write_no_token(token_file)
         with suppress(QsecError):  # `_acquire` has noted it as the problem
             self._acquire(held)
         with self._lock:
@@ -373,6 +374,11 @@ class LeaseKeeper:
 def write_token(path: Path, token: str) -> None:
     """Replace the file in one step, mode 0600, no newline: readers see the old token or the new one."""
     drafts.replace(path, token.encode("ascii"))
+
+
+def write_no_token(path: Path) -> None:
+    """What stands there until a lease comes: another each time, so that nobody can take it for a lease's."""
+    write_token(path, f"{UNLEASED}{secrets.token_urlsafe(32)}")
 
 
 def _state_text(record: LeaseRecord) -> str:

@@ -13,6 +13,12 @@ NEW_LEASE_HINT = (
     "Get a new one with 'New lease' in the Quantum security panel, or restart the kernel. If you have a new one "
     "already, create the AwsDevice or boto3 session again: this one still signs with the old key."
 )
+UNLEASED = "unleased-"
+"""How the token begins that a holder has until its lease comes. It opens nothing."""
+UNLEASED_HINT = (
+    "Wait a moment and run it again. If it stays so, the Quantum security panel says why; in a terminal, "
+    "'jupyter-qsec doctor' does."
+)
 MAX_TEXT = 200
 """Characters of the longest label, holder or confinement that a lease takes."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.web import HTTPError, RequestHandler
 
 from jupyter_qsec.application.callers import Caller, Operator
-from jupyter_qsec.application.tokens import lease_of_bearer
+from jupyter_qsec.application.tokens import is_of_lease
 from jupyter_qsec.domain.errors import (
     DeniedError,
     InvalidRequestError,
@@ -194,7 +194,7 @@ class ControlHandler(AttendedHandler):
                 return Operator(self._gateway.operator, source)
             if not token:
                 raise UnauthenticatedError("This call needs a bearer token.")
-            if self._gateway.identities is not None and not lease_of_bearer(token):
+            if self._gateway.identities is not None and not is_of_lease(token):
                 identity = await self._gateway.identities.identify(token)
                 if method not in _READING and not identity.may_write:
                     raise DeniedError("This token may only read.", reasons=("hub-scope",))

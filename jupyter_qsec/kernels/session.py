@@ -20,7 +20,7 @@ from typing import Any
 from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.leases import HeldLease, write_token
+from jupyter_qsec.client.leases import HeldLease, write_no_token
 from jupyter_qsec.client.registry import Registry
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
@@ -83,7 +83,7 @@ class KernelSession:
         """Begin to take a lease, or a new one when the last has ended; `then` is called from a thread afterwards."""
         if self.held is None and not self.folder.token_file.exists():
             # Programs read this file at every refresh: without it they would fail obscurely.
-            write_token(self.folder.token_file, f"unleased-{secrets.token_urlsafe(32)}")
+            write_no_token(self.folder.token_file)
         if self._asking is None:
             self._asking = _workers.submit(self._acquire, ask)
         elif self.held is not None and self.held.lease is not None and not self.held.active:

@@ -44,7 +44,13 @@ class Person:
         client.load_connection_file()
         client.start_channels(hb=False)
         client.wait_for_ready(timeout=60)
+        wait_for(lambda: self._holds_lease(kernel_id), f"the lease of {name}", 60)
         return kernel_id, client
+
+    def _holds_lease(self, kernel_id: str) -> bool:
+        """A kernel waits for its lease, but not for ever."""
+        [kernel] = [kernel for kernel in self.qsec("kernels")["kernels"] if kernel["kernel_id"] == kernel_id]
+        return kernel["lease"] is not None and kernel["lease"]["state"] == "active"
 
 
 class ExampleHub:

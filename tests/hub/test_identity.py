@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS
+from jupyter_qsec.domain.lease import UNLEASED
 from tests.gateway.livegateway import GatewayProcess
 from tests.hub.conftest import TENANTS, gateway_of
 from tests.hub.realhub import RealHub
@@ -35,6 +36,11 @@ def test_a_lease_belongs_to_the_person_and_to_what_their_groups_map_to(
     assert (lease["principal"], lease["tenant"], lease["project"]) == ("hub:ada", "research", "bell")
     lease = take_lease(hub_gateway, hub.user_token("bob")[0])
     assert (lease["principal"], lease["tenant"], lease["project"]) == ("hub:bob", "classroom", "first-steps")
+
+
+def test_who_still_waits_for_a_lease_is_not_told_of_the_hub(hub_gateway: GatewayProcess) -> None:
+    answer = hub_gateway.get("/credentials", f"{UNLEASED}{'x' * 43}")
+    assert (answer.status_code, answer.json()["detail"].partition(".")[0]) == (401, "The lease has not come yet")
 
 
 def test_another_project_of_the_own_tenant_can_be_named(hub: RealHub, hub_gateway: GatewayProcess) -> None:

@@ -20,7 +20,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     UnauthenticatedError,
 )
-from jupyter_qsec.domain.lease import LeaseState
+from jupyter_qsec.domain.lease import UNLEASED, LeaseState
 from jupyter_qsec.domain.principal import Principal, Role
 from tests.fakes.policy import FakePolicy
 from tests.fakes.world import ADA, World
@@ -231,6 +231,12 @@ async def test_unknown_tokens_and_leases_are_unauthenticated():
             await world.leasing.lease_of_token(token)
     with pytest.raises(UnauthenticatedError):
         await world.leasing.caller("0" * 32)
+
+
+async def test_who_still_waits_for_a_lease_is_told_to_wait():
+    with pytest.raises(UnauthenticatedError, match="The lease has not come yet") as refused:
+        await World().leasing.credentials(f"{UNLEASED}{'x' * 43}")
+    assert "run it again" in refused.value.remedy
 
 
 async def test_only_the_first_renewal_in_an_hour_is_recorded():

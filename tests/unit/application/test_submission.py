@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
 
+from jupyter_qsec.application import submission
 from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -17,6 +19,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     TooLargeError,
 )
+from jupyter_qsec.domain.program import ProgramFacts
 from jupyter_qsec.domain.quota import QuotaLimits
 from jupyter_qsec.domain.task import TaskState
 from tests.fakes.catalogue import ALPHA
@@ -247,23 +250,20 @@ async def test_wrong_requests_are_refused_before_anything_is_reserved(changes, e
     assert world.kinds() == ["lease.issued"]
 
 
-async def test_a_long_program_is_scanned_beside_the_event_loop():
+async def test_a_long_program_is_scanned_beside_the_event_loop(monkeypatch):
     world = World(hold=60.0)
     caller = await world.caller()
     gates = "h q[0];\n" * 200_000
-    turns = 0
+    turned = threading.Event()
+    inspect = submission.inspect_action
 
-    async def turn() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
+    def inspect_once_the_loop_has_turned(action: str) -> ProgramFacts:
+        assert turned.wait(30), "the event loop stands still"
+        return inspect(action)
 
-    other = asyncio.create_task(turn())
-    try:
-        await world.submissions.submit(
-            caller, request_of(caller, action=openqasm(f"OPENQASM 3.0;\nqubit[2] q;\n{gates}"))
-        )
-    finally:
-        other.cancel()
-    assert turns > 20
+    monkeypatch.setattr(submission, "inspect_action", inspect_once_the_loop_has_turned)
+    asyncio.get_running_loop().call_later(0.01, turned.set)
+    task = await world.submissions.submit(
+        caller, request_of(caller, action=openqasm(f"OPENQASM 3.0;\nqubit[2] q;\n{gates}"))
+    )
+    assert turned.is_set() and task is not None

@@ -25,6 +25,7 @@ from jupyter_qsec.domain.errors import (
     QsecError,
     UnavailableError,
 )
+from jupyter_qsec.domain.lease import UNLEASED
 from tests.fakes.clock import FakeClock
 from tests.fakes.lease_api import FakeLeaseApi
 
@@ -87,7 +88,7 @@ def test_without_a_gateway_there_is_a_token_that_opens_nothing_and_a_reason(worl
     world.api.failure = AWAY
     held = world.hold()
     assert held.lease is None and "nothing answers" in held.problem
-    assert world.token_file.read_text().startswith("unleased-")
+    assert world.token_file.read_text().startswith(UNLEASED)
 
 
 def test_a_gateway_that_comes_later_gives_the_lease_later(world: World) -> None:
