@@ -29,7 +29,7 @@ from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import PATIENCE_SECONDS, Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.claims import Signatures
-from jupyter_qsec.application.dispatch import HOLD_SECONDS, Dispatcher
+from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECONDS
 from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
@@ -88,7 +88,6 @@ class GatewayConfig:
     dask: DaskCluster | None = None
     """The Dask cluster that runs the simulations instead."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
-    hold: float = HOLD_SECONDS
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     witness: Path | None = None
     """A file elsewhere, best on another disk or host, that gets each published checkpoint too."""
@@ -315,7 +314,6 @@ async def build(config: GatewayConfig) -> Gateway:
             executor=executor,
             catalogue=catalogue,
             clock=clock,
-            hold=config.hold,
         )
     else:
         dispatcher = Dispatcher(
@@ -325,7 +323,6 @@ async def build(config: GatewayConfig) -> Gateway:
             executor=executor,
             catalogue=catalogue,
             clock=clock,
-            hold=config.hold,
         )
     objects = Objects(results, store, policy, clock)
     return Gateway(

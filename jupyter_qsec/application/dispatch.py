@@ -20,9 +20,6 @@ from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState, WaitRe
 
 _log = logging.getLogger(__name__)
 
-HOLD_SECONDS = 0.008
-"""How long a new task stays in QUEUED, so that a client that cancels at once still can. A client that waits for the
-task's end does not: then it starts at once."""
 _PAGE = 500
 
 
@@ -38,18 +35,14 @@ class Dispatcher:
         executor: Executor,
         catalogue: Catalogue,
         clock: Clock,
-        hold: float = HOLD_SECONDS,
     ) -> None:
         self._store = store
         self._book = book
         self._runner = runner
         self._executor = executor
         self._clock = clock
-        self._hold = hold
         self._turns = Turns(catalogue, executor)
         self._runs: dict[str, asyncio.Task[None]] = {}
-        self._held: dict[str, asyncio.TimerHandle] = {}
-        self._costs_of_held: dict[str, int] = {}
 
     # -- life
     async def start(self) -> None:
@@ -61,8 +54,6 @@ class Dispatcher:
     async def close(self) -> None:
         """Stop. What runs is left as RUNNING in the store, and the next start runs it again."""
         self._runner.closing = True
-        for handle in self._held.values():
-            handle.cancel()
         await self._executor.close()
         runs = list(self._runs.values())
         if runs:
@@ -94,27 +85,14 @@ class Dispatcher:
             task = await self._book.change(
                 task.id, lambda task: task.moved(TaskState.QUEUED, queued_at=self._clock.now()), lambda task: []
             )
-        self.enqueue(task, hold=0)
+        self.enqueue(task)
 
     # -- queue
-    def enqueue(
-        self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0, hold: float | None = None
-    ) -> None:
+    def enqueue(self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0) -> None:
         """Let a stored QUEUED task wait for its turn. `cost` is its estimated simulator time in ms."""
         self._book.add(task)
         if payload is not None:
             self._runner.keep(task.id, payload)
-        self._turns.arrive(task)
-        delay = self._hold if hold is None else hold
-        if delay <= 0:
-            self._release(task, cost)
-        else:
-            self._held[task.id] = asyncio.get_running_loop().call_later(delay, self._release, task, cost)
-            self._costs_of_held[task.id] = cost
-
-    def _release(self, task: QuantumTask, cost: int) -> None:
-        self._held.pop(task.id, None)
-        self._costs_of_held.pop(task.id, None)
         self._turns.queue(task, cost)
         self._pump()
 
@@ -164,19 +142,11 @@ class Dispatcher:
         if task.state is TaskState.CANCELLING:
             await self._executor.cancel(task_id)
         else:
-            handle = self._held.pop(task_id, None)
-            self._costs_of_held.pop(task_id, None)
-            if handle is not None:
-                handle.cancel()
             self._turns.leave(task_id)
             self._runner.drop(task_id)
         return task
 
     async def wait_for_change(self, task: QuantumTask, timeout: float) -> QuantumTask | None:
-        handle, known = self._held.get(task.id), self._book.known(task.id)
-        if handle is not None and known is not None:
-            handle.cancel()
-            self._release(known, self._costs_of_held[task.id])
         await self._book.wait(task.id, timeout)
         return await self._book.get(task.id)
 
@@ -204,4 +174,4 @@ class Dispatcher:
         return running, len(live) - running
 
 
-__all__ = ["HOLD_SECONDS", "MAX_ATTEMPTS", "Dispatcher"]
+__all__ = ["MAX_ATTEMPTS", "Dispatcher"]

@@ -26,7 +26,7 @@ class Dispatch(Protocol):
         ...
 
     async def wait_for_change(self, task: QuantumTask, timeout: float) -> QuantumTask | None:
-        """The task after its next change, or as it is after `timeout` seconds. Ends the hold of a new task."""
+        """The task after its next change, or as it is after `timeout` seconds."""
         ...
 
     async def imminent(self, task: QuantumTask) -> bool:

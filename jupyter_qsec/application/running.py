@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -244,10 +244,10 @@ class Runner:
             self._payloads[task_id] = payload
             self._payload_bytes += size
 
-    def keep_only(self, task_ids: Set[str]) -> None:
-        """Drop the payloads of all other tasks."""
-        for task_id in self._payloads.keys() - task_ids:
-            self.drop(task_id)
+    @property
+    def kept(self) -> frozenset[str]:
+        """The tasks whose payloads are in memory."""
+        return frozenset(self._payloads)
 
     def drop(self, task_id: str) -> None:
         payload = self._payloads.pop(task_id, None)

@@ -17,7 +17,6 @@ from dataclasses import replace
 
 from jupyter_qsec.application.cancelling import cancel
 from jupyter_qsec.application.claims import Claims, Glance, Share
-from jupyter_qsec.application.dispatch import HOLD_SECONDS
 from jupyter_qsec.application.ports import Catalogue, Clock, Executor
 from jupyter_qsec.application.running import Runner
 from jupyter_qsec.application.taskbook import TaskBook
@@ -68,7 +67,6 @@ class SharedDispatcher:
         executor: Executor,
         catalogue: Catalogue,
         clock: Clock,
-        hold: float = HOLD_SECONDS,
         beat_seconds: float = BEAT_SECONDS,
         look_seconds: float = LOOK_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -79,7 +77,6 @@ class SharedDispatcher:
         self._executor = executor
         self._catalogue = catalogue
         self._clock = clock
-        self._hold = hold
         self._beat_seconds = beat_seconds
         self._look_seconds = look_seconds
         self._sleep = sleep
@@ -92,7 +89,6 @@ class SharedDispatcher:
         """Whoever gets claims holds it until their runs are known here."""
         self._work = asyncio.Event()
         """A task came in, or one ended: there may be something to claim."""
-        self._held: dict[str, asyncio.TimerHandle] = {}
         self._loops: Sequence[asyncio.Task[None]] = ()
 
     # -- life
@@ -108,8 +104,6 @@ class SharedDispatcher:
     async def close(self) -> None:
         """Stop, and give back what runs here: another worker takes it up at once."""
         self._runner.closing = True
-        for handle in self._held.values():
-            handle.cancel()
         self._watch.close()
         for task in self._loops:
             task.cancel()
@@ -173,9 +167,11 @@ class SharedDispatcher:
     async def _look(self) -> None:
         """End what is to end, start what may start."""
         self._work.clear()
+        kept = self._runner.kept
         async with self._claiming:
             await self._settle_claims()
-        self._runner.keep_only(self._runs.keys() | self._held.keys())
+        for task_id in kept - self._runs.keys():  # whoever claims it later reads it
+            self._runner.drop(task_id)
 
     async def _settle_claims(self) -> None:
         running, worker = set(self._runs), self._worker
@@ -250,16 +246,7 @@ class SharedDispatcher:
     def enqueue(self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0) -> None:
         if payload is not None:
             self._runner.keep(task.id, payload)
-        if self._hold <= 0:
-            self._work.set()
-        else:
-            self._held[task.id] = asyncio.get_running_loop().call_later(self._hold, self._release, task.id)
-
-    def _release(self, task_id: str) -> None:
-        handle = self._held.pop(task_id, None)
-        if handle is not None:
-            handle.cancel()
-            self._work.set()
+        self._work.set()
 
     async def cancel(self, task_id: str, by: str) -> QuantumTask:
         task = await cancel(self._book, self._clock, task_id, by)
@@ -270,7 +257,6 @@ class SharedDispatcher:
         return task
 
     async def wait_for_change(self, task: QuantumTask, timeout: float) -> QuantumTask | None:
-        self._release(task.id)
         await self._watch.wait(task, timeout)
         return await self._book.get(task.id)
 

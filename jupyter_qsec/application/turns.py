@@ -32,14 +32,11 @@ class Turns:
         self.paused: frozenset[str] = frozenset()
         """Tenants none of whose tasks may start."""
 
-    def arrive(self, task: QuantumTask) -> None:
-        self._tenant_of[task.id] = task.tenant
-
     def queue(self, task: QuantumTask, cost: int) -> None:
         """Put a task in line; `cost` in milliseconds of simulator time."""
-        if task.id in self._tenant_of and task.id not in self._running:
-            weight = share_of(self._catalogue, task.tenant).weight
-            self._fair.push(task.tenant, task.id, cost=max(1, cost), weight=weight)
+        self._tenant_of[task.id] = task.tenant
+        weight = share_of(self._catalogue, task.tenant).weight
+        self._fair.push(task.tenant, task.id, cost=max(1, cost), weight=weight)
 
     def next(self) -> str | None:
         """Take the task whose turn it is, or `None` when nothing may start now."""

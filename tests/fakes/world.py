@@ -60,7 +60,6 @@ class World:
     policy: Policy = field(default_factory=CedarPolicy)
     key: bytes = b"k" * 32
     page_key: bytes = b"p" * 32
-    hold: float = 0.0
     shared: bool = field(default_factory=lambda: World.shared_by_default)
     """Whether it is one of several workers on the store."""
     shared_by_default: ClassVar[bool] = False
@@ -124,7 +123,6 @@ class World:
             executor=self.executor,
             catalogue=self.catalogue,
             clock=self.clock,
-            hold=self.hold,
         )
 
     def _shared_dispatcher(self) -> SharedDispatcher:
@@ -136,7 +134,6 @@ class World:
             executor=self.executor,
             catalogue=self.catalogue,
             clock=self.clock,
-            hold=self.hold,
             look_seconds=3600,
             sleep=lambda seconds: asyncio.sleep(3600),
         )
@@ -186,7 +183,7 @@ class World:
         World.alive.remove(self)
         self.runner.closing = True
         runs = [*self.dispatcher._runs.values(), *getattr(self.dispatcher, "_loops", ())]
-        for pending in (*runs, *self.dispatcher._held.values()):
+        for pending in runs:
             pending.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
 

@@ -114,6 +114,10 @@ class LiveGateway(ControlAccess):
         self._server = make_server(make_app(self.gateway, routes, listening.authorities))
         self._server.add_sockets([listening.socket])
 
+    def pause(self, tenant: str) -> None:
+        """None of the tenant's tasks starts from now on."""
+        self.call(self.gateway.pausing.pause(self.gateway.operator, tenant, "in a test"))
+
     async def _stop(self) -> None:
         if self._server is not None:
             self._server.stop()

@@ -164,12 +164,13 @@ def test_tasks_are_listed_filtered_and_cancelled(shared_gateway, issued):
 
 
 def test_a_waiting_task_can_be_cancelled_and_gives_its_quota_back(tmp_path):
-    gateway = LiveGateway(tmp_path / "home", hold=60.0).start()
+    gateway = LiveGateway(tmp_path / "home").start()
     try:
+        gateway.pause("sandbox")
         lease = gateway.lease()
         task = submit_bell(gateway, lease)
         shown = gateway.get(f"/api/v1/tasks/{task.id}", lease.token).json()["task"]
-        assert (shown["state"], shown["waiting"][0]["code"]) == ("QUEUED", "starting")
+        assert (shown["state"], shown["waiting"][0]["code"]) == ("QUEUED", "paused")
         cancelled = gateway.post(f"/api/v1/tasks/{task.id}/cancel", {}, lease.token).json()["task"]
         assert cancelled["state"] == "CANCELLED"
         usages = gateway.get("/api/v1/quotas?tenant=sandbox").json()["usages"]

@@ -125,8 +125,9 @@ def test_a_repeated_client_token_is_one_task(live_gateway: LiveGateway) -> None:
 
 
 def test_what_waits_is_seen_while_it_waits(tmp_path: Path) -> None:
-    gateway = LiveGateway(tmp_path / "home", hold=60.0).start()
+    gateway = LiveGateway(tmp_path / "home").start()
     try:
+        gateway.pause("research")
         lease = gateway.lease(tenant="research")
         tasks = [submit_bell(gateway, lease) for _ in range(2)]
         seen = Scrape.of(gateway)

@@ -24,6 +24,8 @@ _BACKENDS = {
     "quantum-simulator/amazon/dm1": ("braket_dm", 2),
 }
 _RETRY_SECONDS = (0.5, 2.0, 10.0, 30.0)
+GRACE_SECONDS = 0.1
+"""Long for most tasks, and nothing beside the seconds in which a new worker starts."""
 CANCELLED = ExecutionFailure("The task was cancelled.", cancelled=True)
 UNKNOWN_DEVICE = ExecutionFailure("This device is not simulated here.")
 
@@ -77,9 +79,12 @@ class SimulatorExecutor:
         *,
         threads: int | None = None,
         command: Sequence[str] | None = None,
+        grace: float = GRACE_SECONDS,
     ) -> None:
-        """`threads` is for each worker; without it they share the processors of this machine."""
+        """`threads` is for each worker; without it they share the processors of this machine. A cancelled execution
+        that ends within `grace` seconds costs no worker."""
         self._limits = limits or ExecutionLimits()
+        self._grace = grace
         self._capacity = max(1, workers if workers is not None else default_workers())
         self._threads = threads or max(1, (os.cpu_count() or 1) // self._capacity)
         self._command = list(command) if command is not None else worker_command(self._limits.max_memory_bytes)
@@ -149,9 +154,13 @@ class SimulatorExecutor:
             return
         run.cancel()
         if run.worker is not None:
-            await run.worker.kill()
+            asyncio.get_running_loop().call_later(self._grace, self._end, run)
         elif run.waiting is not None and not run.waiting.done():
             run.waiting.cancel()
+
+    def _end(self, run: _Run) -> None:
+        if run.worker is not None:
+            self._keep(run.worker.kill())
 
     async def _execute(self, run: _Run, job: Frame) -> ExecutionResult | ExecutionFailure:
         try:
@@ -177,11 +186,10 @@ class SimulatorExecutor:
             if run.cancelled():
                 return CANCELLED
             return ExecutionFailure(f"The simulator ended while it ran this task: {problem.cause}.")
-        if run.cancelled():
-            return CANCELLED
-        run.worker = None
-        self._give(worker)
-        return self._outcome(answer)
+        if worker.alive:
+            run.worker = None
+            self._give(worker)
+        return CANCELLED if run.cancelled() else self._outcome(answer)
 
     @staticmethod
     def _outcome(answer: Frame) -> ExecutionResult | ExecutionFailure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
+from jupyter_qsec.adapters.providers.simulator import CANCELLED, SimulatorExecutor
 from jupyter_qsec.application.ports import ExecutionFailure, ExecutionResult
 from tests.fakes.executor_thread import BELL, ExecutorThread, program, reason, task
 from tests.fakes.processes import gone
@@ -25,6 +26,22 @@ def executor() -> Iterator[ExecutorThread]:
 
 
 class TestLife:
+    def test_a_cancelled_execution_that_ends_soon_costs_no_worker(self) -> None:
+        with ExecutorThread(SimulatorExecutor(1, grace=60)) as patient:
+            patient.execute(task(), program(BELL))
+            before, submitted = patient.workers(), task()
+
+            async def cancel_at_once() -> ExecutionResult | ExecutionFailure:
+                execution = asyncio.ensure_future(patient.executor.execute(submitted, program(BELL)))
+                await asyncio.sleep(0)
+                assert patient.executor.busy == 1
+                await patient.executor.cancel(submitted.id)
+                return await execution
+
+            assert patient.call(cancel_at_once()) == CANCELLED
+            assert patient.workers() == before
+            assert isinstance(patient.execute(task(), program(BELL)), ExecutionResult)
+
     def test_a_worker_that_dies_while_idle_is_replaced(self, executor: ExecutorThread) -> None:
         executor.execute(task(), program(BELL))
         [pid] = executor.workers()

@@ -50,9 +50,10 @@ async def test_running_is_recorded_before_the_execution_begins():
 
 
 async def test_nothing_executes_while_its_start_cannot_be_recorded():
-    world = await World(hold=0.001).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     task = await world.submit(await world.caller())
     world.store.fail_with = RecordingError("The disk is full.")
+    world.executor.resize(1)
     while not world.slept:  # noqa: ASYNC110 - the pauses of its back-off are a plain list
         await asyncio.sleep(0)
     await settled(world)
@@ -130,7 +131,7 @@ async def test_a_defect_costs_one_task_and_not_the_dispatcher(monkeypatch):
 
 
 async def test_a_program_that_cannot_be_read_for_a_moment_runs_when_it_can():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     task = await world.submit(await world.caller())
 
     reads = iter([UnavailableError("The database is locked."), UnavailableError("The database is locked.")])
@@ -164,8 +165,8 @@ async def test_a_full_disk_is_tried_again_then_told():
 # -- cancelling
 
 
-async def test_a_task_in_its_hold_can_be_cancelled_and_costs_nothing():
-    world = await World(hold=60.0).started()
+async def test_a_waiting_task_can_be_cancelled_and_costs_nothing():
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
     cancelled = await world.tasks.cancel(caller, task.arn)
@@ -311,16 +312,6 @@ async def test_a_look_at_a_task_is_held_until_it_ends():
     world.executor.end(task.id)
     assert (await look).state is TaskState.COMPLETED
     assert (await world.tasks.get(caller, task.arn, wait=30)).state is TaskState.COMPLETED
-
-
-async def test_a_held_look_ends_the_hold_of_a_new_task():
-    world = await World(hold=60.0).started()
-    caller = await world.caller()
-    task = await world.submit(caller)
-    assert (await world.tasks.get(caller, task.arn)).state is TaskState.QUEUED
-    assert world.executor.executed == []
-    assert (await world.tasks.get(caller, task.arn, wait=30)).state is TaskState.COMPLETED
-    await world.dispatcher.close()
 
 
 async def test_a_look_at_a_task_that_runs_for_long_is_held_but_a_moment():

@@ -14,7 +14,7 @@ from tests.unit.application.test_dispatch import ended
 
 
 async def test_waiting_tasks_run_after_a_restart_in_their_order():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     tasks = []
     for _ in range(5):
@@ -107,7 +107,7 @@ async def test_an_orderly_end_leaves_running_tasks_for_the_next_start():
 
 
 async def test_many_waiting_tasks_are_all_found():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits()))
     caller = await world.caller()
     for _ in range(1203):

@@ -23,6 +23,7 @@ from jupyter_qsec.domain.program import ProgramFacts
 from jupyter_qsec.domain.quota import QuotaLimits
 from jupyter_qsec.domain.task import TaskState
 from tests.fakes.catalogue import ALPHA
+from tests.fakes.executor import FakeExecutor
 from tests.fakes.policy import FakePolicy
 from tests.fakes.world import BELL, DM1, World, openqasm, request_of, settled
 
@@ -37,7 +38,7 @@ OWN_TAGS = {
 
 
 async def test_an_accepted_task_is_attributed_tagged_and_on_record_before_it_runs():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     task = await world.submit(caller, tags={"experiment": "bell"})
     assert task.state is TaskState.QUEUED
@@ -60,7 +61,7 @@ async def test_no_payload_reaches_the_log():
 
 
 async def test_a_task_reserves_on_tenant_project_and_principal_and_is_settled_by_what_it_used():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     await world.submit(caller, shots=500)
     for scope in ("tenant:alpha", "project:alpha/first", "principal:alpha/os:ada"):
@@ -77,7 +78,7 @@ async def test_a_task_reserves_on_tenant_project_and_principal_and_is_settled_by
     ],
 )
 async def test_a_quota_refuses_with_its_quantities_and_the_refusal_is_recorded(limits, words):
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=limits))
     caller = await world.caller()
     await world.submit(caller)
@@ -90,7 +91,7 @@ async def test_a_quota_refuses_with_its_quantities_and_the_refusal_is_recorded(l
 
 
 async def test_each_scope_has_a_limit_of_its_own():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     first, second = ALPHA.projects
     limited = replace(ALPHA, limits=QuotaLimits(), projects=(replace(first, limits=QuotaLimits(tasks=1)), second))
     world.catalogue.put(limited)
@@ -105,7 +106,7 @@ async def test_each_scope_has_a_limit_of_its_own():
 
 
 async def test_simulator_minutes_are_reserved_before_the_task_runs():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(simulator_minutes=1)))
     caller = await world.caller()
     gates = "\n".join("h q[0];" for _ in range(500))
@@ -114,7 +115,7 @@ async def test_simulator_minutes_are_reserved_before_the_task_runs():
 
 
 async def test_the_next_utc_day_starts_anew():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(tasks=1)))
     caller = await world.caller()
     await world.submit(caller)
@@ -125,7 +126,7 @@ async def test_the_next_utc_day_starts_anew():
 
 
 async def test_concurrent_submissions_never_overspend():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(tasks=10)))
     caller = await world.caller()
     outcomes = await asyncio.gather(*(world.submit(caller) for _ in range(40)), return_exceptions=True)
@@ -134,7 +135,7 @@ async def test_concurrent_submissions_never_overspend():
 
 
 async def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_log():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(tasks=0)))
     caller = await world.caller()
     for _ in range(100):
@@ -159,7 +160,7 @@ async def test_a_forged_tag_is_refused_and_recorded(tag):
 
 
 async def test_a_repeated_client_token_gives_the_same_task_and_charges_once():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     first, second = await asyncio.gather(*(world.submit(caller, client_token="again") for _ in range(2)))
     assert first.id == second.id
@@ -168,7 +169,7 @@ async def test_a_repeated_client_token_gives_the_same_task_and_charges_once():
 
 
 async def test_a_client_token_cannot_be_used_for_something_else():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     await world.submit(caller, client_token="again")
     for changes in ({"shots": 101}, {"device_arn": DM1}, {"output_prefix": "other"}, {"tags": {"a": "b"}}):
@@ -177,7 +178,7 @@ async def test_a_client_token_cannot_be_used_for_something_else():
 
 
 async def test_tenants_do_not_share_client_tokens():
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     mine = await world.submit(await world.caller("alpha"), client_token="same")
     theirs = await world.submit(await world.caller("beta"), client_token="same")
     assert mine.id != theirs.id
@@ -251,7 +252,7 @@ async def test_wrong_requests_are_refused_before_anything_is_reserved(changes, e
 
 
 async def test_a_long_program_is_scanned_beside_the_event_loop(monkeypatch):
-    world = World(hold=60.0)
+    world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     gates = "h q[0];\n" * 200_000
     turned = threading.Event()

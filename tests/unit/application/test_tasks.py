@@ -10,6 +10,7 @@ from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, NotFoundError
 from jupyter_qsec.domain.principal import Principal, Role
 from jupyter_qsec.domain.task import TaskState
+from tests.fakes.executor import FakeExecutor
 from tests.fakes.policy import FakePolicy
 from tests.fakes.world import ADA, World, settled
 
@@ -27,7 +28,7 @@ async def test_a_task_is_found_by_arn_and_by_id():
 
 @pytest.mark.parametrize("call", ["get", "cancel", "tags", "tag", "untag"])
 async def test_every_call_on_another_tenants_task_looks_like_not_found(call):
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     alpha, beta = await world.caller("alpha"), await world.caller("beta")
     task = await world.submit(alpha)
     extra = {"tag": ({"a": "b"},), "untag": (["a"],)}.get(call, ())
@@ -41,7 +42,7 @@ async def test_every_call_on_another_tenants_task_looks_like_not_found(call):
 
 
 async def test_an_arn_with_a_wrong_region_or_account_is_not_the_task():
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
     for name in (task.arn.replace("us-east-1", "us-west-2"), task.arn.replace(task.account, "000000000999")):
@@ -59,7 +60,7 @@ async def test_names_that_are_none_are_not_found(name):
 
 
 async def test_a_search_never_leaves_the_tenant():
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     alpha, beta = await world.caller("alpha"), await world.caller("beta")
     mine = await world.submit(alpha)
     theirs = await world.submit(beta)
@@ -71,7 +72,7 @@ async def test_a_search_never_leaves_the_tenant():
 
 
 async def test_an_operator_without_a_role_sees_nothing_and_an_auditor_cannot_cancel():
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     task = await world.submit(await world.caller())
     nobody = Operator(Principal("os:eve", "eve"))
     assert await world.tasks.search(nobody, TaskQuery()) == []
@@ -84,7 +85,9 @@ async def test_an_operator_without_a_role_sees_nothing_and_an_auditor_cannot_can
 
 
 async def test_policy_is_asked_for_every_call():
-    world = World(policy=FakePolicy(Action.TASK_READ, Action.TASK_CANCEL, Action.TASK_TAG), hold=60.0)
+    world = World(
+        policy=FakePolicy(Action.TASK_READ, Action.TASK_CANCEL, Action.TASK_TAG), executor=FakeExecutor(capacity=0)
+    )
     caller = await world.caller()
     task = await world.submit(caller)
     for attempt in (
@@ -100,7 +103,7 @@ async def test_policy_is_asked_for_every_call():
 
 
 async def test_tags_are_added_replaced_and_removed_on_record():
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller, tags={"a": "1"})
     await world.tasks.tag(caller, task.arn, {"a": "2", "b": "3"})
@@ -113,7 +116,7 @@ async def test_tags_are_added_replaced_and_removed_on_record():
 
 @pytest.mark.parametrize("key", ["qsec:tenant", "qsec:new", "QSec:lane", " qsec:lane"])
 async def test_our_tags_can_be_neither_set_nor_removed_and_trying_is_recorded(key):
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
     for attempt in (world.tasks.tag(caller, task.arn, {key: "beta"}), world.tasks.untag(caller, task.arn, [key])):
@@ -124,7 +127,7 @@ async def test_our_tags_can_be_neither_set_nor_removed_and_trying_is_recorded(ke
 
 
 async def test_tags_keep_their_bounds():
-    world = await World(hold=60.0).started()
+    world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
     await world.tasks.tag(caller, task.arn, {f"k{n}": "v" for n in range(43)})
