@@ -285,7 +285,10 @@ async def build(config: GatewayConfig) -> Gateway:
     settings = config.settings or home
     catalogue = catalogue_of(settings)
     metrics = Metrics(catalogue)
-    policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies")), metrics)
+    mfa_of = ("hub",) if catalogue.require_mfa else ()
+    if config.hub and catalogue.require_mfa and "mfa" not in catalogue.claims:
+        _log.warning("tenants.toml maps no claim mfa, so roles that demand a second factor count for nobody")
+    policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
     keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
         ensure_private_directory(folder / name)

@@ -26,7 +26,12 @@ class FileCatalogue:
     """Implements the `Catalogue` port with the tenants of one document."""
 
     def __init__(
-        self, tenants: Sequence[Tenant], membership: Membership | None = None, claims: Mapping[str, str] | None = None
+        self,
+        tenants: Sequence[Tenant],
+        membership: Membership | None = None,
+        claims: Mapping[str, str] | None = None,
+        *,
+        require_mfa: bool = True,
     ) -> None:
         """`InvalidRequestError` when ids or accounts repeat, when there is no tenant, or when a member's tenant or
         project does not exist."""
@@ -41,6 +46,8 @@ class FileCatalogue:
         self.membership.require_known(tenants)
         self.claims: Mapping[str, str] = dict(claims or {})
         """Names of claims, and where the identity source has them."""
+        self.require_mfa = require_mfa
+        """Whether people of an identity source have to show a second factor for what demands one."""
 
     def tenants(self) -> Sequence[Tenant]:
         return tuple(self._tenants.values())
@@ -81,8 +88,9 @@ def parse(text: str, name: str) -> FileCatalogue:
             [_member(entry) for entry in table.tables("member")], unmapped=table.text("unmapped", "")
         )
         claims = table.texts("claims")
+        require_mfa = table.truth("require_mfa", True)
         table.end()
-        return FileCatalogue(tenants, membership, claims)
+        return FileCatalogue(tenants, membership, claims, require_mfa=require_mfa)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{name}: {error.message}", remedy=error.remedy) from error
 
@@ -181,6 +189,12 @@ class _Table:
         value = self._values.pop(key, {})
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
             raise InvalidRequestError(f"{self._where}{key} must be a table of texts.")
+        return value
+
+    def truth(self, key: str, default: bool) -> bool:
+        value = self._values.pop(key, default)
+        if not isinstance(value, bool):
+            raise InvalidRequestError(f"{self._where}{key} must be true or false.")
         return value
 
     def number(self, key: str, default: int) -> int:

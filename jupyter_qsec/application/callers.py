@@ -52,7 +52,7 @@ def lease_principal(lease: Lease) -> Principal:
         kind, role = PrincipalKind.SERVICE, Role.SERVICE
     else:
         kind, role = PrincipalKind.PERSON, Role.DEVELOPER
-    return Principal(lease.principal, lease.principal.partition(":")[2], kind, frozenset({role}))
+    return Principal(lease.principal, lease.principal.partition(":")[2], kind, frozenset({role}), lease.claims)
 
 
 def access(

@@ -14,7 +14,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 
@@ -141,6 +141,7 @@ class Leasing:
             parent=request.parent,
             confinement=request.confinement,
             token_digest=tokens.digest(token),
+            claims=principal.claims,
         )
         async with self._changing:
             await self._store.put_lease(lease, [_event("lease.issued", lease, principal, now, permit)])
@@ -160,6 +161,8 @@ class Leasing:
         await self._require_active(lease)
         now = self._clock.now()
         renewed = lease.renewed(now)
+        if actor.id == lease.principal:  # who renews for somebody else vouches for nothing
+            renewed = replace(renewed, claims=actor.claims)
         if confinement is not None:
             renewed = tokens.with_confinement(renewed, confinement)
         recorded = self._renewal_recorded.get(lease.id)

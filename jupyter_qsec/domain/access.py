@@ -54,9 +54,13 @@ class Permit:
     rules: tuple[str, ...]
 
 
+MFA_REQUIRED = "mfa-required"
+
+
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Refused; `reasons` are ids of the deciding policies, or `no-policy-allows` / `policy-error`."""
+    """Refused; `reasons` are ids of the deciding policies, or `no-policy-allows`, `policy-error`, `mfa-required` (a
+    login with a second factor would have been allowed)."""
 
     reasons: tuple[str, ...]
     message: str

@@ -3,7 +3,8 @@ ttl, max ttl, renew up to the maximum, revoke at once, revoking a parent revokes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -57,6 +58,8 @@ class Lease:
     """SHA-256 (hex) of the bearer token with which the holder fetches credentials."""
     revision: int = 0
     """Counts changes, for optimistic locking."""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """What the identity source vouched for when its principal took or last renewed it."""
 
     def state(self, now: datetime) -> LeaseState:
         if self.revoked_at is not None:

@@ -40,6 +40,7 @@ def lease_shape(lease: Lease, now: datetime) -> dict[str, Any]:
         "revoked_at": moment(lease.revoked_at),
         "revoked_because": lease.revoked_because,
         "confinement": lease.confinement,
+        "claims": dict(lease.claims),
     }
 
 

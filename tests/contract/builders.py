@@ -33,6 +33,7 @@ def lease(identity: str = "l1", **changes: Any) -> Lease:
         holder="kernel:1",
         confinement="confined",
         token_digest="d" * 64,
+        claims={"mfa": "true", "zone": "lab"},
     )
     return replace(made, **changes)
 

@@ -17,6 +17,8 @@ from tests.hub.realhub import RealHub
 
 PREFIX = "/services/qsec/"
 TENANTS = """
+require_mfa = false
+
 [[tenant]]
 id = "research"
 account = "000000000202"

@@ -3,16 +3,30 @@ in the environment."""
 
 import os
 
+from jupyterhub.auth import DummyAuthenticator
+
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts it there
 
 _SCOPES = ["custom:qsec:read", "custom:qsec:write"]
+_GATEWAY = ["read:users:name", "read:users:groups", "admin:auth_state"]
 
 c.JupyterHub.bind_url = f"http://127.0.0.1:{os.environ['HUB_PORT']}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_API_PORT']}"
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.cookie_secret_file = "cookie_secret"
 c.JupyterHub.cleanup_servers = True
-c.JupyterHub.authenticator_class = "dummy"
+
+
+class WithFactors(DummyAuthenticator):
+    """Takes any password. One that names a second factor stands for a login that had one."""
+
+    async def authenticate(self, handler, data):
+        factors = ["pwd", *(["mfa"] if "second factor" in data["password"] else [])]
+        return {"name": data["username"], "auth_state": {"amr": factors}}
+
+
+c.JupyterHub.authenticator_class = WithFactors
+c.Authenticator.enable_auth_state = True
 c.Authenticator.allow_all = True
 c.ConfigurableHTTPProxy.command = os.environ["HUB_PROXY"].split("\n")
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['HUB_PROXY_PORT']}"
@@ -47,7 +61,7 @@ c.JupyterHub.services = [
 ]
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self", "access:services!service=qsec", "access:services!service=many", *_SCOPES]},
-    {"name": "qsec-gateway", "scopes": ["read:users:name", "read:users:groups"], "services": ["qsec", "many"]},
+    {"name": "qsec-gateway", "scopes": _GATEWAY, "services": ["qsec", "many"]},
     {"name": "qsec-automation", "scopes": _SCOPES, "services": ["ci", "stray"]},
     {"name": "driver", "scopes": ["admin:users", "tokens", "admin:groups", "inherit"], "services": ["driver"]},
 ]

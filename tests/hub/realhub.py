@@ -44,6 +44,7 @@ class RealHub:
                 if not name.startswith("JUPYTERHUB_") and name != "NODE_EXTRA_CA_CERTS"
             },
             **{f"{name}_TOKEN": token for name, token in self.tokens.items()},
+            "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
             "HUB_PORT": str(ports[0]),
             "HUB_API_PORT": str(ports[1]),
             "HUB_PROXY_PORT": str(ports[2]),

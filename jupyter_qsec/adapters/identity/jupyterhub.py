@@ -74,7 +74,7 @@ class HubIdentities:
         cache_seconds: float = CACHE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`claims` maps the name of a claim to a dotted path in `auth_state`."""
+        """`claims` maps the name of a claim to a dotted path in `auth_state`; see `_claim`."""
         self._hub = hub
         self._membership = membership
         self._claims = dict(claims)
@@ -193,10 +193,17 @@ def _own_scopes(scopes: Any, name: str) -> frozenset[str]:
     return frozenset(scope.removesuffix(own) for scope in scopes if isinstance(scope, str))
 
 
-def _claim(state: Any, path: str) -> str | None:
-    """A fact of `auth_state`; anything but a short text, a whole number or a truth value counts as missing."""
+def _claim(state: Any, where: str) -> str | None:
+    """A fact of `auth_state`; anything but a short text, a whole number or a truth value counts as missing.
+
+    `a.b=word` asks whether the fact is that word or a list that has it, as `amr` is (RFC 8176)."""
+    path, asks, word = where.partition("=")
     for step in path.split("."):
         state = state.get(step) if isinstance(state, dict) else None
+    if asks:
+        if not isinstance(state, str | list):
+            return None
+        return "true" if word in ([state] if isinstance(state, str) else state) else "false"
     if isinstance(state, bool):
         return "true" if state else "false"
     if isinstance(state, int):

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import cedarpy
 
 from jupyter_qsec.adapters.policy.sources import PolicySource, load, shipped_policies, shipped_schema
-from jupyter_qsec.domain.access import AccessRequest, Action, Decision, Deny, Permit
+from jupyter_qsec.domain.access import MFA_REQUIRED, AccessRequest, Action, Decision, Deny, Permit
 from jupyter_qsec.domain.principal import Principal
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 4096
 _FAILED = "policy-error"
+_SECOND_FACTOR = {"mfa": "true"}
+_NO_MFA = "The claim mfa=true is missing: log in again with one; administrators find more in docs/hub.md."
 _PROBE = AccessRequest(Principal("qsec:probe", "probe"), Action.DEVICE_READ, "probe")
 
 
 class CedarPolicy:
     """Implements the `Policy` port."""
 
-    def __init__(self, sources: Sequence[PolicySource] = (), schema: str = "") -> None:
-        """Load `sources`, or the shipped policies when none are given. `InvalidRequestError` names file and line."""
+    def __init__(
+        self, sources: Sequence[PolicySource] = (), schema: str = "", *, mfa_of: Collection[str] = ("hub",)
+    ) -> None:
+        """Load `sources`, or the shipped policies when none are given. `InvalidRequestError` names file and line.
+
+        `mfa_of`: the identity sources (what stands before the colon of a principal's id) that can vouch for a second
+        factor; of others, such as this machine's accounts and services, none is asked."""
+        self._mfa_of = frozenset(mfa_of)
         self._book = load(sources or shipped_policies(), schema or shipped_schema())
         self._decided: OrderedDict[tuple[object, ...], Decision] = OrderedDict()
 
@@ -55,7 +64,7 @@ class CedarPolicy:
             result = cedarpy.is_authorized(
                 _question(request),
                 self._book.policies,
-                [_principal(request), _resource(request.resource_tenant or request.tenant)],
+                [self._entity(request), _resource(request.resource_tenant or request.tenant)],
                 self._book.schema,
             )
             names = result.diagnostics.id_annotations_by_reason
@@ -70,9 +79,31 @@ class CedarPolicy:
             return Deny((_FAILED,), f"The policies could not be evaluated for {request.action}.")
         if allowed and reasons:
             return Permit(reasons)
+        if not self._mfa(request.principal):
+            strong = replace(request.principal, claims={**request.principal.claims, **_SECOND_FACTOR})
+            if isinstance(self._decide(replace(request, principal=strong)), Permit):
+                return Deny((MFA_REQUIRED,), f"{request.action} needs a login with a second factor. {_NO_MFA}")
         if not reasons:
             return Deny(("no-policy-allows",), f"No policy allows {_who(request.principal)} {request.action}.")
         return Deny(reasons, f"{request.action} is refused by {', '.join(reasons)}.")
+
+    def _mfa(self, principal: Principal) -> bool:
+        return principal.id.partition(":")[0] not in self._mfa_of or _SECOND_FACTOR.items() <= principal.claims.items()
+
+    def _entity(self, request: AccessRequest) -> dict[str, Any]:
+        principal = request.principal
+        return {
+            "uid": {"type": "Qsec::Principal", "id": principal.id},
+            "attrs": {
+                "kind": str(principal.kind),
+                "tenant": request.tenant,
+                "project": request.project,
+                "roles": sorted(principal.roles),
+                "claims": sorted(f"{name}={value}" for name, value in principal.claims.items()),
+                "mfa": self._mfa(principal),
+            },
+            "parents": [],
+        }
 
 
 def _key(request: AccessRequest) -> tuple[object, ...]:
@@ -96,21 +127,6 @@ def _question(request: AccessRequest) -> dict[str, Any]:
         "action": {"type": "Qsec::Action", "id": str(request.action)},
         "resource": {"type": "Qsec::Resource", "id": request.resource_tenant or request.tenant},
         "context": {key: value for key, value in request.context.items() if value != ""},
-    }
-
-
-def _principal(request: AccessRequest) -> dict[str, Any]:
-    principal = request.principal
-    return {
-        "uid": {"type": "Qsec::Principal", "id": principal.id},
-        "attrs": {
-            "kind": str(principal.kind),
-            "tenant": request.tenant,
-            "project": request.project,
-            "roles": sorted(principal.roles),
-            "claims": sorted(f"{name}={value}" for name, value in principal.claims.items()),
-        },
-        "parents": [],
     }
 
 

@@ -62,6 +62,7 @@ def lease_row(lease: Lease) -> Row:
         "revoked_because": lease.revoked_because,
         "token_digest": lease.token_digest,
         "revision": lease.revision,
+        "claims": json.dumps(dict(lease.claims), sort_keys=True, separators=(",", ":")),
     }
 
 
@@ -71,6 +72,7 @@ def lease_from(row: Mapping[str, Any]) -> Lease:
         values[name] = moment(values[name])
     values["ttl"] = timedelta(microseconds=values["ttl"])
     values["revoked_at"] = _moment_or_none(values["revoked_at"])
+    values["claims"] = json.loads(values["claims"])
     return Lease(**values)
 
 

@@ -41,6 +41,7 @@ leases = Table(
     Column("revoked_because", Text, nullable=False),
     Column("token_digest", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    Column("claims", Text, nullable=False, server_default="{}"),
     Index("leases_issued", "issued_at", "id"),
     Index("leases_tenant_issued", "tenant", "issued_at", "id"),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_qsec.application.callers import Operator, operator_access
 from jupyter_qsec.application.ports import Identity
-from jupyter_qsec.domain.access import Action, Permit
+from jupyter_qsec.domain.access import MFA_REQUIRED, Action, Deny, Permit
 from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
 from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.domain.principal import Principal
@@ -39,6 +39,8 @@ class Visit:
     """Parameters of the path."""
     arguments: Mapping[str, Sequence[bytes]]
     """Fields of the query, or of the form that was sent."""
+    lacks_mfa: bool = False
+    """Whether a login with a second factor would have changed an answer so far."""
     _answers: dict[tuple[Action, str, bool], bool] = field(default_factory=dict)
 
     @property
@@ -94,7 +96,9 @@ class Visit:
         question = (action, tenant, owner)
         if question not in self._answers:
             asked = operator_access(self.principal, action, tenant, facts={"owner": owner})
-            self._answers[question] = isinstance(self.gateway.policy.decide(asked), Permit)
+            decision = self.gateway.policy.decide(asked)
+            self._answers[question] = isinstance(decision, Permit)
+            self.lacks_mfa |= isinstance(decision, Deny) and MFA_REQUIRED in decision.reasons
         return self._answers[question]
 
     def may_change(self, action: Action, tenant: str, owner: str = "") -> bool:

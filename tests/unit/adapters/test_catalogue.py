@@ -68,6 +68,7 @@ def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
         (ONE + '[[member]]\ngroup = "g"\ntenant = "lab"\nrole = "viewer"', r"role is not a known field"),
         ('unmapped = "nowhere"\n' + ONE, "unmapped names the tenant 'nowhere'"),
         ("claims = { mfa = 3 }\n" + ONE, "claims must be a table of texts"),
+        ('require_mfa = "no"\n' + ONE, "require_mfa must be true or false"),
     ],
 )
 def test_a_mistake_is_named(text, words):
@@ -83,6 +84,8 @@ def test_members_and_claims_come_with_the_tenants():
     assert catalogue.membership.of_person("ada", ["g"]).tenant == "lab"
     assert catalogue.membership.of_person("bob", []).tenant == "lab"
     assert catalogue.claims == {"mfa": "amr.mfa"}
+    assert catalogue.require_mfa
+    assert not parse("require_mfa = false\n" + ONE, "t.toml").require_mfa
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):

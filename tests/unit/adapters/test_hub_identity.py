@@ -128,6 +128,11 @@ async def test_askers_of_one_moment_share_one_question_and_one_who_gives_up_ends
         ({"oidc": {"mfa": False}}, {"mfa": "false"}),
         ({"oidc": {"mfa": ["a"]}, "level": "x" * 257}, {}),
         ({"oidc": "mfa"}, {}),
+        ({"amr": ["pwd", "mfa"]}, {"second": "true"}),
+        ({"amr": "mfa"}, {"second": "true"}),
+        ({"amr": ["pwd"]}, {"second": "false"}),
+        ({"amr": [["mfa"], {"mfa": 1}]}, {"second": "false"}),
+        ({"amr": {"mfa": True}}, {}),
         (None, {}),
         ([1], {}),
     ],
@@ -136,7 +141,7 @@ async def test_claims_are_what_auth_state_says_where_the_administrator_looks_and
     hub: ScriptedHub, state: Any, claims: dict[str, str]
 ) -> None:
     hub.answers["/hub/api/users/ada"] = (200, {"groups": ["physics"], "auth_state": state})
-    found = await identities(hub, mfa="oidc.mfa", level="level").identify("adas")
+    found = await identities(hub, mfa="oidc.mfa", level="level", second="amr=mfa").identify("adas")
     assert found.principal.claims == claims
 
 

@@ -166,6 +166,75 @@ def test_names_cannot_be_read_as_policy_text(name):
     assert isinstance(POLICY.decide(question(principal=allowed)), Permit)
 
 
+# -- a second factor
+
+PRIVILEGED = {
+    Role.BACKEND_OPERATOR,
+    Role.WORKSPACE_ADMIN,
+    Role.APPROVER,
+    Role.INCIDENT_RESPONDER,
+    Role.AUDITOR,
+}
+WEAK = [{}, {"mfa": "false"}, {"mfa": "TRUE"}, {"mfa": "1"}, {"mfa=true": ""}, {"nomfa": "true"}]
+
+
+def at_a_hub(*roles: Role, claims: dict[str, str], name: str = "hub:ada") -> Principal:
+    return Principal(name, name, roles=frozenset(roles), claims=claims)
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("role", sorted(set(Role) - {Role.SERVICE}))
+def test_roles_that_reach_beyond_ones_own_work_demand_a_second_factor_at_a_hub(role, action):
+    strong = POLICY.decide(question(principal=at_a_hub(role, claims={"mfa": "true"}), action=action))
+    assert isinstance(strong, Permit if action in TABLE[role] else Deny)
+    for claims in WEAK:
+        weak = POLICY.decide(question(principal=at_a_hub(role, claims=claims), action=action))
+        if role in PRIVILEGED and isinstance(strong, Permit):
+            assert isinstance(weak, Deny)
+            assert weak.reasons == ("mfa-required",)
+            assert weak.message.startswith(f"{action} needs a login with a second factor.")
+        else:
+            assert weak == strong or (isinstance(weak, Deny) and weak.reasons == strong.reasons)
+
+
+def test_a_weak_login_keeps_what_its_other_roles_allow_and_gains_nothing_elsewhere():
+    weak = at_a_hub(Role.DEVELOPER, Role.WORKSPACE_ADMIN, claims={})
+    assert isinstance(POLICY.decide(question(principal=weak)), Permit)
+    denied = POLICY.decide(question(principal=weak, action=Action.TENANT_PAUSE))
+    assert isinstance(denied, Deny) and denied.reasons == ("mfa-required",)
+    other = POLICY.decide(question(principal=weak, action=Action.TENANT_PAUSE, resource_tenant="beta"))
+    assert isinstance(other, Deny) and other.reasons == ("forbid-cross-tenant",)
+
+
+@pytest.mark.parametrize("name", ["os:ada", "service:ci", "hubris:ada"])
+def test_of_others_than_people_of_a_hub_none_is_asked(name):
+    other = at_a_hub(Role.AUDITOR, claims={}, name=name)
+    assert isinstance(POLICY.decide(question(principal=other, action=Action.AUDIT_READ)), Permit)
+
+
+def test_a_hub_without_a_second_factor_can_go_by_roles_alone():
+    trusting = CedarPolicy(mfa_of=())
+    weak = question(principal=at_a_hub(Role.AUDITOR, claims={}), action=Action.AUDIT_READ)
+    assert isinstance(trusting.decide(weak), Permit)
+
+
+def test_hardware_demands_one_too_where_a_policy_allows_any():
+    shipped = [
+        replace(source, text=_without(source.text, "forbid-hardware-by-default")) for source in shipped_policies()
+    ]
+    policy = CedarPolicy(shipped)
+    facts = {"device_kind": "hardware"}
+    weak, strong = (at_a_hub(Role.BENCHMARK_OPERATOR, claims=claims) for claims in ({}, {"mfa": "true"}))
+    assert isinstance(policy.decide(question(principal=strong, context=facts)), Permit)
+    denied = policy.decide(question(principal=weak, context=facts))
+    assert isinstance(denied, Deny) and denied.reasons == ("mfa-required",)
+
+
+def _without(text: str, policy_id: str) -> str:
+    before, found, after = text.partition(f'@id("{policy_id}")')
+    return before + (after.partition(";")[2] if found else after)
+
+
 def test_claims_can_be_demanded_and_a_missing_one_denies():
     mfa = PolicySource(
         "mfa.cedar",

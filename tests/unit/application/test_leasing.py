@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -231,6 +232,17 @@ async def test_unknown_tokens_and_leases_are_unauthenticated():
             await world.leasing.lease_of_token(token)
     with pytest.raises(UnauthenticatedError):
         await world.leasing.caller("0" * 32)
+
+
+async def test_a_lease_carries_the_claims_of_its_person_as_they_last_were():
+    world = World()
+    strong, weak = (replace(ADA, claims={"mfa": known}) for known in ("true", "false"))
+    issued = await world.leasing.issue(strong, LeaseRequest(tenant="alpha"))
+    assert (await world.leasing.caller(issued.lease.id)).principal.claims == {"mfa": "true"}
+    admin = Principal("os:root", "root", roles=frozenset({Role.WORKSPACE_ADMIN}), claims={"zone": "admins"})
+    assert (await world.leasing.renew(admin, issued.lease.id)).claims == {"mfa": "true"}, "of nobody else"
+    await world.leasing.renew(weak, issued.lease.id)
+    assert (await world.leasing.caller(issued.lease.id)).principal.claims == {"mfa": "false"}
 
 
 async def test_who_still_waits_for_a_lease_is_told_to_wait():

@@ -13,8 +13,9 @@ from jupyter_qsec.domain.task import TaskState
 from tests.fakes.executor import FakeExecutor
 from tests.fakes.world import ADA, World, settled
 
-LIN = Principal("hub:lin", "lin", tenant_roles={"alpha": frozenset({Role.WORKSPACE_ADMIN, Role.DEVELOPER})})
-RIO = Principal("hub:rio", "rio", tenant_roles={"*": frozenset({Role.INCIDENT_RESPONDER})})
+MFA = {"mfa": "true"}
+LIN = Principal("hub:lin", "lin", claims=MFA, tenant_roles={"alpha": frozenset({Role.WORKSPACE_ADMIN, Role.DEVELOPER})})
+RIO = Principal("hub:rio", "rio", claims=MFA, tenant_roles={"*": frozenset({Role.INCIDENT_RESPONDER})})
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "shared"])
