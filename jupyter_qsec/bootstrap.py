@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from jupyter_qsec.adapters.catalogue import catalogue_of
+from jupyter_qsec.adapters.catalogue import FileCatalogue, catalogue_of
 from jupyter_qsec.adapters.clock import CommonClock, SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
+from jupyter_qsec.adapters.identity.choice import identities_of
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
+from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
 from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
@@ -274,6 +276,14 @@ def _executor(config: GatewayConfig) -> Executor:
     return DaskExecutor(config.dask, config.limits)
 
 
+def _identities(config: GatewayConfig, catalogue: FileCatalogue, clock: CommonClock) -> Identities | None:
+    hub = HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None
+    if hub and catalogue.require_mfa and "mfa" not in catalogue.claims:
+        _log.warning("tenants.toml maps no claim mfa, so roles that demand a second factor count for nobody")
+    rules = catalogue.workloads
+    return identities_of(hub, WorkloadIdentities(rules, catalogue.membership, clock) if rules else None)
+
+
 async def build(config: GatewayConfig) -> Gateway:
     """All parts of a gateway, wired but not started.
 
@@ -286,8 +296,6 @@ async def build(config: GatewayConfig) -> Gateway:
     catalogue = catalogue_of(settings)
     metrics = Metrics(catalogue)
     mfa_of = ("hub",) if catalogue.require_mfa else ()
-    if config.hub and catalogue.require_mfa and "mfa" not in catalogue.claims:
-        _log.warning("tenants.toml maps no claim mfa, so roles that demand a second factor count for nobody")
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
     keys, signer, lease_key = _keys(config)
     for name in ("results", "checkpoints"):
@@ -361,7 +369,7 @@ async def build(config: GatewayConfig) -> Gateway:
         objects=objects,
         health=Health(store, policy, lambda: has_room(folder), fresh=config.health_seconds),
         metrics=metrics,
-        identities=HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None,
+        identities=_identities(config, catalogue, clock),
         checkpoint_seconds=config.checkpoint_seconds,
         time=store.claims.time if shared else None,
         signatures=store.signatures if shared else None,

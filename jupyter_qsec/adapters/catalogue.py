@@ -17,6 +17,7 @@ from jupyter_qsec.domain.membership import MemberRule, Membership
 from jupyter_qsec.domain.principal import Role
 from jupyter_qsec.domain.quota import QuotaLimits
 from jupyter_qsec.domain.tenant import Environment, Project, Purpose, Tenant
+from jupyter_qsec.domain.workload import WorkloadRule
 
 _MAX_FILE = 1 << 20
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -32,9 +33,10 @@ class FileCatalogue:
         claims: Mapping[str, str] | None = None,
         *,
         require_mfa: bool = True,
+        workloads: Sequence[WorkloadRule] = (),
     ) -> None:
         """`InvalidRequestError` when ids or accounts repeat, when there is no tenant, or when a member's tenant or
-        project does not exist."""
+        project or a workload's service does not exist."""
         if not tenants:
             raise InvalidRequestError("There is no tenant.", remedy="Declare at least one [[tenant]].")
         for what, values in (("id", [t.id for t in tenants]), ("account", [t.account for t in tenants])):
@@ -46,6 +48,9 @@ class FileCatalogue:
         self.membership.require_known(tenants)
         self.claims: Mapping[str, str] = dict(claims or {})
         """Names of claims, and where the identity source has them."""
+        self.workloads = tuple(workloads)
+        for rule in self.workloads:
+            self.membership.require_service(rule.service)
         self.require_mfa = require_mfa
         """Whether people of an identity source have to show a second factor for what demands one."""
 
@@ -89,8 +94,9 @@ def parse(text: str, name: str) -> FileCatalogue:
         )
         claims = table.texts("claims")
         require_mfa = table.truth("require_mfa", True)
+        workloads = [_workload(entry) for entry in table.tables("workload")]
         table.end()
-        return FileCatalogue(tenants, membership, claims, require_mfa=require_mfa)
+        return FileCatalogue(tenants, membership, claims, require_mfa=require_mfa, workloads=workloads)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{name}: {error.message}", remedy=error.remedy) from error
 
@@ -123,6 +129,18 @@ def _member(table: _Table) -> MemberRule:
         tenant=table.text("tenant"),
         project=table.text("project", ""),
         roles=table.words("roles", Role, frozenset({Role.DEVELOPER})),
+    )
+    table.end()
+    return rule
+
+
+def _workload(table: _Table) -> WorkloadRule:
+    rule = WorkloadRule(
+        issuer=table.text("issuer"),
+        audience=table.text("audience"),
+        subject=table.text("subject"),
+        service=table.text("service"),
+        claims=table.texts("claims"),
     )
     table.end()
     return rule

@@ -6,6 +6,7 @@ asked. Neither tokens nor headers ever appear in an exception.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Self, cast
 import httpx
 
 from jupyter_qsec.client import wire
+from jupyter_qsec.client.shown import TokenSource, current
 from jupyter_qsec.client.wire import (
     FindingRecord,
     Issued,
@@ -108,7 +110,7 @@ class ControlClient:
     def __init__(
         self,
         base_url: str,
-        token: str,
+        token: TokenSource,
         *,
         timeout: float = _TIMEOUT,
         guard: Callable[[], object] | None = None,
@@ -117,9 +119,8 @@ class ControlClient:
         """`guard` is called before each request and may raise, so that no token is sent to the wrong program. `trust`
         says whose certificates an https gateway may have; `None`: the system's authorities."""
         self._guard = guard
-        self._http = httpx.Client(
-            base_url=base_url, headers=_headers(token), timeout=timeout, trust_env=False, verify=trust or True
-        )
+        self._token = token
+        self._http = httpx.Client(base_url=base_url, timeout=timeout, trust_env=False, verify=trust or True)
 
     def close(self) -> None:
         self._http.close()
@@ -136,9 +137,10 @@ class ControlClient:
         """Send any request of `jupyter_qsec.client.wire` and read its answer."""
         if self._guard is not None:
             self._guard()
+        headers = _headers(current(self._token))
         for attempt in (1, 2):
             try:
-                response = self._http.request(request.method, request.path, json=request.body)
+                response = self._http.request(request.method, request.path, json=request.body, headers=headers)
             except _STALE as error:
                 if request.repeatable and attempt == 1:
                     continue
@@ -223,7 +225,7 @@ class AsyncControlClient:
     def __init__(
         self,
         base_url: str,
-        token: str,
+        token: TokenSource,
         *,
         timeout: float = _TIMEOUT,
         guard: Callable[[], object] | None = None,
@@ -232,9 +234,9 @@ class AsyncControlClient:
     ) -> None:
         """As `ControlClient`."""
         self._guard = guard
+        self._token = token
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            headers=_headers(token),
             timeout=timeout,
             trust_env=False,
             verify=trust or True,
@@ -248,9 +250,11 @@ class AsyncControlClient:
         """As `ControlClient.send`."""
         if self._guard is not None:
             self._guard()
+        token = self._token if isinstance(self._token, str) else await asyncio.to_thread(self._token)
+        headers = _headers(token)
         for attempt in (1, 2):
             try:
-                response = await self._http.request(request.method, request.path, json=request.body)
+                response = await self._http.request(request.method, request.path, json=request.body, headers=headers)
             except _STALE as error:
                 if request.repeatable and attempt == 1:
                     continue

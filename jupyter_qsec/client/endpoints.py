@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jupyter_qsec.client.shown import FILE_VARIABLE, HUB_VARIABLE, TokenSource, source_of
 from jupyter_qsec.domain.addresses import is_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
 
-URL_VARIABLE, CA_VARIABLE, TOKEN_VARIABLE = (
-    "JUPYTER_QSEC_GATEWAY_URL",
-    "JUPYTER_QSEC_GATEWAY_CA",
-    "JUPYTERHUB_API_TOKEN",
-)
+URL_VARIABLE, CA_VARIABLE = "JUPYTER_QSEC_GATEWAY_URL", "JUPYTER_QSEC_GATEWAY_CA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class RemoteAddress:
     """A gateway that somebody else runs, such as a hub's, and the token that this process shows there."""
 
     url: str
-    token: str = field(repr=False)
+    token: TokenSource = field(repr=False)
     ca_file: str = ""
 
     def __post_init__(self) -> None:
@@ -70,11 +67,13 @@ class RemoteAddress:
         url = environ.get(URL_VARIABLE, "").rstrip("/")
         if not url:
             return None
-        token = environ.get(TOKEN_VARIABLE, "")
-        if not token:
+        token = source_of(environ, url)
+        if token is None:
             raise InvalidRequestError(
-                f"{URL_VARIABLE} is set, and {TOKEN_VARIABLE} is not: there is nothing to show to that gateway.",
-                remedy="Run this in a server of the hub, or set the token of one of its services.",
+                f"{URL_VARIABLE} is set, and neither {HUB_VARIABLE} nor {FILE_VARIABLE} is: there is nothing to show to"
+                " that gateway.",
+                remedy="Run this in a server of the hub, set the token of one of its services, or name a file with the"
+                " token of a workload (docs/workloads.md).",
             )
         return cls(url, token, environ.get(CA_VARIABLE, ""))
 

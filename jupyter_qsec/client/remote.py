@@ -10,6 +10,7 @@ from jupyter_qsec.client import wire
 from jupyter_qsec.client.api import ControlClient
 from jupyter_qsec.client.credentials import CredentialListener
 from jupyter_qsec.client.endpoints import Endpoints, RemoteAddress
+from jupyter_qsec.client.shown import TokenSource
 from jupyter_qsec.client.supervision import GatewayCondition, GatewayState
 from jupyter_qsec.domain.errors import QsecError
 
@@ -71,7 +72,7 @@ class RemoteGateway:
     def endpoints(self) -> Endpoints:
         return Endpoints(self.address.url, self._listen().url, self.address.ca_file)
 
-    def control_token(self) -> str:
+    def control_token(self) -> TokenSource:
         return self.address.token
 
     def trust(self) -> ssl.SSLContext:

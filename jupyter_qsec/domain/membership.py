@@ -66,6 +66,14 @@ class Membership:
         if self._unmapped and self._unmapped not in by_id:
             raise InvalidRequestError(f"unmapped names the tenant {self._unmapped!r}, which does not exist.")
 
+    def require_service(self, name: str) -> None:
+        """`InvalidRequestError` for a service that no rule names."""
+        if not any(rule.service == name for rule in self._rules):
+            raise InvalidRequestError(
+                f"A workload names the service {name!r}, which no [[member]] gives a tenant.",
+                remedy=f'Add a [[member]] with service = "{name}".',
+            )
+
     def of_person(self, name: str, groups: Iterable[str]) -> Standing:
         """`DeniedError` for a person in no mapped group, unless such people have a tenant."""
         present = frozenset(groups)

@@ -11,6 +11,12 @@ from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.quota import Metric
 from jupyter_qsec.domain.tenant import Environment, Purpose
 
+WORKLOAD = """[[workload]]
+issuer = "https://issuer"
+audience = "here"
+subject = "repo:lab/q:*"
+service = "ci"
+"""
 ONE = """
 [[tenant]]
 id = "lab"
@@ -69,12 +75,21 @@ def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
         ('unmapped = "nowhere"\n' + ONE, "unmapped names the tenant 'nowhere'"),
         ("claims = { mfa = 3 }\n" + ONE, "claims must be a table of texts"),
         ('require_mfa = "no"\n' + ONE, "require_mfa must be true or false"),
+        (ONE + WORKLOAD, "A workload names the service 'ci', which no"),
+        (ONE + WORKLOAD + 'secret = "x"\n', r"workload\[0\].secret is not a known field"),
     ],
 )
 def test_a_mistake_is_named(text, words):
     with pytest.raises(InvalidRequestError, match=words) as caught:
         parse(text, "my-tenants.toml")
     assert str(caught.value).startswith("my-tenants.toml")
+
+
+def test_workloads_come_with_the_services_that_they_are():
+    member = '[[member]]\nservice = "ci"\ntenant = "lab"\n'
+    [rule] = parse(ONE + member + WORKLOAD + 'claims = { repository_owner_id = "17" }\n', "t.toml").workloads
+    assert (rule.issuer, rule.audience, rule.subject) == ("https://issuer", "here", "repo:lab/q:*")
+    assert (rule.service, rule.claims) == ("ci", {"repository_owner_id": "17"})
 
 
 def test_members_and_claims_come_with_the_tenants():

@@ -54,7 +54,7 @@ def test_bad_addresses_are_refused_with_the_variables_name(url: str, said: str) 
 
 
 def test_an_address_without_a_token_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="JUPYTERHUB_API_TOKEN is not"):
+    with pytest.raises(InvalidRequestError, match="neither JUPYTERHUB_API_TOKEN nor JUPYTER_QSEC_TOKEN_FILE is"):
         RemoteAddress.of_environment(environment("https://qsec", token=""))
 
 

@@ -1,0 +1,28 @@
+"""Which identity source a token is for, by its form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jupyter_qsec.adapters.identity.workload import is_workload_token
+from jupyter_qsec.application.ports import Identities, Identity
+from jupyter_qsec.domain.errors import UnauthenticatedError
+
+
+@dataclass(frozen=True, slots=True)
+class ByForm:
+    """Implements the `Identities` port with a hub, workloads, or both."""
+
+    hub: Identities | None
+    workloads: Identities | None
+
+    async def identify(self, token: str) -> Identity:
+        source = self.workloads if self.workloads is not None and is_workload_token(token) else self.hub
+        if source is None:
+            raise UnauthenticatedError("The token is not known.", remedy="Show one of a workload of this gateway.")
+        return await source.identify(token)
+
+
+def identities_of(hub: Identities | None, workloads: Identities | None) -> Identities | None:
+    """Those that there are; `None`: nobody but the operator and holders of leases may call."""
+    return ByForm(hub, workloads) if workloads is not None else hub

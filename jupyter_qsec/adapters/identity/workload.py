@@ -1,0 +1,227 @@
+"""Jobs of CI systems and clusters, by the short-lived tokens that their OpenID Connect issuer gives them.
+
+Nothing is stored on either side: the issuer signs who the job is (RFC 7519), this verifies it with the keys that the
+issuer publishes (OpenID Connect Discovery 1.0, RFC 7517), and a rule says which service that is. The token is only ever
+shown to the control API, to take, renew and revoke leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from jwt.types import Options
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from jupyter_qsec.application.ports import Clock, Identity
+from jupyter_qsec.domain.addresses import is_tls_or_loopback
+from jupyter_qsec.domain.errors import DeniedError, UnauthenticatedError, UnavailableError
+from jupyter_qsec.domain.membership import Membership
+from jupyter_qsec.domain.principal import Principal, PrincipalKind
+from jupyter_qsec.domain.workload import WorkloadRule
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures with a key pair; never one with a shared secret, which a published key would then be."""
+MAX_TOKEN = 8192
+MAX_LIFE = 24 * 3600
+"""Seconds: a token that is good for longer is a stored secret."""
+LEEWAY = 30
+"""Seconds by which the issuer's clock may differ."""
+KEYS_SECONDS = 3600.0
+ASK_AGAIN_SECONDS = 60.0
+"""An unknown key is asked for at most so often, whoever sends tokens with such."""
+_AFTER_FAILURE = 5.0
+"""Seconds in which an issuer that could not be read is not asked again: anybody may send tokens that name it."""
+_MAX_ANSWER = 1 << 20
+_MAX_KEYS = 100
+_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
+_CLAIM = 256
+_FOUND = 200
+
+
+def is_workload_token(token: str) -> bool:
+    """Whether it has the form of a signed JSON object (RFC 7515, 3.1). Proves nothing yet."""
+    return token.startswith("eyJ") and token.count(".") == 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """An issuer's keys by their id."""
+
+    by_id: Mapping[str, jwt.PyJWK]
+    read_at: float
+
+
+class WorkloadIdentities:
+    """Implements the `Identities` port for tokens of issuers that a rule names."""
+
+    def __init__(
+        self,
+        rules: Sequence[WorkloadRule],
+        membership: Membership,
+        clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._issuers = {rule.issuer for rule in rules}
+        self._membership = membership
+        self._clock = clock
+        self._monotonic = monotonic
+        self._keys: dict[str, _Keys] = {}
+        self._failed: dict[str, float] = {}
+        self._reading = {issuer: asyncio.Lock() for issuer in self._issuers}
+        self._client: SimpleAsyncHTTPClient | None = None
+
+    async def identify(self, token: str) -> Identity:
+        """`UnauthenticatedError` for a token that is not good now, `DeniedError` for a job that no rule names,
+        `UnavailableError` when the issuer's keys cannot be read. No text of the token gets into an error."""
+        claims = await self._verified(token)
+        issuer, subject = str(claims["iss"]), str(claims["sub"])
+        audiences = _audiences(claims["aud"])
+        rule = next((rule for rule in self._rules if rule.fits(issuer, audiences, subject, claims)), None)
+        if rule is None:
+            raise DeniedError(
+                "No workload of tenants.toml has this token's issuer, audience, subject and claims.",
+                reasons=("no-workload",),
+                remedy="Compare them with what the issuer says the job is; docs/workloads.md shows how.",
+            )
+        standing = self._membership.of_service(rule.service)
+        known = {name: value for name, value in (("iss", issuer), ("sub", subject)) if len(value) <= _CLAIM}
+        principal = Principal(
+            f"service:{rule.service}", rule.service, PrincipalKind.SERVICE, frozenset(), known, standing.roles
+        )
+        return Identity(principal, standing.tenant, standing.project, may_write=True)
+
+    async def _verified(self, token: str) -> dict[str, Any]:
+        """The claims of a token whose signature and times are right."""
+        try:
+            header = jwt.get_unverified_header(token) if len(token) <= MAX_TOKEN else {}
+            issuer = jwt.decode(token, options={"verify_signature": False}).get("iss") if header else ""
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            header, issuer = {}, ""
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if algorithm not in ALGORITHMS or not isinstance(key_id, str) or "crit" in header:
+            raise UnauthenticatedError("That is no token of a workload.", remedy="Show one of the job's issuer.")
+        if not isinstance(issuer, str) or issuer not in self._issuers:
+            raise UnauthenticatedError("No workload of tenants.toml has this token's issuer.")
+        key = await self._key(issuer, key_id)
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                issuer=issuer,
+                options=_OPTIONS,
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise UnauthenticatedError(
+                "The workload token's signature is wrong, or a claim is missing.", remedy=_NEW
+            ) from None
+        self._check_times(claims)
+        return claims
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        """By the clock of this gateway, which tests can set."""
+        now = self._clock.now().timestamp()
+        issued, expires = (_seconds(claims[name]) for name in ("iat", "exp"))
+        begins = _seconds(claims.get("nbf", issued))
+        if max(issued, begins) > now + LEEWAY:
+            raise UnauthenticatedError("The workload token is not good yet.", remedy="Compare the machines' clocks.")
+        if expires + LEEWAY <= now:
+            raise UnauthenticatedError("The workload token has expired.", remedy=_NEW)
+        if expires - issued > MAX_LIFE:
+            raise UnauthenticatedError(
+                "The workload token is good for more than a day.", remedy="Ask the issuer for one that ends sooner."
+            )
+
+    # -- keys
+    async def _key(self, issuer: str, key_id: str) -> jwt.PyJWK:
+        async with self._reading[issuer]:
+            known = self._keys.get(issuer)
+            age = math.inf if known is None else self._monotonic() - known.read_at
+            if known is None or age >= KEYS_SECONDS or (key_id not in known.by_id and age >= ASK_AGAIN_SECONDS):
+                known = await self._read_again(issuer)
+        key = known.by_id.get(key_id)
+        if key is None:
+            raise UnauthenticatedError("The workload token is signed with a key that its issuer does not publish.")
+        return key
+
+    async def _read_again(self, issuer: str) -> _Keys:
+        if self._monotonic() - self._failed.get(issuer, -math.inf) < _AFTER_FAILURE:
+            raise UnavailableError("The keys of a workload's issuer could not be read a moment ago.", remedy=_LATER)
+        try:
+            keys = await self._read_keys(issuer)
+        except UnavailableError:
+            self._failed[issuer] = self._monotonic()
+            raise
+        self._keys[issuer] = _Keys(keys, self._monotonic())
+        return self._keys[issuer]
+
+    async def _read_keys(self, issuer: str) -> dict[str, jwt.PyJWK]:
+        about = await self._get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        where = about.get("jwks_uri")
+        if about.get("issuer") != issuer or not isinstance(where, str) or not is_tls_or_loopback(where):
+            raise UnavailableError("What a workload's issuer publishes of itself makes no sense here.", remedy=_LATER)
+        listed = (await self._get(where)).get("keys")
+        keys: dict[str, jwt.PyJWK] = {}
+        for entry in listed[:_MAX_KEYS] if isinstance(listed, list) else ():
+            if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or entry.get("kty") == "oct":
+                continue
+            if entry.get("use", "sig") == "sig":
+                try:
+                    keys[entry["kid"]] = jwt.PyJWK.from_dict(entry)
+                except (jwt.PyJWTError, ValueError, TypeError):  # one of a kind that is not known here
+                    continue
+        return keys
+
+    async def _get(self, address: str) -> dict[str, Any]:
+        if self._client is None:
+            # An instance of its own: the shared one may be configured by whatever else runs in this process.
+            self._client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MAX_ANSWER)
+        request = HTTPRequest(
+            address,
+            headers={"Accept": "application/json"},
+            connect_timeout=_CONNECT_SECONDS,
+            request_timeout=_ANSWER_SECONDS,
+            follow_redirects=False,  # what a redirect leads to is not what the administrator named
+        )
+        try:
+            answer = await self._client.fetch(request, raise_error=False)
+            document = json.loads(answer.body) if answer.code == _FOUND else None
+        except (OSError, HTTPClientError, ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise UnavailableError("The keys of a workload's issuer cannot be read.", remedy=_LATER)
+        return document
+
+
+_OPTIONS: Options = {
+    "require": ["iss", "sub", "aud", "exp", "iat"],
+    # The times are looked at below, the audience by the rules.
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+}
+_NEW = "Ask the issuer for a new one."
+_LATER = "Try again in a moment; an administrator can open the issuer's /.well-known/openid-configuration."
+
+
+def _audiences(aud: Any) -> frozenset[str]:
+    named = aud if isinstance(aud, list) else [aud]
+    return frozenset(one for one in named if isinstance(one, str))
+
+
+def _seconds(value: Any) -> float:
+    """A NumericDate (RFC 7519, 2)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UnauthenticatedError("A time of the workload token is not a number.", remedy=_NEW)
+    return float(value)
