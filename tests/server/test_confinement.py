@@ -16,24 +16,14 @@ from jupyter_qsec.kernels.confine import syscalls
 from tests.fakes import attacks
 from tests.fakes.kernel_driver import Kernel
 from tests.fakes.kernel_home import PLANTED_SECRET, SERVER_TOKEN
+from tests.fakes.namespaces import namespaces_work
 from tests.fakes.waiting import wait_for
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel
 
 
-def _namespaces_work() -> bool:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
-
-
-if sys.platform != "linux" or not _namespaces_work():
+if not namespaces_work():
     pytest.skip("needs Linux with user namespaces", allow_module_level=True)
 
 ATTACKS = sorted(name for name in vars(attacks) if name.startswith("attack_"))
