@@ -6,7 +6,6 @@ import inspect
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.fakes.kernel_driver import Kernel
 from tests.fakes.kernel_home import PLANTED_SECRET, SERVER_TOKEN
 from tests.fakes.namespaces import namespaces_work
 from tests.fakes.waiting import wait_for
+from tests.fakes.wheels import tiny_wheel
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel
@@ -140,14 +140,7 @@ def test_files_can_be_written_where_the_user_may_write(confined: Kernel, kernel_
 
 
 def test_packages_can_be_installed(confined: Kernel, tmp_path: Path) -> None:
-    wheel = tmp_path / "qsec_tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("qsec_tiny.py", "ANSWER = 42\n")
-        archive.writestr("qsec_tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: qsec-tiny\nVersion: 1.0\n")
-        archive.writestr(
-            "qsec_tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("qsec_tiny-1.0.dist-info/RECORD", "")
+    wheel = tiny_wheel(tmp_path)
     target = tmp_path / "site"
     result = confined.run(f"%pip install --no-index --no-deps --quiet --target {target} {wheel}")
     assert (target / "qsec_tiny.py").exists(), result.text
