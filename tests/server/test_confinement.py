@@ -163,6 +163,18 @@ def test_plots_subprocesses_threads_and_pools_work(confined: Kernel) -> None:
     assert "image/png" in result.of("display_data")[0]["content"]["data"]
 
 
+def test_the_cache_of_fonts_is_made_in_the_users_home(kernel_world: KernelWorld) -> None:
+    """A home where nothing was ever plotted: matplotlib looks for fonts with `fc-list` and keeps what it found."""
+    kernel = kernel_world.start()
+    kernel.run(
+        "import os; [os.environ.pop(name, None) for name in ('MPLCONFIGDIR', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME')]"
+    )
+    kernel.run("import matplotlib, pathlib; import matplotlib.font_manager")
+    kept = kernel.run("print(*pathlib.Path(matplotlib.get_cachedir()).glob('fontlist-*.json'))").text.split()
+    assert [Path(path).is_relative_to(kernel_world.home.path) for path in kept] == [True]
+    assert all(Path(path).stat().st_size > 1000 for path in kept), "it can be read outside, too"
+
+
 def test_history_is_kept(confined: Kernel, kernel_world: KernelWorld) -> None:
     confined.run("remembered_line = 1")
     confined.run("get_ipython().history_manager.writeout_cache()")
