@@ -8,6 +8,7 @@ Each function gives something true when it reached what it should not.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import glob
 import os
@@ -42,6 +43,26 @@ def any_secret(read: Callable[[str], object]) -> list[str]:
 def content(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def found(*words: str) -> list[int]:
+    """The processes that have all of these on their command line, by what everybody may read."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    lines = dict.fromkeys(pids, b"")
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            lines[pid] = content(f"/proc/{pid}/cmdline")
+    return [pid for pid, line in lines.items() if all(word.encode() in line for word in words)]
+
+
+def server_stack() -> bytes:
+    """Where a program's environment lies from its start, whatever it removes from it later."""
+    lines = content(f"/proc/{SERVER}/maps").decode().splitlines()
+    (span,) = [line.split()[0] for line in lines if line.endswith("[stack]")]
+    start, end = (int(address, 16) for address in span.split("-"))
+    with open(f"/proc/{SERVER}/mem", "rb", 0) as memory:
+        memory.seek(start)
+        return memory.read(end - start)
 
 
 # -- what works unless the kernel is confined
@@ -85,6 +106,30 @@ def attack_server_memory() -> object:
 
 def attack_server_descriptors() -> object:
     return reached(lambda: [os.readlink(f"/proc/{SERVER}/fd/{n}") for n in os.listdir(f"/proc/{SERVER}/fd")[:1]])
+
+
+def attack_server_maps() -> object:
+    return reached(lambda: content(f"/proc/{SERVER}/maps"))
+
+
+def attack_server_stack() -> object:
+    return reached(server_stack)
+
+
+def attack_server_open_files() -> object:
+    def opened(number: int) -> bool:
+        return os.close(os.open(f"/proc/{SERVER}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK)) is None
+
+    return [number for number in range(64) if reached(lambda number=number: opened(number))]
+
+
+def attack_server_stolen_descriptor() -> object:
+    process = os.pidfd_open(SERVER)
+    stolen = [libc.syscall(438, process, number, 0) for number in range(64)]  # pidfd_getfd
+    for descriptor in (process, *stolen):
+        if descriptor >= 0:
+            os.close(descriptor)
+    return max(stolen) >= 0
 
 
 def attack_ptrace() -> object:

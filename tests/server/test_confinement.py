@@ -6,7 +6,6 @@ import inspect
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,24 +15,15 @@ from jupyter_qsec.kernels.confine import syscalls
 from tests.fakes import attacks
 from tests.fakes.kernel_driver import Kernel
 from tests.fakes.kernel_home import PLANTED_SECRET, SERVER_TOKEN
+from tests.fakes.namespaces import namespaces_work
 from tests.fakes.waiting import wait_for
+from tests.fakes.wheels import tiny_wheel
 from tests.server.conftest import KernelWorld
 
 pytestmark = pytest.mark.kernel
 
 
-def _namespaces_work() -> bool:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
-
-
-if sys.platform != "linux" or not _namespaces_work():
+if not namespaces_work():
     pytest.skip("needs Linux with user namespaces", allow_module_level=True)
 
 ATTACKS = sorted(name for name in vars(attacks) if name.startswith("attack_"))
@@ -150,14 +140,7 @@ def test_files_can_be_written_where_the_user_may_write(confined: Kernel, kernel_
 
 
 def test_packages_can_be_installed(confined: Kernel, tmp_path: Path) -> None:
-    wheel = tmp_path / "qsec_tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("qsec_tiny.py", "ANSWER = 42\n")
-        archive.writestr("qsec_tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: qsec-tiny\nVersion: 1.0\n")
-        archive.writestr(
-            "qsec_tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("qsec_tiny-1.0.dist-info/RECORD", "")
+    wheel = tiny_wheel(tmp_path)
     target = tmp_path / "site"
     result = confined.run(f"%pip install --no-index --no-deps --quiet --target {target} {wheel}")
     assert (target / "qsec_tiny.py").exists(), result.text
@@ -178,6 +161,18 @@ def test_plots_subprocesses_threads_and_pools_work(confined: Kernel) -> None:
     )
     assert result.text.splitlines()[-3:] == ["from a shell", "3", "killed"]
     assert "image/png" in result.of("display_data")[0]["content"]["data"]
+
+
+def test_the_cache_of_fonts_is_made_in_the_users_home(kernel_world: KernelWorld) -> None:
+    """A home where nothing was ever plotted: matplotlib looks for fonts with `fc-list` and keeps what it found."""
+    kernel = kernel_world.start()
+    kernel.run(
+        "import os; [os.environ.pop(name, None) for name in ('MPLCONFIGDIR', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME')]"
+    )
+    kernel.run("import matplotlib, pathlib; import matplotlib.font_manager")
+    kept = kernel.run("print(*pathlib.Path(matplotlib.get_cachedir()).glob('fontlist-*.json'))").text.split()
+    assert [Path(path).is_relative_to(kernel_world.home.path) for path in kept] == [True]
+    assert all(Path(path).stat().st_size > 1000 for path in kept), "it can be read outside, too"
 
 
 def test_history_is_kept(confined: Kernel, kernel_world: KernelWorld) -> None:
