@@ -150,7 +150,8 @@ class SessionWatch:
         details = {"kernel": kernel_id, "reason": reason, "deadline": deadline}
         await self._report("session.ended", self._registry.lease_id(kernel_id), path, details)
         held = self._registry.held(kernel_id)
-        if held is not None and held.active:
+        # An expired one, too: its limit may have been that of the session, and the record should say why it ended.
+        if held is not None and held.lease is not None and held.lease["state"] != "revoked":
             await self._revoke(held, reason)
         try:
             await self._kernels.shut_down(kernel_id)

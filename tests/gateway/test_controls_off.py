@@ -7,16 +7,25 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from jupyter_qsec.adapters.store import auditlog
 from jupyter_qsec.application import estimating, submission, tasks
-from jupyter_qsec.domain.access import Permit
+from jupyter_qsec.application.callers import Caller, access
+from jupyter_qsec.application.recording import Recorder
+from jupyter_qsec.cli.main import cli
+from jupyter_qsec.domain.access import Action, Permit
 from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.principal import Role
+from jupyter_qsec.domain.task import QuantumTask
 from jupyter_qsec.gateway import sigv4
 from jupyter_qsec.gateway.replay import ReplayGuard
+from tests.fakes.identities import FakeIdentities
 from tests.fakes.world import BELL, SV1
-from tests.gateway.livegateway import LiveGateway, run_bell
+from tests.gateway.livegateway import LiveGateway, run_bell, submit_bell
 from tests.gateway.rawhttp import SignedClient
 
 SEARCH = b'{"filters":[]}'
@@ -33,6 +42,21 @@ def submission_body(**changes: object) -> bytes:
         "clientToken": str(uuid.uuid4()),
     }
     return json.dumps({**body, **changes}).encode()
+
+
+def colleague(gateway: LiveGateway, *roles: Role) -> str:
+    """The token of somebody else, with these roles in `sandbox`."""
+    gateway.gateway.identities = people = FakeIdentities()
+    return people.add("eve", "sandbox", *roles)
+
+
+def audit_list(gateway: LiveGateway) -> list[dict[str, Any]]:
+    """The events that `jupyter qsec audit list` shows."""
+    shown = CliRunner().invoke(cli, ["audit", "list", "--home", str(gateway.home), "--format", "json"])
+    assert shown.exit_code == 0, shown.output
+    events = [record["event"] for record in json.loads(shown.stdout)]
+    assert events[0]["kind"] == "gateway.started", "what was recorded before is there"
+    return events
 
 
 # -- attacks: whether each succeeds
@@ -77,6 +101,41 @@ def read_another_tenants_task(gateway: LiveGateway) -> bool:
     return gateway.get(f"/api/v1/tasks/{theirs.id}", token=own.token).status_code == 200
 
 
+def take_a_lease_as_a_viewer(gateway: LiveGateway) -> bool:
+    return gateway.post("/api/v1/leases", {"tenant": "sandbox"}, colleague(gateway, Role.VIEWER)).status_code == 201
+
+
+def cancel_a_colleagues_task_as_a_viewer(gateway: LiveGateway) -> bool:
+    gateway.pause("sandbox")  # so that the task waits
+    task, viewer = submit_bell(gateway, gateway.lease(tenant="sandbox")), colleague(gateway, Role.VIEWER)
+    assert gateway.get(f"/api/v1/tasks/{task.id}", viewer).json()["task"]["state"] == "QUEUED"
+    gateway.post(f"/api/v1/tasks/{task.id}/cancel", token=viewer)
+    return gateway.get(f"/api/v1/tasks/{task.id}").json()["task"]["state"] == "CANCELLED"
+
+
+def revoke_a_colleagues_lease(gateway: LiveGateway) -> bool:
+    lease = gateway.lease(tenant="sandbox")
+    gateway.post(f"/api/v1/leases/{lease.id}/revoke", {"reason": "spite"}, colleague(gateway, Role.DEVELOPER))
+    return gateway.get(f"/api/v1/leases/{lease.id}").json()["lease"]["state"] == "revoked"
+
+
+def read_the_audit_log_as_a_developer(gateway: LiveGateway) -> bool:
+    return gateway.get("/api/v1/audit/records", colleague(gateway, Role.DEVELOPER)).status_code == 200
+
+
+def submit_without_a_trace(gateway: LiveGateway) -> bool:
+    braket = SignedClient.of(gateway, gateway.lease(tenant="sandbox"))
+    answer = braket.send("POST", "/quantum-task", submission_body())
+    assert answer.status == 201
+    arn = json.loads(answer.body)["quantumTaskArn"]
+    return not any(event["kind"] == "task.submitted" and event["subject"] == arn for event in audit_list(gateway))
+
+
+def guess_tokens_without_a_trace(gateway: LiveGateway) -> bool:
+    assert gateway.get("/api/v1/status", "a-guess").status_code == 401
+    return not any(event["kind"] == "request.rejected" for event in audit_list(gateway))
+
+
 # -- controls, and how to switch each off
 def without_signatures(patch: pytest.MonkeyPatch) -> None:
     agreeing = SimpleNamespace(compare_digest=lambda one, other: True, digest=sigv4.hmac.digest)
@@ -104,8 +163,35 @@ def without_limits(patch: pytest.MonkeyPatch) -> None:
 
 def without_tenant_check(patch: pytest.MonkeyPatch) -> None:
     """Both lines of defence: the comparison of tenants, and the policy behind it."""
-    patch.setattr(tasks, "Caller", type("Nobody", (), {}))
+    without_comparison(patch)
+    without_policy(patch)
+
+
+def without_comparison(patch: pytest.MonkeyPatch) -> None:
+    """A task is looked up without a glance at whose it is; then the policy is asked, as always."""
+
+    async def find(self: Any, caller: Caller, task_id: str, action: Action) -> QuantumTask:
+        task: QuantumTask = await self._book.get(task_id)
+        self._require(access(caller, action, resource_tenant=task.tenant))
+        return task
+
+    patch.setattr(tasks.Tasks, "_find", find)
+
+
+def without_policy(patch: pytest.MonkeyPatch) -> None:
+    """An engine that permits everything."""
     patch.setattr("jupyter_qsec.adapters.policy.CedarPolicy.decide", lambda self, request: Permit(("everything",)))
+
+
+def without_record(patch: pytest.MonkeyPatch) -> None:
+    """Everything is committed, with nothing about it in the log."""
+    patch.setattr(auditlog, "append", lambda *arguments: None)
+
+
+def without_record_of_refusals(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: Recorder, events: object) -> None: ...
+
+    patch.setattr(Recorder, "_record", nothing)
 
 
 @dataclass(frozen=True)
@@ -121,6 +207,12 @@ CONTROLS = {
     "lease state": Control(without_lease_check, use_a_revoked_lease),
     "quota": Control(without_limits, spend_beyond_the_quota),
     "tenant": Control(without_tenant_check, read_another_tenants_task),
+    "policy on who takes leases": Control(without_policy, take_a_lease_as_a_viewer),
+    "policy on others' tasks": Control(without_policy, cancel_a_colleagues_task_as_a_viewer),
+    "policy on others' leases": Control(without_policy, revoke_a_colleagues_lease),
+    "policy on the log": Control(without_policy, read_the_audit_log_as_a_developer),
+    "record": Control(without_record, submit_without_a_trace),
+    "record of refusals": Control(without_record_of_refusals, guess_tokens_without_a_trace),
 }
 
 
@@ -135,3 +227,11 @@ def test_without_its_control_the_attack_works(
 ) -> None:
     CONTROLS[name].off(monkeypatch)
     assert CONTROLS[name].attack(live_gateway)
+
+
+@pytest.mark.parametrize("off", [without_comparison, without_policy])
+def test_either_line_of_defence_keeps_tenants_apart(
+    live_gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch, off: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    off(monkeypatch)
+    assert not read_another_tenants_task(live_gateway)

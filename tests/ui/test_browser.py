@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,30 @@ key = boto3.Session().get_credentials().get_frozen_credentials().access_key
 print(key)
 print(len(key), "characters")"""
 
+PRINT_IN_PARTS = """\
+print("key", key[:7], end="", flush=True)
+print(key[7:14], end="", flush=True)
+print(key[14:], "in three prints")"""
+
 RUN_TASK = """\
 from braket.aws import AwsDevice
 from braket.circuits import Circuit
 device = AwsDevice("arn:aws:braket:::device/quantum-simulator/amazon/sv1")
 print("shots", sum(device.run(Circuit().h(0).cnot(0, 1), shots=64).result().measurement_counts.values()))"""
+
+CALL_AGAIN = """\
+device.refresh_metadata()
+print("answered", device.name)"""
+
+# The first runs for many seconds, and the tenant runs one at a time.
+FILL_THE_QUEUE = """\
+wide = Circuit()
+for layer in range(100):
+    for qubit in range(22):
+        wide.ry(qubit, 0.1 * layer + qubit).cnot(qubit, (qubit + 1) % 22)
+for circuit in (wide, bell, bell):
+    device.run(circuit, shots=8)
+print("submitted")"""
 
 
 def private_key() -> str:
@@ -52,10 +72,24 @@ def prepare(folder: Path, secret: str) -> dict[str, int]:
     # JupyterLab itself writes the kernel's Python version into a notebook that was saved with another one.
     notebook.metadata.language_info.version = platform.python_version()
     first = len(notebook.cells)
-    sources = {"print": PRINT_KEY, "blocked": f"secret = '''{secret}'''\nprint('ran')", "task": RUN_TASK}
+    sources = {
+        "print": PRINT_KEY,
+        "parts": PRINT_IN_PARTS,
+        "blocked": f"secret = '''{secret}'''\nprint('ran')",
+        "queue": FILL_THE_QUEUE,
+        "task": RUN_TASK,
+        "again": CALL_AGAIN,
+    }
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in sources.values()]
     nbformat.write(notebook, folder / NOTEBOOK)
     return {name: first + offset for offset, name in enumerate(sources)}
+
+
+def run_one_at_a_time(home: Path) -> None:
+    """The shipped tenants with room for a single task each, so that a second one waits on every machine."""
+    home.mkdir(mode=0o700)
+    shipped = resources.files("jupyter_qsec.adapters").joinpath("tenants.toml").read_text("utf-8")
+    (home / "tenants.toml").write_text(shipped.replace("max_running = 4", "max_running = 1"))
 
 
 def saved(server: RealLab) -> dict[str, Any]:
@@ -74,6 +108,7 @@ def saved(server: RealLab) -> dict[str, Any]:
 def test_the_first_hour(lab_server: RealLab, lab_page: LabPage) -> None:
     secret = private_key()
     cells = prepare(lab_server.root, secret)
+    run_one_at_a_time(lab_server.qsec_home)
     lab_server.start()
     lab_server.wait_for_gateway()
     lab_page.open(lab_server.address(NOTEBOOK))
@@ -83,10 +118,13 @@ def test_the_first_hour(lab_server: RealLab, lab_page: LabPage) -> None:
     opening_changes_nothing_in_the_notebook(lab_page)
     the_example_plots_a_histogram(lab_page, cells["print"])
     a_printed_key_is_redacted_on_screen_and_on_disk(lab_server, lab_page, cells["print"])
+    a_key_in_three_prints_is_redacted_on_screen_and_on_disk(lab_server, lab_page, cells["parts"])
     a_cell_with_a_private_key_does_not_run(lab_server, lab_page, cells["blocked"], secret)
     a_finding_leads_to_its_cell(lab_page, cells["blocked"])
-    tasks_show_state_shots_and_times(lab_page)
-    revoking_stops_the_kernel_s_calls_within_seconds(lab_page, cells["task"])
+    tasks_show_state_device_cost_shots_and_times(lab_page)
+    a_waiting_task_says_why_and_runs_when_its_turn_comes(lab_page, cells["queue"])
+    renewing_moves_the_end_of_the_lease(lab_server, lab_page)
+    revoking_stops_the_kernel_s_calls_within_seconds(lab_page, cells["task"], cells["again"])
     a_new_lease_lets_it_work_again(lab_page, cells["task"])
     an_idle_session_is_warned_saved_and_kept(lab_server, lab_page, cells["task"])
     the_panel_looks_right_in_both_themes(lab_page)
@@ -113,6 +151,7 @@ def the_panel_is_open_and_the_notebook_has_the_keyboard(lab: LabPage) -> None:
 def the_panel_shows_an_active_lease(lab: LabPage) -> None:
     session = lab.section("Session")
     expect(session.locator(".jp-qsec-lease")).to_have_attribute("data-state", "active", timeout=30_000)
+    expect(session.locator(".jp-qsec-leaseName")).to_have_text("sandbox / first-steps")
     expect(session.locator(".jp-qsec-countdown")).to_have_text(re.compile(r"^\d:\d\d$"))
     expect(session.get_by_text(re.compile("^(un)?confined$"))).to_be_visible()
     expect(lab.page.locator(".jp-qsec-status")).to_contain_text("lease")
@@ -143,6 +182,19 @@ def a_printed_key_is_redacted_on_screen_and_on_disk(server: RealLab, lab: LabPag
     assert not re.search(r"\b(ASIA|AKIA)[A-Z2-7]{16}\b", str(saved(server)))
 
 
+def a_key_in_three_prints_is_redacted_on_screen_and_on_disk(server: RealLab, lab: LabPage, index: int) -> None:
+    shown = f"key {REDACTED} in three prints"
+    expect(lab.run(index)).to_have_text(shown)
+    lab.screenshot("three-prints")
+    lab.save()
+
+    def printed() -> str:
+        return "".join(line for output in saved(server)["cells"][index]["outputs"] for line in output["text"])
+
+    wait_for(printed, "the save")
+    assert printed() == f"{shown}\n"
+
+
 def a_cell_with_a_private_key_does_not_run(server: RealLab, lab: LabPage, index: int, secret: str) -> None:
     output = lab.run(index)
     expect(output).to_contain_text(re.compile(r"private.key"))
@@ -165,18 +217,64 @@ def a_finding_leads_to_its_cell(lab: LabPage, index: int) -> None:
     expect(lab.cell(index)).to_be_in_viewport()
 
 
-def tasks_show_state_shots_and_times(lab: LabPage) -> None:
+def tasks_show_state_device_cost_shots_and_times(lab: LabPage) -> None:
     task = lab.section("Tasks").locator(".jp-qsec-task[data-state='COMPLETED']").first
     expect(task).to_be_visible(timeout=10_000)
     expect(task).to_contain_text("1,000 shots")
+    expect(task.locator(".jp-qsec-taskDevice")).to_have_text("SV1")
+    expect(task.locator(".jp-qsec-taskCost")).to_have_text(re.compile(r"^\$\d+\.\d+$"))
     task.locator("summary").click()
     for fact in ("Estimate", "Created", "Started", "Ended"):
         expect(task.get_by_text(fact, exact=True)).to_be_visible()
     task.locator("summary").click()
 
 
-def revoking_stops_the_kernel_s_calls_within_seconds(lab: LabPage, index: int) -> None:
+def a_waiting_task_says_why_and_runs_when_its_turn_comes(lab: LabPage, index: int) -> None:
+    """The panel says it, and cancels what stands in the way."""
+    expect(lab.run(index)).to_contain_text("submitted")
+    tasks = lab.section("Tasks")
+    running, queued = (tasks.locator(f".jp-qsec-task[data-state='{state}']") for state in ("RUNNING", "QUEUED"))
+    expect(running).to_have_count(1, timeout=10_000)
+    expect(queued).to_have_count(2, timeout=10_000)
+    waiting = tasks.locator(f".jp-qsec-task[data-task-id='{queued.first.get_attribute('data-task-id')}']")
+    waiting.locator("summary").click()
+    expect(waiting.locator(".jp-qsec-taskDuration")).to_have_text(re.compile("^waiting "))
+    reason = waiting.locator(".jp-qsec-reasons")
+    expect(reason).to_contain_text("Tenant sandbox runs 1 of at most 1 tasks at once. 1 task of the tenant before it.")
+    lab.screenshot("waiting")
+    running.locator("summary").click()
+    running.get_by_role("button", name="Cancel task").click()
+    expect(tasks.locator(".jp-qsec-task[data-state='CANCELLED']")).to_have_count(1, timeout=20_000)
+    expect(waiting).to_have_attribute("data-state", "COMPLETED", timeout=30_000)
+    expect(reason).to_have_count(0)
+    waiting.locator("summary").click()
+
+
+def renewing_moves_the_end_of_the_lease(server: RealLab, lab: LabPage) -> None:
+    session = lab.section("Session")
+
+    def left() -> int:
+        minutes, seconds = session.locator(".jp-qsec-countdown").inner_text().split(":")
+        return 60 * int(minutes) + int(seconds)
+
+    def lease() -> Any:
+        return server.qsec("kernels")["kernels"][0]["lease"]
+
+    wait_for(lambda: left() < lease()["ttl_seconds"] - 3, "a lease that is not quite new", 10)
+    before, shown = lease(), left()
+    lab.screenshot("renew")
+    session.get_by_role("button", name="Renew").click()
+    wait_for(lambda: left() > shown, "a countdown that goes up", 5)
+    after = lease()
+    assert (after["id"], after["state"]) == (before["id"], "active")
+    assert after["expires_at"] > before["expires_at"]
+    lab.screenshot("renewed")
+
+
+def revoking_stops_the_kernel_s_calls_within_seconds(lab: LabPage, index: int, again: int) -> None:
+    """Of a session that exists, and of a fresh one."""
     expect(lab.run(index)).to_contain_text("shots 64")
+    expect(lab.run(again)).to_contain_text("answered SV1")
     session = lab.section("Session")
     session.get_by_role("button", name="Revoke").click()
     expect(lab.dialog).to_contain_text("existing ones keep signing with the old key")
@@ -184,6 +282,10 @@ def revoking_stops_the_kernel_s_calls_within_seconds(lab: LabPage, index: int) -
     lab.dialog.get_by_role("button", name="Revoke").click()
     began = time.monotonic()
     expect(session.locator(".jp-qsec-lease")).to_have_attribute("data-state", "revoked", timeout=5_000)
+    output = lab.run(again)
+    expect(output).to_contain_text("AccessDeniedException")
+    expect(output).to_contain_text("was revoked")
+    expect(output).not_to_contain_text("answered SV1")
     output = lab.run(index)
     expect(output).to_contain_text("was revoked")
     expect(output).to_contain_text("New lease")

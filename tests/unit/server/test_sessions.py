@@ -13,7 +13,7 @@ import pytest
 from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
 from jupyter_qsec.client.wire import LeaseAsk
 from jupyter_qsec.domain.activity import SessionLimits, TenantLimits
-from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
+from jupyter_qsec.domain.errors import InvalidRequestError, LeaseExpiredError, UnavailableError
 from jupyter_qsec.kernels.observer import KernelReport
 from jupyter_qsec.server.assembly import Defaults
 from jupyter_qsec.server.registry import KernelRegistry
@@ -151,6 +151,28 @@ async def test_the_absolute_limit_ends_even_what_runs(world: World) -> None:
     assert world.events[-1][:2] == ("ended", "absolute")
     (lease,) = world.api.stored.values()
     assert lease.revoked_because == "the session reached its absolute limit"
+
+
+async def test_a_lease_that_expired_a_moment_before_its_session_is_revoked_for_the_record(world: World) -> None:
+    world.active("busy")
+    await world.watch.tick()
+    await world.after(hours=11, minutes=56)
+    world.clock.advance(minutes=4)
+    with pytest.raises(LeaseExpiredError):
+        world.held.renew()
+    await world.after(seconds=0)
+    assert not world.alive
+    (lease,) = world.api.stored.values()
+    assert lease.revoked_because == "the session reached its absolute limit"
+
+
+async def test_a_lease_that_was_revoked_before_keeps_its_reason(world: World) -> None:
+    await world.after(minutes=56)
+    world.held.revoke("leaked")
+    await world.after(minutes=5)
+    assert not world.alive
+    (lease,) = world.api.stored.values()
+    assert lease.revoked_because == "leaked"
 
 
 async def test_keepalive_counts_as_activity_but_not_against_the_absolute_limit(world: World) -> None:
