@@ -45,17 +45,17 @@ def test_a_shape_finds_its_example(shape: Shape) -> None:
 
 @pytest.mark.parametrize("rule", EVERY_RULE)
 def test_a_rule_explains_itself(rule: Rule) -> None:
-    assert rule.examples and rule.description and rule.advice.endswith(".")
+    assert rule.examples and rule.never and rule.description and rule.advice.endswith(".")
     assert all(trigger == trigger.lower() for trigger in rule.triggers)
 
 
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_a_shape_explains_itself(shape: Shape) -> None:
-    assert shape.example and shape.description and shape.advice.endswith(".")
+    assert shape.example and shape.never and shape.description and shape.advice.endswith(".")
 
 
 @pytest.mark.parametrize("one", [*EVERY_RULE, *EVERY_SHAPE])
-def test_no_rule_or_shape_comes_without_what_looks_alike(one: Rule | Shape) -> None:
+def test_a_rule_or_shape_has_two_lookalikes_of_its_own(one: Rule | Shape) -> None:
     assert len(set(one.never)) >= 2
     assert not set(one.never) & {text for other in (*RULES, *SHAPES) if other is not one for text in other.never}
 
