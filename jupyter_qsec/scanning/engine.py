@@ -221,8 +221,8 @@ class Engine:
             match = compiled.full.match(data, position)
             if match is None or (match.end() < len(data) and data[match.end()] in compiled.not_before):
                 continue
-            plugin = compiled.shape.plugin
-            if not plugin or self._confirmed(plugin, data[position : match.end()].decode("latin-1"), work):
+            plugin, value = compiled.shape.plugin, match.group().decode("latin-1")
+            if compiled.shape.check("", value, "") and (not plugin or self._confirmed(plugin, value, work)):
                 yield Hit(compiled.shape.kind, position, match.end(), compiled.priority, open=True)
 
     def _confirmed(self, plugin: str, window: str, work: Work) -> bool:

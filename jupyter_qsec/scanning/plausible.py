@@ -35,12 +35,12 @@ _is_placeholder = _search(
     r"|\*\*\*|\.\.\.|^<[^>]*>$|<[a-z][\w -]*>|^<[A-Za-z][\w-]*$"
     r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|(?:^|[^A-Za-z0-9#])\$[A-Za-z_]\w{2,}|%\(\w|^%[sd]"
     r"|^(?:none|null|true|false|undefined|test|secret|password|passwd|pass|token|string|str|str2|bytes"
-    r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool)$"
+    r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool|include|omit|same-origin)$"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _has_label = _search(r"\b(?:secret|password|passphrase|token|key|credential)s?\b")
 _REFERENCE = re.compile(
-    r"^(?:arn:|https?:|s3:|gs:|file:|\.{1,2}/|~/|sha\d+[:-]|os\.|env[.(:]|self\.|cls\.|this\.|projects/|vault:|secret:)"
+    r"^(?:arn:|https?:|s3:|gs:|file:|\.{1,2}/|~/|sha\d+(?:[:-]|~$)|os\.|env[.(:]|self\.|cls\.|this\.|projects/|vault:|secret:)"
 )
 _PATH = re.compile(r"/?(?:[\w.-]+/)+[\w.-]*|/[\w.-]+")
 _FILE = re.compile(
@@ -69,7 +69,18 @@ _may_give_uuids = _search(
     r"|heroku|snyk|postmark|plaid|kraken|sumo|fastly|looker|okta|jfrog|hubspot|messagebird|bitbucket|squarespace|settlemint"
     r"|dapr|octopus|airtable|mapbox|finicity|nytimes|sendbird|zoom|asana|buildkite|circle|logz|pinecone|kucoin|dialog"
 )
+_asks_for_it = _search(
+    r"\.(?:get|pop|getlist|encode|decode|startswith|endswith|r?split|[lr]?strip|removeprefix|removesuffix|join|find|count|index"
+    r"|add_argument)\([bru]?[\"'`]$"
+)
+_BEHIND_COMMA = re.compile(r"""\s*[bBrRuUfF]{0,2}["'`]""")
+_FIELDS = re.compile(
+    r"class|data|database|db|default|description|e?mail|format|group|host|hostname|id|items|kind|label|login|metadata|name"
+    r"|params|placeholder|port|properties|required|roles?|scopes?|status|title|type|url|user|username|version",
+    re.IGNORECASE,
+)
 _PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_GENE = frozenset("ACGTN")
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"[^\W\d_]")
 _MARKS = frozenset("!@#$^~%&*?+")
@@ -82,7 +93,7 @@ def entropy(value: str) -> float:
 
 
 def placeholder(value: str) -> bool:
-    return len(value) < 4 or len(set(value)) < 4 or value.endswith("EXAMPLEKEY") or _is_placeholder(value)
+    return len(value) < 4 or len(set(value)) < 4 or "EXAMPLE" in value or _is_placeholder(value)
 
 
 def has_letter_and_digit(value: str) -> bool:
@@ -118,6 +129,24 @@ def generated(value: str) -> bool:
     if _SNAKE.fullmatch(value) and value == value.lower():
         return len(value) >= 20 and digits >= 3 and size / len(pieces) < 4
     return size / len(pieces) < 2.7 and len(pieces) >= 3
+
+
+def _words(value: str) -> bool:
+    """Four and more words between dashes, dots and underscores, with few digits."""
+    if not _SNAKE.fullmatch(value) or sum(value.count(mark) for mark in "-._") < 3:
+        return False
+    pieces = _PIECES.findall(value)
+    return sum(map(len, pieces)) >= 3 * len(pieces) and 8 * sum(c.isdigit() for c in value) < len(value)
+
+
+def _neighbour(name: str, value: str) -> bool:
+    """Another name, which follows the first one in a list or an object."""
+    comma, between = name.rpartition(",")[1:]
+    if not comma or not _BEHIND_COMMA.fullmatch(between):
+        return False
+    return bool(_FIELDS.fullmatch(value)) or (
+        "\n" in between and bool(_SNAKE.fullmatch(value)) and not generated(value)
+    )
 
 
 def _reference(value: str) -> bool:
@@ -156,6 +185,8 @@ def password_like(name: str, value: str, before: str) -> bool:
         return False
     if value.count(" ") > 5 or (" " in value and _has_label(value)):  # a sentence, a label or a prompt
         return False
+    if ("(" in name and _asks_for_it(name)) or _neighbour(name, value):
+        return False
     if _UUID.fullmatch(value):
         return _may_give_uuids(name)
     return True
@@ -163,8 +194,8 @@ def password_like(name: str, value: str, before: str) -> bool:
 
 def bare_secret(name: str, value: str, before: str) -> bool:
     """A word without quotes behind a name that says password, secret or token: more must speak for it."""
-    value = _without_punctuation(value)
-    if not password_like(name, value, before) or _expression(value):
+    whole, value = value, _without_punctuation(value)
+    if placeholder(whole) or not password_like(name, value, before) or _expression(value):
         return False
     if name.isupper() and not quoted(before) and "=" in name:
         return True
@@ -266,13 +297,35 @@ def shuffled(name: str, value: str, before: str) -> bool:
     return not placeholder(value) and generated(value)
 
 
+def issued(name: str, value: str, before: str) -> bool:
+    """What a machine gives out: no row of `x`, and no words between dashes, dots or underscores."""
+    return "xxxxxx" not in value.lower() and not _words(value)
+
+
 def no_word_of_an_example(name: str, value: str, before: str) -> bool:
     return "example" not in value.lower() and "xxxx" not in value.lower()
 
 
+def no_zeroes(name: str, value: str, before: str) -> bool:
+    """As issued, and no base64 of small numbers, most of which is `A`. Some tokens begin with 22 of these."""
+    rest = value[22:]
+    return issued(name, value, before) and rest.count("A") * 3 < len(rest)
+
+
 def no_published_example(name: str, value: str, before: str) -> bool:
-    """AWS's documentation marks the keys in it: they end like this."""
-    return not value.endswith(("EXAMPLE", "EXAMPLEKEY"))
+    """AWS's documentation marks the keys in it."""
+    return "EXAMPLE" not in value
+
+
+def access_key_id(name: str, value: str, before: str) -> bool:
+    """No gene, no filler, no zeroes in base64, and without a digit nothing within a row of capital letters, such as a
+    protein or a list of words."""
+    body = value[4:]
+    if not no_published_example(name, value, before) or "XXXXXX" in body or _GENE.issuperset(body):
+        return False
+    if body.count("A") > 5:
+        return False
+    return not before.isupper() or bool(_DIGIT.search(body))
 
 
 def aws_secret(name: str, value: str, before: str) -> bool:
@@ -290,7 +343,7 @@ def not_placeholder(name: str, value: str, before: str) -> bool:
 
 
 def with_letter_and_digit(name: str, value: str, before: str) -> bool:
-    return has_letter_and_digit(value)
+    return has_letter_and_digit(value) and issued(name, value, before)
 
 
 def _decoded(text: str) -> bytes:
@@ -330,6 +383,6 @@ def personal_access_token(name: str, value: str, before: str) -> bool:
 
 def credentials(name: str, value: str, before: str) -> bool:
     """What follows the name of a header or a scheme."""
-    if placeholder(value) or _reference(value) or _CALL_OR_INDEX.match(value):
+    if placeholder(value) or _reference(value) or _CALL_OR_INDEX.match(value) or value == "AWS4-HMAC-SHA256":
         return False
     return has_letter_and_digit(value) or value.endswith("=") or generated(value)

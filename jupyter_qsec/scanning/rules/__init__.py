@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from jupyter_qsec.scanning.rules import ai, assigned, clouds, code, payments, prose, quantum, services, web
+from jupyter_qsec.scanning.rules import (
+    ai,
+    assigned,
+    clouds,
+    code,
+    hosting,
+    office,
+    payments,
+    pipelines,
+    prose,
+    quantum,
+    services,
+    web,
+)
 from jupyter_qsec.scanning.rules.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     *(*quantum.OWN, *quantum.QUANTUM, *quantum.JUPYTER),
-    *(*clouds.RULES, *code.RULES, *ai.RULES, *payments.RULES, *services.RULES),
+    *(*clouds.RULES, *hosting.RULES, *code.RULES, *pipelines.RULES),
+    *(*ai.RULES, *payments.RULES, *services.RULES, *office.RULES),
     *(*web.RULES, *assigned.RULES, *prose.RULES),
 )
 """More specific rules first: where two meet, the earlier names the kind."""

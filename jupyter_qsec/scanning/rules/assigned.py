@@ -62,7 +62,7 @@ _COMPARED = (
 )
 
 
-def _quoted(quote: str, example: str) -> Rule:
+def _quoted(quote: str, example: str, never: tuple[str, ...]) -> Rule:
     return Rule(
         "assigned-secret",
         _NAMES,
@@ -74,6 +74,7 @@ def _quoted(quote: str, example: str) -> Rule:
         description=_LITERAL,
         advice=CHANGE,
         examples=(example,),
+        never=never,
     )
 
 
@@ -106,7 +107,7 @@ RULES: tuple[Rule, ...] = (
         description="secret as the default of a setting",
         advice=CHANGE,
         examples=('SECRET = os.environ.get("SERVICE", "{a12}")',),
-        never=('SECRET = os.environ.get("SERVICE", "changeme")',),
+        never=('SECRET = os.environ.get("SERVICE", "changeme")', 'secret = config.get("path", "/run/secrets/db")'),
     ),
     Rule(
         "assigned-secret",
@@ -122,9 +123,27 @@ RULES: tuple[Rule, ...] = (
         examples=("<password>{a12}</password>", '<password encrypted="false">\n  {a12}\n</password>'),
         never=("<password>${{db.password}}</password>", "<password>required</password>"),
     ),
-    _quoted('"', 'if (getenv("DB_PASSWORD") or "{a12}")'),
-    _quoted("'", "std::string secret('{a12}');"),
-    _quoted("`", "password := `{a12}`"),
+    _quoted(
+        '"',
+        'if (getenv("DB_PASSWORD") or "{a12}")',
+        never=(
+            'digest.update(password.encode("utf-8"))',
+            '{\n  "format": "password",\n  "minLength": 8\n}',
+            'columns = ["id", "pwd", "email"]',
+        ),
+    ),
+    _quoted(
+        "'",
+        "std::string secret('{a12}');",
+        never=(
+            "credentials.get('username')",
+            "{'input': 'password', 'name': 'field1'}",
+            "if passphrase.startswith('argon2:'):",
+        ),
+    ),
+    _quoted(
+        "`", "password := `{a12}`", never=("secret = `${process.env.SECRET}`", "fetch(url, {credentials: `include`})")
+    ),
     Rule(
         "assigned-token",
         _TOKEN_NAMES,
@@ -143,13 +162,18 @@ RULES: tuple[Rule, ...] = (
         rf"{OPAQUE}{{16,}}",
         lead=rf"(?i:{'|'.join(_LOOSE_NAMES)})\w{{0,16}}{ASSIGN}",
         gate=r"\w{0,16}[^\w\n]{1,16}[A-Za-z0-9_.+/~=-]{16}",
+        not_before=">",
         check=plausible.some_key,
         grows=OPAQUE[1:-1],
         span=256,
         severity=Severity.LOW,
         description=_OPAQUE_LITERAL,
         examples=("hmac_key = '{a40}'",),
-        never=("s3_key = 'results/2024/task.json'", "partition_key = '{a40}'"),
+        never=(
+            "s3_key = 'results/2024/task.json'",
+            "partition_key = '{a40}'",
+            "<Future: finished, type: float, key: inc-{h32}>",
+        ),
     ),
     Rule(
         "assigned-secret",
@@ -163,6 +187,7 @@ RULES: tuple[Rule, ...] = (
         description=_LITERAL,
         advice=CHANGE,
         examples=("export DB_PASSWORD={a12}",),
+        never=("export DB_PASSWORD=$(cat /run/secrets/db1)", "API_KEY=${API_KEY:-}", "ACCESS_TOKEN=changeme1"),
     ),
     Rule(
         "assigned-secret",
@@ -203,5 +228,6 @@ RULES: tuple[Rule, ...] = (
         description=_LITERAL,
         advice=CHANGE,
         examples=('if ("{a16}" == user.password) {{', "if '{a16}' == my_secret:"),
+        never=("if 'password' == field.name:", 'if "your password" == user.password {'),
     ),
 )

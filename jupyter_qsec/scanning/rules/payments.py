@@ -12,6 +12,7 @@ RULES: tuple[Rule, ...] = (
         r"[srp]k_(?:live|test|prod)_[0-9a-zA-Z]{10,}",
         *(f"{k}k_{m}_" for k in "srp" for m in ("live", "test", "prod")),
         example="sk_live_{a24}",
+        never=("sk_test_...", "sk_live_xxxxxxxxxxxxxxxxxxxxxxxx", "pk_test_mode_is_on_2"),
         grows=WORD,
         check=plausible.with_letter_and_digit,
     ),
@@ -21,6 +22,7 @@ RULES: tuple[Rule, ...] = (
         r"whsec_[A-Za-z0-9+/=]{32,}",
         "whsec_",
         example="whsec_{a32}",
+        never=("whsec_{a12}", "whsec_..."),
         grows="A-Za-z0-9+/=",
     ),
     token(
@@ -31,6 +33,7 @@ RULES: tuple[Rule, ...] = (
         "sq0atp-",
         "sq0idp-",
         example="sq0csp-{b43}",
+        never=("sq0csp-{b10}", "sq0idp-<application id>"),
         grows=B64URL,
     ),
     token(
@@ -39,7 +42,9 @@ RULES: tuple[Rule, ...] = (
         r"EAAA[A-Za-z0-9_+=-]{60}",
         "eaaa",
         example="EAAA{b60}",
+        never=("EAAA{b40}", '"bdata": "EAAAABEAAAASAAAAEwAAABQAAAAVAAAAFgAAABcAAAAYAAAAGQAAABoAAAAb"'),
         gate="[A-Za-z0-9_+=-]{60}",
+        check=plausible.no_zeroes,
         not_before=B64URL,
     ),
     token(
@@ -48,6 +53,7 @@ RULES: tuple[Rule, ...] = (
         r"access_token\$(?:production|sandbox)\$[0-9a-z]{16,20}\$[0-9a-f]{32}",
         "access_token$",
         example="access_token$production${l16}${h32}",
+        never=("access_token$sandbox$<id>$<token>", "access_token$production${l16}"),
     ),
     token(
         "shippo-token",
@@ -56,6 +62,7 @@ RULES: tuple[Rule, ...] = (
         "shippo_live_",
         "shippo_test_",
         example="shippo_live_{h40}",
+        never=("shippo_test_{h20}", "shippo_live_rates_are_cached"),
     ),
     token(
         "easypost-key",
@@ -64,6 +71,7 @@ RULES: tuple[Rule, ...] = (
         "ezak",
         "eztk",
         example="EZAK{a54}",
+        never=("EZAK{a30}", "eztk_widgets_of_the_toolbar"),
         gate="[A-Za-z0-9]{20}",
     ),
     token(
@@ -73,6 +81,7 @@ RULES: tuple[Rule, ...] = (
         "flwpubk",
         "flwseck",
         example="FLWSECK_TEST-{h32}-X",
+        never=("FLWSECK_TEST-<key>", "FLWPUBK-{a8}"),
         grows="A-Za-z0-9-",
     ),
     token(
@@ -82,6 +91,7 @@ RULES: tuple[Rule, ...] = (
         "live_",
         "sandbox_",
         example="live_{a40}",
+        never=("sandbox_{a20}", "live_dashboard_of_all_the_quantum_tasks_of_today"),
         gate="[A-Za-z0-9_=-]{40}",
         not_after="A-Za-z0-9_",
         check=plausible.shuffled,
@@ -93,7 +103,9 @@ RULES: tuple[Rule, ...] = (
         "live_",
         "test_",
         example="live_{h35}",
+        never=("test_{h20}", "created database test_{h40}"),
         gate="(?:pub_)?[0-9a-f]{31}",
+        not_before=WORD,
         not_after="A-Za-z0-9_",
     ),
     token(
@@ -103,6 +115,7 @@ RULES: tuple[Rule, ...] = (
         "duffel_test_",
         "duffel_live_",
         example="duffel_live_{b43}",
+        never=("duffel_test_{b20}", "duffel_live_<token>"),
     ),
     token(
         "plaid-token",
@@ -112,6 +125,7 @@ RULES: tuple[Rule, ...] = (
         "access-development-",
         "access-production-",
         example="access-sandbox-{h8}-{h4}-{h4}-{h4}-{h12}",
+        never=("access-sandbox-{h8}-{h4}", "access-production-machines-only-over-the-vpn"),
     ),
     token(
         "razorpay-key",
@@ -120,6 +134,7 @@ RULES: tuple[Rule, ...] = (
         "rzp_live_",
         "rzp_test_",
         example="rzp_live_{a14}",
+        never=("rzp_test_{a8}", "rzp_live_<key id>"),
         grows=WORD,
     ),
     token(
@@ -131,5 +146,6 @@ RULES: tuple[Rule, ...] = (
         "shppa_",
         "shpss_",
         example="shpat_{h32}",
+        never=("shpat_{h16}", "shpss_<shared secret>"),
     ),
 )

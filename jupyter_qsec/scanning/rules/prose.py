@@ -68,7 +68,7 @@ RULES: tuple[Rule, ...] = (
         _SHORT_WORDS,
         r"[ \t]{0,4}(?:[:=]|-|[ \t](?:is|was|for))",
         ("my pw is {a12}", "pw: {a12}"),
-        ("pw is wrong",),
+        ("pw is wrong", "PASS: test_counts_of_bell_pair_2"),
     ),
     Rule(
         "told-secret",
@@ -99,7 +99,7 @@ RULES: tuple[Rule, ...] = (
         description="secret that a sentence tells",
         advice=CHANGE,
         examples=("ID/PW: ada/{a12}", "user/password ada {a12}"),
-        never=("User/Password must not be empty",),
+        never=("User/Password must not be empty", "columns: id / pw_hash / created_at"),
     ),
     Rule(
         "command-secret",
@@ -144,6 +144,10 @@ RULES: tuple[Rule, ...] = (
         description="password of libcurl",
         advice=CHANGE,
         examples=('curl_easy_setopt(curl, CURLOPT_USERPWD, "root:{a12}");',),
+        never=(
+            "curl_easy_setopt(curl, CURLOPT_USERPWD, userpwd1);",
+            'curl_easy_setopt(curl, CURLOPT_PASSWORD, "<password>");',
+        ),
     ),
     Rule(
         "command-secret",
@@ -155,7 +159,7 @@ RULES: tuple[Rule, ...] = (
         description="password in PowerShell",
         advice=CHANGE,
         examples=("ConvertTo-SecureString -String '{a12}' -AsPlainText",),
-        never=("ConvertTo-SecureString $password -AsPlainText",),
+        never=("ConvertTo-SecureString $password -AsPlainText", "ConvertTo-SecureString $env:DB_PASSWORD -Force"),
     ),
     Rule(
         "command-secret",
@@ -194,5 +198,9 @@ RULES: tuple[Rule, ...] = (
         lead=rf"(?i:contribsys(?:__|\.)com)\w{{0,12}}(?:{ASSIGN}|\W{{1,8}})",
         description="Sidekiq credentials",
         examples=("BUNDLE_GEMS__CONTRIBSYS__COM={h8}:{h8}",),
+        never=(
+            "source 'https://gems.contribsys.com/' do",
+            "BUNDLE_GEMS__CONTRIBSYS__COM=${SIDEKIQ_USER}:${SIDEKIQ_PASSWORD}",
+        ),
     ),
 )

@@ -72,20 +72,34 @@ class Rule:
     """Texts in which this rule finds a secret. `{h40}` stands for 40 random hex digits; the other letters are in
     `tests/unit/scanning/examples.py`. No example holds a secret."""
     never: tuple[str, ...] = ()
-    """Texts that look alike and hold none, in the same notation."""
+    """Texts that look alike and hold none, in the same notation: what somebody would fear to be flagged."""
 
 
-def token(kind: str, description: str, body: str, *triggers: str, example: str, **more: Any) -> Rule:
+def token(
+    kind: str, description: str, body: str, *triggers: str, example: str, never: tuple[str, ...], **more: Any
+) -> Rule:
     """A token that its own first characters give away. `body` begins with one of the triggers."""
-    settings: dict[str, Any] = {"not_after": WORD, "joins": True, **more}
+    settings: dict[str, Any] = {"not_after": WORD, "joins": True, "check": plausible.issued, **more}
     names = tuple(trigger.lower() for trigger in triggers)
-    return Rule(kind, names, body, description=description, examples=(example,), **settings)
+    return Rule(kind, names, body, description=description, examples=(example,), never=never, **settings)
 
 
-def named(kind: str, description: str, *names: str, body: str = rf"{OPAQUE}{{12,}}", **more: Any) -> Rule:
-    """A secret that only its documented variable gives away."""
-    settings: dict[str, Any] = {"check": plausible.provider_token, "grows": OPAQUE[1:-1], **more}
+def named(
+    kind: str,
+    description: str,
+    *names: str,
+    never: tuple[str, ...],
+    body: str = rf"{OPAQUE}{{12,}}",
+    **more: Any,
+) -> Rule:
+    """A secret that only its documented variable gives away, and that is no call."""
+    settings: dict[str, Any] = {
+        "check": plausible.provider_token,
+        "grows": OPAQUE[1:-1],
+        "not_before": r"(\[",
+        **more,
+    }
     triggers = tuple(name.lower() for name in names)
     lead = rf"(?i:{'|'.join(names)})\w{{0,12}}(?:{ASSIGN_OR_SPACE}|{TAGGED})"
     settings.setdefault("examples", (f"{names[0]}='{{a32}}'",))
-    return Rule(kind, triggers, body, lead=lead, description=description, **settings)
+    return Rule(kind, triggers, body, lead=lead, description=description, never=never, **settings)

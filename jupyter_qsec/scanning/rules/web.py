@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.MEDIUM,
         description="JSON web token",
         examples=("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ{b40}.{b43}",),
+        never=("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJ{a20}.{a20}", "data:application/json;base64,eyJ{a40}"),
     ),
     Rule(
         "jwt",
@@ -37,6 +38,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.MEDIUM,
         description="JSON web token",
         examples=("ZXlKaGJHY2lPaUpJVXpJMU5pSXNJblI1Y0NJNklrcFhWQ0o5LmV5SnpkV0lpT2lJeE1qTTBOVFkzT0Rrd0luMC{a80}",),
+        never=("ZXlK{a20}", "ZXlKdXN0IGEgd29yZCwgYW5kIHRoZW4gc29tZSBtb3JlIHRleHQgdGhhdCBpcyBubyB0b2tlbg=="),
     ),
     Rule(
         "basic-auth",
@@ -52,7 +54,7 @@ RULES: tuple[Rule, ...] = (
         description="password in a URL",
         advice=CHANGE,
         examples=("postgresql://ada:{a12}@db.example.org/x",),
-        never=("https://user@example.org:443/path", "git@github.com:user/repo.git"),
+        never=("https://user@example.org:443/path", "ssh://git@github.com:22/user/repo.git"),
     ),
     Rule(
         "basic-auth",
@@ -66,6 +68,7 @@ RULES: tuple[Rule, ...] = (
         description="password in a URL",
         advice=CHANGE,
         examples=("smtps://ada@example.org:{a12}@smtp.example.org",),
+        never=("https://ada@example.org:8443/docs", "sftp://ada@example.org:${SFTP_PASSWORD}@sftp.example.org"),
     ),
     Rule(
         "authorization-header",
@@ -77,6 +80,12 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.MEDIUM,
         description="credentials in an HTTP header",
         examples=('headers = {"Authorization": "Basic {a24}"}', "Authorization: token {h40}"),
+        never=(
+            "headers = {'Authorization': f'Bearer {token}'}",
+            "x-api-key: ${API_KEY_2}",
+            "Access-Control-Allow-Headers: Authorization, X-Api-Key, X-Amz-Security-Token",
+            "Authorization: AWS4-HMAC-SHA256 Credential=<key>/20240101/us-east-1/braket/aws4_request",
+        ),
     ),
     Rule(
         "authorization-header",
@@ -88,6 +97,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.MEDIUM,
         description="credentials in an HTTP header",
         examples=("curl --oauth2-bearer x -H 'X: Bearer {a32}'",),
+        never=('curl -H "X: Bearer $TOKEN_2"', "bearer authentication_is_described_below", "Bearer <access token>"),
     ),
     Rule(
         "basic-auth",
@@ -100,6 +110,7 @@ RULES: tuple[Rule, ...] = (
         description="password of a command",
         advice=CHANGE,
         examples=("curl -s -u ada:{a12} https://example.org", "curl --user ada:'{a12}' -X PATCH"),
+        never=("curl -u ada:$PASSWORD https://example.org", "curl -u ada https://example.org:8443/x"),
     ),
     Rule(
         "web-key",
@@ -110,5 +121,9 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.CRITICAL,
         description="private JSON web key",
         examples=('{{"kty": "EC", "crv": "P-256", "d": "{b43}"}}',),
+        never=(
+            '{"kty": "RSA", "n": "{b43}", "e": "AQAB"}',
+            '{"kty": "EC", "x": "{b43}", "y": "{b43}", "kid": "{b22}"}',
+        ),
     ),
 )

@@ -110,6 +110,7 @@ DENIAL = {
     "one long word": "a" * 200_000,
     "base64": "QUtJQUlPU0ZPRE5ON0" * 10_000,
     "breaks": "AKIA\n" * 20_000,
+    "keys in a row": "AKIAQ2Z7" * 20_000,
     "escapes": "\x1b[31m" * 20_000,
 }
 

@@ -13,8 +13,10 @@ from jupyter_qsec.scanning.shapes import SHAPES, Shape
 from tests.unit.scanning.examples import filled
 
 SEEDS = range(20)
+EVERY_RULE = [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)]
+EVERY_SHAPE = [pytest.param(shape, id=f"{shape.kind}-{n}-shape") for n, shape in enumerate(SHAPES)]
 EXAMPLES = [pytest.param(rule, text, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES) for text in rule.examples]
-NEVER = [pytest.param(rule, text, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES) for text in rule.never]
+NEVER = [pytest.param(one, text, id=f"{one.kind}-{n}") for n, one in enumerate((*RULES, *SHAPES)) for text in one.never]
 
 
 @pytest.mark.parametrize(("rule", "template"), EXAMPLES)
@@ -26,28 +28,45 @@ def test_a_rule_finds_its_examples(rule: Rule, template: str) -> None:
         assert Engine.default().scan(text), text
 
 
-@pytest.mark.parametrize(("rule", "template"), NEVER)
-def test_a_rule_leaves_alone_what_only_looks_alike(rule: Rule, template: str) -> None:
+@pytest.mark.parametrize(("one", "template"), NEVER)
+def test_what_only_looks_alike_is_left_alone(one: Rule | Shape, template: str) -> None:
     for seed in SEEDS:
-        assert Engine.default().scan(filled(template, seed)) == []
+        text = filled(template, seed)
+        assert Engine.default().scan(text) == [], text
 
 
-@pytest.mark.parametrize("shape", [pytest.param(shape, id=f"{shape.kind}-{n}") for n, shape in enumerate(SHAPES)])
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_a_shape_finds_its_example(shape: Shape) -> None:
-    assert shape.description and shape.advice.endswith(".")
     for seed in SEEDS:
         text = filled(shape.example, seed)
         alone = Engine((), [shape], plugins=Engine.default().plugins)
         assert [(match.kind, match.start, match.end) for match in alone.scan(text)] == [(shape.kind, 0, len(text))]
 
 
-@pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)])
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_a_rule_explains_itself(rule: Rule) -> None:
-    assert rule.examples and rule.description and rule.advice.endswith(".")
+    assert rule.examples and rule.never and rule.description and rule.advice.endswith(".")
     assert all(trigger == trigger.lower() for trigger in rule.triggers)
 
 
-@pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)])
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
+def test_a_shape_explains_itself(shape: Shape) -> None:
+    assert shape.example and shape.never and shape.description and shape.advice.endswith(".")
+
+
+@pytest.mark.parametrize("one", [*EVERY_RULE, *EVERY_SHAPE])
+def test_a_rule_or_shape_has_two_lookalikes_of_its_own(one: Rule | Shape) -> None:
+    assert len(set(one.never)) >= 2
+    assert not set(one.never) & {text for other in (*RULES, *SHAPES) if other is not one for text in other.never}
+
+
+@pytest.mark.parametrize("rule", EVERY_RULE)
+def test_what_looks_alike_is_looked_at(rule: Rule) -> None:
+    for template in rule.never:
+        assert any(trigger in template.lower() for trigger in rule.triggers), template
+
+
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_a_gate_lets_through_all_that_its_rule_matches(rule: Rule) -> None:
     names = re2.Options()
     names.case_sensitive = False
