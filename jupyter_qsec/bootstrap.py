@@ -294,7 +294,7 @@ async def build(config: GatewayConfig) -> Gateway:
     clock = CommonClock(SystemClock())
     settings = config.settings or home
     catalogue = catalogue_of(settings)
-    metrics = Metrics(catalogue)
+    metrics = Metrics(catalogue, catalogue.membership.grants)
     mfa_of = ("hub",) if catalogue.require_mfa else ()
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
     keys, signer, lease_key = _keys(config)

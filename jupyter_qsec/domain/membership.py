@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,11 @@ class Membership:
                 raise InvalidRequestError(f"Member {who!r}: tenant {tenant.id} has no project {rule.project!r}.")
         if self._unmapped and self._unmapped not in by_id:
             raise InvalidRequestError(f"unmapped names the tenant {self._unmapped!r}, which does not exist.")
+
+    @property
+    def grants(self) -> Mapping[tuple[str, Role], int]:
+        """How many groups and services have each role, by tenant (`*`: in every one)."""
+        return Counter((rule.tenant, role) for rule in self._rules for role in rule.roles)
 
     def require_service(self, name: str) -> None:
         """`InvalidRequestError` for a service that no rule names."""

@@ -18,7 +18,10 @@ class Tenants:
         self._catalogue = catalogue
 
     def __call__(self, tenant_id: str) -> str:
-        return tenant_id if self._catalogue.tenant(tenant_id) is not None else OTHER
+        return tenant_id if self.knows(tenant_id) else OTHER
+
+    def knows(self, tenant_id: str) -> bool:
+        return self._catalogue.tenant(tenant_id) is not None
 
     def all_of(self, *found: Iterable[str]) -> list[str]:
         """The catalogue's tenants, and `other` when one was found that is none of them."""

@@ -19,6 +19,8 @@ from jupyter_qsec.adapters.metering.moment import Moment, MomentCollector
 from jupyter_qsec.application.ports import Catalogue
 from jupyter_qsec.domain.access import Action, Decision, Permit
 from jupyter_qsec.domain.audit import AuditEvent
+from jupyter_qsec.domain.membership import EVERY_TENANT
+from jupyter_qsec.domain.principal import Role
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -71,7 +73,8 @@ class _Series(Generic[_Child]):
 class Metrics:
     """One gateway's. Safe on any thread."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, grants: Mapping[tuple[str, Role], int]) -> None:
+        """`grants`: how many groups and services have each role, by tenant."""
         self.registry = _Registry()
         self._tenants = labels.Tenants(catalogue)
         self._moments = MomentCollector(self._tenants)
@@ -80,6 +83,14 @@ class Metrics:
         GCCollector(registry=self.registry)
         build = Gauge("jupyter_qsec_build_info", "The version that runs.", ["version"], registry=self.registry)
         build.labels(__version__).set(1)
+        granted = Gauge(
+            "jupyter_qsec_role_grants",
+            "Groups and services that have the role, in that tenant or, with *, in every one.",
+            ["tenant", "role"],
+            registry=self.registry,
+        )
+        for tenant, role in {*((EVERY_TENANT, role) for role in Role), *grants}:
+            granted.labels(tenant, role).set(grants.get((tenant, role), 0))
         self._requests = self._counter("http_requests", "Answered requests.", "door", "operation", "status")
         self._request_seconds = self._histogram(
             "http_request_duration_seconds",

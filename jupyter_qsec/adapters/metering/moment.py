@@ -58,6 +58,10 @@ def _shared(figures: StoreFigures, now: datetime, tenants: Tenants) -> Iterator[
         issued = [at for tenant, at in figures.oldest_leases.items() if tenants(tenant) == name]
         oldest.add_metric([name], _seconds(min(issued, default=now), now))
     yield from (tasks, leases, oldest)
+    orphans = _family("orphans", "Active leases and live tasks of tenants that have left the catalogue.", "kind")
+    orphans.add_metric(["lease"], sum(n for tenant, n in figures.leases.items() if not tenants.knows(tenant)))
+    orphans.add_metric(["task"], sum(n for (tenant, _), n in figures.tasks.items() if not tenants.knows(tenant)))
+    yield orphans
     unsigned = figures.audit_size - figures.signed_size
     lag = 0.0 if figures.unsigned_since is None else _seconds(figures.unsigned_since, now)
     for name, text, value in (
