@@ -18,6 +18,7 @@ from jupyter_qsec.gateway.control_shapes import checkpoint_shape, finding_shape,
 EVENT_KINDS = (
     "kernel.started",
     "kernel.unleased",
+    "kernel.relay-ended",
     "cell.blocked",
     "save.redacted",
     "save.refused",

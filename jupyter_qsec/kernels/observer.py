@@ -64,6 +64,9 @@ class KernelObserver(Protocol):
 
     def findings(self, kernel_id: str, findings: list[KernelFinding]) -> None: ...
 
+    def relay_ended(self, kernel_id: str) -> None:
+        """The relay ended by itself, and the kernel was stopped with it; it may be started again."""
+
     def kernel_ended(self, kernel_id: str) -> None:
         """The kernel is gone for good, not restarted; its lease is being revoked."""
 
@@ -73,6 +76,9 @@ class _Nobody:
         """Nobody listens."""
 
     def findings(self, kernel_id: str, findings: list[KernelFinding]) -> None:
+        """Nobody listens."""
+
+    def relay_ended(self, kernel_id: str) -> None:
         """Nobody listens."""
 
     def kernel_ended(self, kernel_id: str) -> None:

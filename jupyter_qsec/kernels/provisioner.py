@@ -52,6 +52,8 @@ class QsecProvisioner(KernelSettings):
         self._report: KernelReport | None = None
         self._spec: ConfinementSpec | None = None
         self._looked = 0.0
+        self._missed: RelayProcess | None = None
+        """The relay whose end was told."""
 
     # -- what Jupyter calls
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -105,8 +107,11 @@ class QsecProvisioner(KernelSettings):
         status = await super().poll()
         relay = self._session.relay if self._session is not None else None
         if status is None and relay is not None and not relay.alive():
-            self.log.error("The relay of kernel %s ended; the kernel is stopped.", self.kernel_id)
             await self.kill()
+            if relay is not self._missed:  # Jupyter asks more than once
+                self._missed = relay
+                self.log.error("The relay of kernel %s ended; the kernel is stopped.", self.kernel_id)
+                observer().relay_ended(self.kernel_id)
             return 1
         if status is None:
             self._look_again()

@@ -51,6 +51,12 @@ class LeaseReporter:
         for start in range(0, len(findings), _BATCH):
             self._send(report, partial(_report, findings[start : start + _BATCH]))
 
+    def relay_ended(self, kernel_id: str) -> None:
+        details = {"kernel": kernel_id}
+        self._send(
+            self._reports.get(kernel_id), lambda client: client.report_event("kernel.relay-ended", details=details)
+        )
+
     def kernel_ended(self, kernel_id: str) -> None:
         self._reports.pop(kernel_id, None)
 

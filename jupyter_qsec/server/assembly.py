@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -173,8 +173,8 @@ def assemble(serverapp: Any, home: QsecHome, defaults: Defaults, options: Sequen
     reporter = Reporter(gateway, log)
     findings = FindingsBoard(reporter.send_findings, notices, log)
     kernels = ServerKernels(serverapp.kernel_manager, serverapp.session_manager)
-    listener = KernelListener(kernels, findings, reporter, serverapp.contents_manager)
-    registry = listener.registry = KernelRegistry(listener.started, listener.found)
+    listener = KernelListener(kernels, findings, reporter, notices, serverapp.contents_manager)
+    registry = listener.registry = KernelRegistry(listener.started, listener.found, listener.relay_ended)
     sessions = SessionWatch(defaults.limits, kernels, registry, notices, reporter.report, log)
     state = ExtensionState(gateway, registry, kernels, sessions, findings, defaults.on_save)
     use_keeper(gateway.keeper, lambda: gateway.endpoints)
@@ -193,9 +193,12 @@ class KernelListener:
 
     registry: KernelRegistry
 
-    def __init__(self, kernels: ServerKernels, findings: FindingsBoard, reporter: Reporter, contents: Any) -> None:
+    def __init__(
+        self, kernels: ServerKernels, findings: FindingsBoard, reporter: Reporter, notices: Notices, contents: Any
+    ) -> None:
         self._kernels, self._findings, self._reporter, self._contents = kernels, findings, reporter, contents
-        self._adding: set[asyncio.Task[None]] = set()
+        self._notices = notices
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def started(self, report: KernelReport, is_new: bool) -> None:
         """A kernel's start goes on record with or without a lease."""
@@ -212,15 +215,29 @@ class KernelListener:
             details,
         )
 
+    def relay_ended(self, kernel_id: str) -> None:
+        """On record, and told to whoever looks at the notebook: else it would look like any kernel that died."""
+        self._soon(self._tell_of_relay(kernel_id))
+
     def found(self, kernel_id: str, findings: list[KernelFinding]) -> None:
-        task = asyncio.get_running_loop().create_task(self._add(kernel_id, findings))
-        self._adding.add(task)
-        task.add_done_callback(self._adding.discard)
+        self._soon(self._add(kernel_id, findings))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _path(self, kernel_id: str) -> str:
+        report = self.registry.reports.get(kernel_id)
+        return await self._kernels.path(kernel_id) or ("" if report is None else report.path)
+
+    async def _tell_of_relay(self, kernel_id: str) -> None:
+        path = await self._path(kernel_id)
+        self._reporter.soon("kernel.relay-ended", self.registry.lease_id(kernel_id), path, {"kernel": kernel_id})
+        self._notices.relay_ended(kernel_id, path)
 
     async def _add(self, kernel_id: str, findings: list[KernelFinding]) -> None:
-        path = await self._kernels.path(kernel_id)
-        report = self.registry.reports.get(kernel_id)
-        path = path or ("" if report is None else report.path)
+        path = await self._path(kernel_id)
         numbers = await self._cell_numbers(path) if any(finding.cell_id for finding in findings) else {}
         lease_id = self.registry.lease_id(kernel_id)
         for finding in findings:

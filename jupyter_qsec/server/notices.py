@@ -43,6 +43,9 @@ class Notices:
     def lease(self, kernel_id: str, lease_id: str, state: str) -> None:
         self._emit("lease", kernel_id=kernel_id, lease_id=lease_id, state=state)
 
+    def relay_ended(self, kernel_id: str, path: str) -> None:
+        self._emit("kernel", kind="relay-ended", kernel_id=kernel_id, path=path)
+
     def gateway(self, state: str, reason: str) -> None:
         self._emit("gateway", state=state, reason=reason)
 

@@ -44,6 +44,7 @@ class KernelRegistry:
     on_started: Callable[[KernelReport, bool], None]
     """Called with each report, and whether the kernel (or its lease) is new."""
     on_findings: Callable[[str, list[KernelFinding]], None]
+    on_relay_ended: Callable[[str], None]
     reports: dict[str, KernelReport] = field(default_factory=dict)
     sessions: dict[str, SessionState] = field(default_factory=dict)
 
@@ -54,6 +55,9 @@ class KernelRegistry:
 
     def findings(self, kernel_id: str, findings: list[KernelFinding]) -> None:
         self.on_findings(kernel_id, findings)
+
+    def relay_ended(self, kernel_id: str) -> None:
+        self.on_relay_ended(kernel_id)
 
     def kernel_ended(self, kernel_id: str) -> None:
         self.reports.pop(kernel_id, None)

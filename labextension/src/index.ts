@@ -220,6 +220,13 @@ function watchSessions(
       }
     }
   });
+  model.relayEnded.connect((_, hint) => {
+    const message = trans.__(
+      'What checks the outputs of %1 ended by itself. Its kernel was stopped, so that nothing passes unchecked; what it held in memory is gone.',
+      baseName(hint.path) || trans.__('a kernel')
+    );
+    Notification.warning(message, { autoClose: false });
+  });
   model.ended.connect((_, hint) => {
     const name = baseName(hint.path) || trans.__('a kernel');
     const message =

@@ -62,6 +62,10 @@ export class QsecModel implements IQsecModel, IDisposable {
     return this._ended;
   }
 
+  get relayEnded(): ISignal<this, IHint> {
+    return this._relayEnded;
+  }
+
   get isDisposed(): boolean {
     return this._poll.isDisposed;
   }
@@ -106,7 +110,13 @@ export class QsecModel implements IQsecModel, IDisposable {
   /** Take an event of the server as a reason to read at once. */
   async onHint(hint: IHint): Promise<void> {
     await this.refresh();
-    if (this.isDisposed || hint.schema !== 'session' || hint.kind !== 'ended') {
+    if (this.isDisposed) {
+      return;
+    }
+    if (hint.schema === 'kernel' && hint.kind === 'relay-ended') {
+      this._relayEnded.emit(hint);
+    }
+    if (hint.schema !== 'session' || hint.kind !== 'ended') {
       return;
     }
     // Any client can send events: believe the end of a session only when the state agrees.
@@ -228,6 +238,7 @@ export class QsecModel implements IQsecModel, IDisposable {
   private readonly _changed = new Signal<this, void>(this);
   private readonly _warned = new Signal<this, IKernelEntry>(this);
   private readonly _ended = new Signal<this, IHint>(this);
+  private readonly _relayEnded = new Signal<this, IHint>(this);
   private _snapshot: ISnapshot = {
     status: unread(null),
     kernels: unread([]),

@@ -39,6 +39,8 @@ export interface IQsecModel {
   readonly warned: ISignal<IQsecModel, IKernelEntry>;
   /** Emitted when a session was ended by its limits. */
   readonly ended: ISignal<IQsecModel, IHint>;
+  /** Emitted when the relay of a kernel ended by itself, and the kernel with it. */
+  readonly relayEnded: ISignal<IQsecModel, IHint>;
   /** Whether an action on this kernel or task is under way. */
   pending(id: string): boolean;
   follow(focus: IFocus | null): void;

@@ -114,6 +114,21 @@ test('a warning is signalled once, and again only after the session was resumed'
   model.dispose();
 });
 
+test('the end of a relay is told, and of nothing else', async () => {
+  const model = modelOver(new FakeApi());
+  const told: string[] = [];
+  model.relayEnded.connect((_, hint) => {
+    told.push(hint.path);
+  });
+  const hint = { schema: 'kernel', kind: 'relay-ended', kernelId: 'k1', path: 'work/bell.ipynb', reason: '' };
+  await model.onHint({ ...hint, kind: 'other' });
+  await model.onHint({ ...hint, schema: 'finding' });
+  assert.deepEqual(told, []);
+  await model.onHint(hint);
+  assert.deepEqual(told, ['work/bell.ipynb']);
+  model.dispose();
+});
+
 test('the end of a session is believed only when the server’s state agrees', async () => {
   const api = new FakeApi();
   const model = modelOver(api);

@@ -49,12 +49,16 @@ class RecordingObserver:
         self.reports: dict[str, KernelReport] = {}
         self.found: list[KernelFinding] = []
         self.ended: list[str] = []
+        self.without_relay: list[str] = []
 
     def kernel_started(self, kernel_id: str, report: KernelReport) -> None:
         self.reports[kernel_id] = report
 
     def findings(self, kernel_id: str, findings: list[KernelFinding]) -> None:
         self.found += findings
+
+    def relay_ended(self, kernel_id: str) -> None:
+        self.without_relay.append(kernel_id)
 
     def kernel_ended(self, kernel_id: str) -> None:
         self.ended.append(kernel_id)

@@ -148,6 +148,7 @@ def test_a_kernel_without_its_relay_counts_as_dead(kernel_world: KernelWorld) ->
     pid = kernel.pid
     os.kill(kernel.provisioner._session.relay.pid, signal.SIGKILL)
     wait_for(lambda: not kernel.manager.is_alive(), "the kernel to count as dead")
+    assert kernel.id in kernel_world.seen.without_relay
     wait_for(lambda: not Path(f"/proc/{pid}/root").exists() or _zombie(pid), "the kernel's process to end")
     kernel.manager.restart_kernel(now=True)
     kernel.reconnect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import urllib.error
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_qsec.client import wire
 from tests.server.test_routes import get, running, start_kernel, until
 
 pytestmark = pytest.mark.kernel
@@ -54,6 +56,37 @@ async def test_a_killed_gateway_comes_back_and_leases_survive(jp_fetch: Any, jp_
         return events.count("running") >= 2
 
     await until(told, "the events")
+
+
+async def test_a_killed_relay_is_told_and_on_record_and_the_kernel_comes_back_guarded(
+    jp_fetch: Any, jp_serverapp: Any
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        told.append(data)
+
+    jp_serverapp.event_logger.add_listener(schema_id="https://schema.jupyter-qsec.org/kernel/v1", listener=listen)
+    await running(jp_fetch)
+    kernel_id = await start_kernel(jp_fetch)
+    manager = jp_serverapp.kernel_manager.get_kernel(kernel_id)
+    relay = manager.provisioner._session.relay.pid
+    os.kill(relay, signal.SIGKILL)
+
+    async def back() -> bool:
+        session = manager.provisioner._session
+        return bool(told) and session is not None and session.relay is not None and session.relay.pid != relay
+
+    await until(back, "the kernel to be restarted by the server")
+    assert [(event["kind"], event["kernel_id"]) for event in told] == [("relay-ended", kernel_id)]
+    assert "[REDACTED:aws-access-key]" in await evaluate(jp_serverapp, kernel_id, "print('AKIA' + 'QSEC7PLANTED5Q2X')")
+
+    async def recorded() -> bool:
+        gateway = jp_serverapp.web_app.settings["jupyter_qsec_state"].gateway
+        records = await gateway.api().send(wire.get("/api/v1/audit/records"))
+        return "kernel.relay-ended" in json.dumps(records)
+
+    await until(recorded, "the record")
 
 
 async def evaluate(serverapp: Any, kernel_id: str, code: str) -> str:

@@ -37,7 +37,9 @@ class World:
         self.recorded: list[tuple[str, str, str, dict[str, Any]]] = []
         self.order: list[str] = []
         self.recording_fails = self.stopping_fails = False
-        self.registry = KernelRegistry(lambda report, new: None, lambda kernel_id, findings: None)
+        self.registry = KernelRegistry(
+            lambda report, new: None, lambda kernel_id, findings: None, lambda kernel_id: None
+        )
         self.registry.kernel_started("k1", KernelReport("k1", "python3", "", self.held, "", "confined", ()))
         self.watch = SessionWatch(
             TenantLimits(limits, tenants),
@@ -283,7 +285,7 @@ def test_settings_of_tenants_change_the_common_ones() -> None:
 
 
 def test_an_unknown_kernel_has_neither_lease_nor_limits() -> None:
-    registry = KernelRegistry(lambda report, new: None, lambda kernel_id, findings: None)
+    registry = KernelRegistry(lambda *_: None, lambda *_: None, lambda *_: None)
     entry = registry.entry("k9", "python3", "x.ipynb")
     assert entry["lease"] is None and "not started by qsec" in entry["lease_problem"]
     assert entry["confinement"]["state"] == "unconfined"
