@@ -23,7 +23,8 @@ _TELLING_KEY = re.compile(r"key|token|secret|pass|pwd|auth|credential", re.IGNOR
 _BINARY_MIME = re.compile(
     r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)", re.IGNORECASE
 )
-_MARKUP_MIME = re.compile(r"text/(?:html|markdown)|image/svg", re.IGNORECASE)
+_PLAIN = frozenset(("", "text/plain", "code", "ename", "evalue", "traceback"))
+"""Under these keys nothing is shown as a page. Elsewhere any string may be: a plot's title, a widget's value."""
 _ENCODED = re2.compile(rb"[A-Za-z0-9+/_\s-]*")
 """Base64. Anything else under the name of an image is text that only says so."""
 _PIECE = 1 << 18
@@ -137,11 +138,12 @@ class Walk:
             matches = self._engine.scan_live(text)
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
             matches = self._named(text, key)
-        elif _MARKUP_MIME.match(key):
-            matches = self._engine.scan_markup(text)
         else:
-            matches = self._engine.scan(text)
+            matches = self._scan(text, key)
         return self._replace(text, matches)
+
+    def _scan(self, text: str, key: str) -> list[Match]:
+        return self._engine.scan(text) if key in _PLAIN else self._engine.scan_markup(text)
 
     def _named(self, text: str, key: str) -> list[Match]:
         """With its key in front, as `{"SecretAccessKey": "…"}` needs both to be recognised."""
@@ -153,7 +155,7 @@ class Walk:
             for m in together
             if m.end > len(lead) and m.start < len(lead) + end
         ]
-        return inside or self._engine.scan(text)
+        return inside or self._scan(text, key)
 
     def source(self, text: str) -> str:
         """One string in which `pragma: allowlist secret` comments count."""
@@ -184,8 +186,7 @@ class Walk:
     def pieces(self, items: list[str], whole: str, key: str = "") -> list[str]:
         """Each item without its part of the secrets of `whole`: the items with nothing or one character between."""
         self._count(whole)
-        scan = self._engine.scan_markup if _MARKUP_MIME.match(key) else self._engine.scan
-        matches = self._unknown(whole, scan(whole))
+        matches = self._unknown(whole, self._scan(whole, key))
         if not matches:
             return items
         self._note(whole, matches)

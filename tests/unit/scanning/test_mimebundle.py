@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -120,6 +121,25 @@ HIDDEN_IN_MARKUP = [
     f"<p>{''.join(f'&#x{ord(c):X}' for c in AWS_KEY)}</p>",
     f"<p>&#65;{AWS_KEY[1:-1]}&#69;</p>",
 ]
+
+
+@pytest.mark.parametrize("markup", HIDDEN_IN_MARKUP)
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        lambda markup: {"application/vnd.plotly.v1+json": {"layout": {"title": {"text": markup}}}},
+        lambda markup: {"application/vnd.vegalite.v5+json": {"title": ["A chart", f"{markup}"]}},
+        lambda markup: {"state": {"_view_name": "HTMLView", "value": markup}},
+        lambda markup: {"application/geo+json": {"features": [{"properties": {"popup": markup}}]}},
+    ],
+    ids=["plotly", "vega", "widget", "map"],
+)
+def test_nor_does_it_in_a_string_that_some_viewer_shows_as_a_page(
+    markup: str, bundle: Callable[[str], dict[str, Any]]
+) -> None:
+    new, matches, _ = redact_json(bundle(markup), Engine.default())
+    assert len(matches) == 1
+    assert "[REDACTED:" in str(new)
 
 
 @pytest.mark.parametrize("markup", HIDDEN_IN_MARKUP)

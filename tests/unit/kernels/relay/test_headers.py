@@ -29,6 +29,9 @@ class Counting:
         self.scans += 1
         return Engine.default(live=self.live).scan(text)
 
+    def scan_markup(self, text: str) -> list[Match]:
+        return self.scan(text)
+
     def scan_live(self, text: str) -> list[Match]:
         return Engine.default(live=self.live).scan_live(text)
 
