@@ -58,7 +58,7 @@ class Lease:
     """SHA-256 (hex) of the bearer token with which the holder fetches credentials."""
     revision: int = 0
     """Counts changes, for optimistic locking."""
-    claims: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What the identity source vouched for when its principal took or last renewed it."""
 
     def state(self, now: datetime) -> LeaseState:

@@ -321,7 +321,7 @@ def access_key_id(name: str, value: str, before: str) -> bool:
     """No gene, no filler, no zeroes in base64, and without a digit nothing within a row of capital letters, such as a
     protein or a list of words."""
     body = value[4:]
-    if not no_published_example(name, value, before) or "XXXXXX" in body or _GENE.issuperset(body):
+    if value.endswith("EXAMPLE") or "XXXXXX" in body or _GENE.issuperset(body):
         return False
     if body.count("A") > 5:
         return False
