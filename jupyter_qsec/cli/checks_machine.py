@@ -236,7 +236,8 @@ def static_keys(user_home: Path, environ: Mapping[str, str]) -> Iterator[Check]:
             "static keys",
             "warning",
             f"long-lived credentials lie in {'; '.join(found)}",
-            "Kernels and 'exec' do not see them, other programs do: revoke them, or use a short-lived login.",
+            "Confined kernels cannot read them; unconfined ones and programs below 'exec' are not led to them, but can."
+            " Revoke them, or use a short-lived login.",
         )
 
 

@@ -181,7 +181,6 @@ def test_the_readme_shows_every_command() -> None:
 
 @pytest.mark.parametrize("line", readme_commands())
 def test_a_command_of_the_readme_works_as_it_stands(cli: Run, task_id: str, place: Path, line: str) -> None:
-    (place / "job.py").write_text(JOB)
     shutil.copytree(ROOT / "examples", place / "examples", dirs_exist_ok=True)
     done = cli(*line.replace(".venv/bin/python", sys.executable).split(), cwd=place)
     assert done.returncode == 0, done.stderr

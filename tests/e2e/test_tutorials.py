@@ -126,7 +126,7 @@ def _run(learner: Learner, number: str) -> Run:
 
 class TestExercises:
     def test_each_has_a_check_out_of_sight_and_a_solution_that_is_not_run(self) -> None:
-        assert len(EXERCISES) == 12
+        assert len(EXERCISES) == 13
         for number, exercise in EXERCISES:
             check = NOTEBOOKS[number].after(exercise, "check")
             assert check["metadata"]["jupyter"]["source_hidden"], (number, exercise)

@@ -47,7 +47,7 @@ def test_every_command_that_prints_offers_json(path: str, command: click.Command
     assert "--format" in options, path
 
 
-def test_the_issues_commands_are_all_there() -> None:
+def test_the_promised_commands_are_all_there() -> None:
     found = {path for path, _ in EVERY}
     assert found >= {
         "exec",
