@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
+from benchmarks import stack
 from benchmarks.table import Row
 from jupyter_qsec.kernels.provisioner import install_default_provisioner
 
@@ -24,11 +23,16 @@ _SECONDS = 60.0
 
 
 def rows() -> list[Row]:
-    """Medians over starts and cells that alternate between stock and qsec."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["JUPYTER_QSEC_HOME"] = str(Path(folder) / "qsec")
-        os.environ["JUPYTER_RUNTIME_DIR"] = str(Path(folder) / "runtime")
-        return _measured()
+    """Medians over starts and cells that alternate between stock and qsec. The gateway is real: a kernel's start waits
+    for its lease, and the relay looks for that lease's secrets in everything."""
+    with stack.running() as running:
+        os.environ["JUPYTER_QSEC_HOME"] = str(running.home)
+        os.environ["JUPYTER_RUNTIME_DIR"] = str(running.folder / "runtime")
+        measured = _measured()
+        known = running.control("GET", "/leases")["leases"]
+        if len(known) <= _STARTS:
+            raise RuntimeError(f"{_STARTS + 1} kernels took {len(known)} leases")
+        return measured
 
 
 def _measured() -> list[Row]:

@@ -10,6 +10,7 @@ import pytest
 from traitlets import HasTraits
 
 from jupyter_qsec.adapters.catalogue import parse
+from jupyter_qsec.gateway.control_evidence import EVENT_KINDS
 from jupyter_qsec.kernels.provisioner import QsecProvisioner
 from jupyter_qsec.server.extension import QsecExtension
 
@@ -50,6 +51,12 @@ def test_the_page_of_configuration_names_every_setting(owner: type[HasTraits]) -
     own = [name for name, trait in owner.class_traits(config=True).items() if trait.this_class in ours]
     assert own
     assert [name for name in own if f"`{owner.__name__}.{name}`" not in page] == []
+
+
+def test_the_page_of_interfaces_names_every_kind_of_event() -> None:
+    page = (ROOT / "docs/interfaces.md").read_text("utf-8")
+    [listed] = re.findall(r"^\| `POST /api/v1/events`.*kinds: `([^`]+)`", page, re.MULTILINE)
+    assert sorted(listed.split()) == sorted(EVENT_KINDS)
 
 
 def test_the_tenants_of_the_page_of_configuration_can_be_loaded() -> None:
