@@ -185,12 +185,12 @@ class Engine:
         match = compiled.full.match(data, position, position + rule.span)
         if match is None:
             return None
-        start, end = match.span(1)
+        last, (start, end) = match[0][1], match[1]
         if compiled.not_before and end < len(data) and data[end] in compiled.not_before:
             return None
         name = _name_start(data, position)
         first = name - 1 if name else 0
-        seen = data[first : match.end() + _WINDOW_AFTER]
+        seen = data[first : last + _WINDOW_AFTER]
         case = (compiled.priority, seen, name - first, position - first, start - first, end - first)
         secret = judged.get(case)
         if secret is None:
@@ -201,8 +201,10 @@ class Engine:
             return None
         if compiled.grows and end < len(data) and data[end] in compiled.grows:
             # Only now: growth is unbounded, and what has grown is not looked at again by this rule.
-            end = compiled.growing.match(data, end).end()
-            work.grown_characters += end - match.end(1)
+            grown = compiled.growing.match(data, end)
+            if grown is not None:  # it matches the empty text, too
+                work.grown_characters += grown[0][1] - end
+                end = grown[0][1]
         return Hit(rule.kind, start, end, compiled.priority, rule.grows, compiled.open)
 
     def _judged(self, rule: Rule, seen: str, places: tuple[int, int, int, int], work: Work) -> bool:
@@ -219,11 +221,14 @@ class Engine:
     def _shape_hits(self, data: bytes, position: int, work: Work) -> Iterable[Hit]:
         for compiled in self.shapes:
             match = compiled.full.match(data, position)
-            if match is None or (match.end() < len(data) and data[match.end()] in compiled.not_before):
+            if match is None:
                 continue
-            plugin, value = compiled.shape.plugin, match.group().decode("latin-1")
+            end = match[0][1]
+            if end < len(data) and data[end] in compiled.not_before:
+                continue
+            plugin, value = compiled.shape.plugin, data[position:end].decode("latin-1")
             if compiled.shape.check("", value, "") and (not plugin or self._confirmed(plugin, value, work)):
-                yield Hit(compiled.shape.kind, position, match.end(), compiled.priority, open=True)
+                yield Hit(compiled.shape.kind, position, end, compiled.priority, open=True)
 
     def _confirmed(self, plugin: str, window: str, work: Work) -> bool:
         work.plugin_calls += 1

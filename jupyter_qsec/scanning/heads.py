@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import re2
 
+from jupyter_qsec.scanning.expressions import Expression
+
 SIZE = 3
 """Bytes of each that are looked at: in text that is not made for it, one place in a thousand begins like this."""
 _MAX_MEMORY = 256 << 20
@@ -22,12 +24,12 @@ class Heads:
         options.max_mem = _MAX_MEMORY
         options.never_capture = True
         pattern = "|".join(_escaped(head) for head in sorted(heads))
-        self._search = re2.compile(pattern.encode("ascii"), options) if heads else None
+        self._search = Expression(pattern.encode("ascii"), options) if heads else None
 
     def first(self, data: bytes, position: int = 0) -> int | None:
         """The next place from `position` on where one begins with its first `SIZE` bytes."""
         found = None if self._search is None else self._search.search(data, position)
-        return None if found is None else int(found.start())
+        return None if found is None else found[0][0]
 
     def starts(self, data: bytes) -> Iterator[int]:
         """Every such place, and those where the data ends before so many bytes."""

@@ -15,6 +15,7 @@ from typing import Any
 import re2
 import regex
 
+from jupyter_qsec.scanning.expressions import Expression
 from jupyter_qsec.scanning.rules import Rule
 from jupyter_qsec.scanning.shapes import Shape
 
@@ -109,9 +110,9 @@ class CompiledRule:
         return _class_of(self.rule.grows)
 
     @functools.cached_property
-    def full(self) -> Any:
+    def full(self) -> Expression:
         """The expression from trigger to tail; its group is the secret. Compiled when its trigger is first met."""
-        return re2.compile(self.whole, _options())
+        return Expression(self.whole, _options())
 
     @property
     def whole(self) -> bytes:
@@ -119,9 +120,9 @@ class CompiledRule:
         return f"(?:{self.rule.lead})({self.rule.body})(?:{self.rule.tail})".encode("latin-1")
 
     @functools.cached_property
-    def growing(self) -> Any:
+    def growing(self) -> Expression:
         """The expression with which the secret goes on past the shortest match."""
-        return re2.compile(f"[{self.rule.grows}]*".encode("latin-1"), _options())
+        return Expression(f"[{self.rule.grows}]*".encode("latin-1"), _options())
 
     @functools.cached_property
     def prefix(self) -> Any:
@@ -150,7 +151,7 @@ class CompiledShape:
     def __init__(self, shape: Shape, priority: int) -> None:
         self.shape = shape
         self.priority = priority
-        self.full = re2.compile(shape.body.encode("latin-1"), _options())
+        self.full = Expression(shape.body.encode("latin-1"), _options())
         self.not_before = _class_of(shape.not_before)
 
     @functools.cached_property
@@ -217,23 +218,24 @@ class Prefilter:
         for literal in literals:
             alike.setdefault(_either(gates[literal]), []).append(re2.escape(literal))
         pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
-        self._search = re2.compile(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
+        self._search = Expression(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         self._alike: dict[bytes, list[bytes]] = {}
         for literal in sorted(literals, key=len, reverse=True):
             size = next(size for size in _HEADS if size <= len(literal))
             self._alike.setdefault(literal[:size].encode("latin-1"), []).append(literal.encode("latin-1"))
+        self._longest = max(map(len, literals), default=0)
         self._rules = tuple(rules)
         self._by_trigger: dict[bytes, _Triggered] = {}
         self._always = frozenset(literal.encode("latin-1") for literal in extra)
         self._gated = gated
         either = "|".join(shape.shape.body for shape in shapes)
-        self._shapes = re2.compile(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
+        self._shapes = Expression(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
 
     def hits(self, data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, tuple[CompiledRule, ...]]]:
         """(position, trigger in lower case, its rules), also for triggers that overlap."""
         position = start
         while (found := self._search.search(data, position)) is not None:
-            begin = found.start()
+            begin = found[0][0]
             trigger = self._trigger_at(data, begin)
             rules = self._triggered(trigger).matching(data, begin)
             if rules or trigger in self._always:
@@ -242,10 +244,10 @@ class Prefilter:
 
     def _trigger_at(self, data: bytes, begin: int) -> bytes:
         """The longest trigger there: the search has found that there is one."""
-        head = data[begin : begin + _HEADS[0]].lower()
+        there = data[begin : begin + self._longest].lower()
         for size in _HEADS:
-            for trigger in self._alike.get(head[:size], ()):
-                if len(trigger) == size == len(head[:size]) or data[begin : begin + len(trigger)].lower() == trigger:
+            for trigger in self._alike.get(there[:size], ()):
+                if there.startswith(trigger):
                     return trigger
         raise AssertionError("the search found no trigger")
 
@@ -262,6 +264,6 @@ class Prefilter:
         """Positions where some shape begins."""
         position = 0
         while self._shapes is not None and (found := self._shapes.search(data, position)) is not None:
-            position = found.start(1)
+            position = found[1][0]
             yield position
             position += 1
