@@ -66,6 +66,11 @@ roles = ["incident-responder"]
 service = "ci"
 tenant = "research"
 roles = ["service", "developer"]
+
+[[member]]
+service = "bare"
+tenant = "research"
+roles = ["service", "developer"]
 """
 
 

@@ -56,7 +56,8 @@ c.JupyterHub.services = [
         for name, port in (("qsec", "HUB_GATEWAY_PORT"), ("many", "HUB_MANY_PORT"))
     ),
     {"name": "ci", "api_token": os.environ["CI_TOKEN"]},
-    {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},
+    {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},  # without a tenant
+    {"name": "bare", "api_token": os.environ["BARE_TOKEN"]},  # without a scope
     {"name": "driver", "api_token": os.environ["DRIVER_TOKEN"]},
 ]
 c.JupyterHub.load_roles = [

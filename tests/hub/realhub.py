@@ -20,7 +20,7 @@ from tests.fakes.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROXY = ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-SERVICES = ("QSEC", "MANY", "CI", "STRAY", "DRIVER")
+SERVICES = ("QSEC", "MANY", "CI", "STRAY", "BARE", "DRIVER")
 
 
 class RealHub:
