@@ -38,6 +38,14 @@ c.JupyterHub.load_groups = {
     "chess": {"users": ["max"]},
     "leads": {"users": ["lin"]},
     "responders": {"users": ["rio"]},
+    # One person for each of the other roles, called after it.
+    "viewer": {"users": ["viewer"]},
+    "circuit-author": {"users": ["circuit-author"]},
+    "benchmark-operator": {"users": ["benchmark-operator"]},
+    "backend-operator": {"users": ["backend-operator"]},
+    "approver": {"users": ["approver"]},
+    "billing": {"users": ["billing"]},
+    "service": {"users": ["service"]},
 }
 c.JupyterHub.custom_scopes = {
     "custom:qsec:read": {"description": "See one's own leases and tasks"},
