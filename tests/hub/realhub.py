@@ -84,6 +84,11 @@ class RealHub:
             return self.ask("GET", "/users/ada", self.tokens["DRIVER"])[0] in (200, 404)
         return False
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         return (self.folder / "hub.log").read_text(errors="replace")
 
