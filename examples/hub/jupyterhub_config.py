@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from jupyter_qsec.hub import configure
 
@@ -16,9 +17,13 @@ c = get_config()  # type: ignore[name-defined]
 here = Path(__file__).parent
 data = Path(os.environ.get("QSEC_HUB_DATA", here / "data")).absolute()
 address = os.environ.get("QSEC_HUB_URL", "http://127.0.0.1:8000")
+port = urlsplit(address).port or 80
 password = os.environ.pop("QSEC_HUB_PASSWORD", "") or secrets.token_urlsafe(9)
 
 c.JupyterHub.bind_url = address
+# What only the hub and its proxy use moves with it: 8081 and 8001, or others beside another hub.
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{port + 81}"
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 1}"
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = str(data / "homes" / "{username}")
 c.Spawner.notebook_dir = "~"

@@ -90,14 +90,15 @@ def _execute(command: Sequence[str], tenant: str, project: str, ttl: timedelta, 
         max_ttl=max_ttl,
     )
     log = logging.getLogger(__name__)
-    log.setLevel(logging.ERROR)  # why it does not start is told once, below
+    log.setLevel(logging.ERROR)  # why there is none is told once, below
     gateway = gateway_of(home, log=log)
     gateway.start()
     try:
         condition = gateway.wait_until((GatewayState.RUNNING, GatewayState.FAILED), _START_SECONDS)
         if condition.state is not GatewayState.RUNNING:
+            what = "cannot be used" if condition.shared else "does not start"  # one that others run has its own reasons
             raise UnavailableError(
-                full_stop(f"The gateway does not start: {condition.reason or 'it did not become ready in time'}"),
+                full_stop(f"The gateway {what}: {condition.reason or 'it did not become ready in time'}"),
                 remedy="" if _DOCTOR in condition.reason else _DOCTOR,
             )
         log.setLevel(logging.WARNING)

@@ -86,17 +86,19 @@ class Membership:
         rules = [rule for rule in self._rules if rule.group and rule.group in present]
         if not rules and self._unmapped:
             return Standing(self._unmapped, "", {self._unmapped: frozenset({Role.DEVELOPER})})
-        return _standing(rules, f"{name} is in no group that has a tenant.")
+        remedy = "Ask an administrator for a group with a tenant."
+        return _standing(rules, f"{name} is in no group that has a tenant.", remedy)
 
     def of_service(self, name: str) -> Standing:
         """`DeniedError` for a service that no rule names: services are never taken in by default."""
         rules = [rule for rule in self._rules if rule.service and rule.service == name]
-        return _standing(rules, f"No tenant is mapped to the service {name}.")
+        remedy = f'An administrator adds a [[member]] with service = "{name}" to tenants.toml.'
+        return _standing(rules, f"No tenant is mapped to the service {name}.", remedy)
 
 
-def _standing(rules: Sequence[MemberRule], refusal: str) -> Standing:
+def _standing(rules: Sequence[MemberRule], refusal: str, remedy: str) -> Standing:
     if not rules:
-        raise DeniedError(refusal, reasons=("unmapped",), remedy="Ask an administrator for a group with a tenant.")
+        raise DeniedError(refusal, reasons=("unmapped",), remedy=remedy)
     roles: dict[str, frozenset[Role]] = {}
     for rule in rules:
         roles[rule.tenant] = roles.get(rule.tenant, frozenset()) | rule.roles

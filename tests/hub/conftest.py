@@ -16,6 +16,8 @@ from tests.gateway.signedcalls import SignedBraket
 from tests.hub.realhub import RealHub
 
 PREFIX = "/services/qsec/"
+MORE_ROLES = ("viewer", "circuit-author", "benchmark-operator", "backend-operator", "approver", "billing", "service")
+"""Each is the name of a group and of its only person as well."""
 TENANTS = """
 require_mfa = false
 
@@ -66,7 +68,20 @@ roles = ["incident-responder"]
 service = "ci"
 tenant = "research"
 roles = ["service", "developer"]
+
+[[member]]
+service = "bare"
+tenant = "research"
+roles = ["service", "developer"]
+""" + "".join(
+    f"""
+[[member]]
+group = "{role}"
+tenant = "research"
+roles = ["{role}"]
 """
+    for role in MORE_ROLES
+)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,14 @@ c.JupyterHub.load_groups = {
     "chess": {"users": ["max"]},
     "leads": {"users": ["lin"]},
     "responders": {"users": ["rio"]},
+    # One person for each of the other roles, called after it.
+    "viewer": {"users": ["viewer"]},
+    "circuit-author": {"users": ["circuit-author"]},
+    "benchmark-operator": {"users": ["benchmark-operator"]},
+    "backend-operator": {"users": ["backend-operator"]},
+    "approver": {"users": ["approver"]},
+    "billing": {"users": ["billing"]},
+    "service": {"users": ["service"]},
 }
 c.JupyterHub.custom_scopes = {
     "custom:qsec:read": {"description": "See one's own leases and tasks"},
@@ -56,7 +64,8 @@ c.JupyterHub.services = [
         for name, port in (("qsec", "HUB_GATEWAY_PORT"), ("many", "HUB_MANY_PORT"))
     ),
     {"name": "ci", "api_token": os.environ["CI_TOKEN"]},
-    {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},
+    {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},  # without a tenant
+    {"name": "bare", "api_token": os.environ["BARE_TOKEN"]},  # without a scope
     {"name": "driver", "api_token": os.environ["DRIVER_TOKEN"]},
 ]
 c.JupyterHub.load_roles = [

@@ -20,7 +20,7 @@ from tests.fakes.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROXY = ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-SERVICES = ("QSEC", "MANY", "CI", "STRAY", "DRIVER")
+SERVICES = ("QSEC", "MANY", "CI", "STRAY", "BARE", "DRIVER")
 
 
 class RealHub:
@@ -83,6 +83,11 @@ class RealHub:
         with suppress(OSError):
             return self.ask("GET", "/users/ada", self.tokens["DRIVER"])[0] in (200, 404)
         return False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def log(self) -> str:
         return (self.folder / "hub.log").read_text(errors="replace")

@@ -167,23 +167,6 @@ def test_leaving_a_group_ends_what_it_gave(hub: RealHub, hub_gateway: GatewayPro
     assert status == 403
 
 
-def test_while_the_hub_is_down_nobody_is_let_in_and_afterwards_all_are(tmp_path: Path) -> None:
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    own = RealHub(folder)
-    gateway = gateway_of(own, tmp_path / "home").start()  # before its hub: a gateway needs none to start
-    try:
-        answer = gateway.post("/api/v1/leases", {}, token="0" * 32)
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert gateway.lease(tenant="research").lease["principal"].startswith("os:")
-        own.start()
-        token = own.user_token("ada")[0]
-        assert take_lease(gateway, token)["principal"] == "hub:ada"
-    finally:
-        gateway.close()
-        own.close()
-
-
 @pytest.mark.parametrize("token", ["0" * 32, "STRAY"], ids=["rotated", "of another service"])
 def test_a_gateway_whose_own_token_the_hub_refuses_blames_itself_and_lets_nobody_in(
     hub: RealHub, tmp_path: Path, token: str

@@ -85,10 +85,24 @@ def test_a_hub_whose_logins_know_none_can_go_by_roles_alone(hub: RealHub, hub_ga
     assert read_log(hub_gateway, log_in(hub, "eve", "a password")).status_code == 200
 
 
-def test_the_dashboard_says_what_is_missing(hub: RealHub, demanding: GatewayProcess) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("lin", "Pause research"), *((name, "tasks?tenant=research") for name in ("backend-operator", "approver"))],
+)
+def test_the_dashboard_says_what_is_missing(hub: RealHub, demanding: GatewayProcess, name: str, shown: str) -> None:
     told = "Some of your roles count only after a login with a second factor."
     for password, lacks in (("a password", True), ("a second factor", False)):
-        with closing(Visitor(hub, "lin", password, prefix=PREFIX)) as lin:
-            page = lin.log_in()
+        with closing(Visitor(hub, name, password, prefix=PREFIX)) as visitor:
+            page = visitor.log_in()
             assert page.status_code == 200
-            assert (told in page.text, "Pause research" in page.text) == (lacks, not lacks)
+            assert (told in page.text, shown in page.text) == (lacks, not lacks)
+
+
+def test_a_page_that_waits_for_it_says_so_and_one_that_never_comes_does_not(
+    hub: RealHub, demanding: GatewayProcess
+) -> None:
+    for name, reason in (("rio", "mfa-required"), ("approver", "no-policy-allows")):
+        with closing(Visitor(hub, name, "a password", prefix=PREFIX)) as visitor:
+            for page in (visitor.log_in("leases"), visitor.page("findings")):
+                assert page.status_code == 403
+                assert f"Decided by: {reason}" in page.text

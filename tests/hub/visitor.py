@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from html import unescape
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from tests.hub.conftest import PREFIX
-from tests.hub.realhub import RealHub
+
+
+class Hub(Protocol):
+    """Where people log in."""
+
+    url: str
 
 
 class Form(HTMLParser):
@@ -37,7 +42,7 @@ class Form(HTMLParser):
 class Visitor:
     """One person's browser."""
 
-    def __init__(self, hub: RealHub, name: str, password: str = "x", prefix: str = PREFIX) -> None:
+    def __init__(self, hub: Hub, name: str, password: str = "x", prefix: str = PREFIX) -> None:
         """`prefix`: where the hub's proxy has the dashboard."""
         self.hub = hub
         self.prefix = prefix

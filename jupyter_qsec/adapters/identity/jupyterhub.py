@@ -102,7 +102,10 @@ class HubIdentities:
     async def _ask(self, token: str) -> Identity:
         status, model = await self._get("/user", token)
         if status != _FOUND:
-            raise UnauthenticatedError("The token is not known to the hub.", remedy="Log in at the hub again.")
+            raise UnauthenticatedError(
+                "The token is not known to the hub.",
+                remedy="Log in at the hub again; a service needs the token that the hub has for it now.",
+            )
         name, kind = model.get("name"), model.get("kind")
         if not isinstance(name, str) or not 0 < len(name) <= 255 or kind not in ("user", "service"):
             raise UnavailableError("The hub's answer makes no sense here.")

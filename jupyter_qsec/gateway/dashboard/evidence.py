@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from jupyter_qsec.application.callers import operator_access, require
 from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint
-from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, UnavailableError
+from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, UnavailableError
 from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.gateway.dashboard.handlers import Page
 from jupyter_qsec.gateway.dashboard.visit import Visit
@@ -24,8 +24,7 @@ _BATCH, _SEARCHED = 1000, 5000
 
 async def findings(visit: Visit) -> Page:
     tenant = visit.tenant_choice()
-    if not visit.sees_findings:
-        raise DeniedError("None of your roles may read findings.", reasons=("no-policy-allows",))
+    visit.require_some(visit.sees_findings, "findings")
     names = (tenant,) if tenant else visit.principal.tenants
     found = []
     for name in names:

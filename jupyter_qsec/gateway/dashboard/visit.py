@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jupyter_qsec.application.callers import Operator, operator_access
 from jupyter_qsec.application.ports import Identity
 from jupyter_qsec.domain.access import MFA_REQUIRED, Action, Deny, Permit
-from jupyter_qsec.domain.errors import InvalidRequestError, NotFoundError
+from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, NotFoundError
 from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.tenant import Tenant
@@ -104,6 +104,15 @@ class Visit:
     def may_change(self, action: Action, tenant: str, owner: str = "") -> bool:
         """Whether a button is of any use: the action itself is asked again when it is pressed."""
         return self.identity.may_write and self.may(action, tenant, owner=owner == self.principal.id)
+
+    def require_some(self, seen: bool, what: str) -> None:
+        """`DeniedError` for a page that shows nothing to any role of this person: an empty one would be untrue."""
+        if seen:
+            return
+        if self.lacks_mfa:
+            text = f"Those of your roles that may read {what} count only after a login with a second factor."
+            raise DeniedError(text, reasons=(MFA_REQUIRED,), remedy="Log out at the hub, and log in with one.")
+        raise DeniedError(f"None of your roles may read {what}.", reasons=("no-policy-allows",))
 
     @property
     def sees_audit(self) -> bool:

@@ -88,6 +88,7 @@ async def cancel(visit: Visit) -> str:
 
 async def leases(visit: Visit) -> Page:
     tenant = visit.tenant_choice()
+    visit.require_some(visit.sees_leases, "leases")
     state = visit.choice("state", (*LeaseState, "all")) or LeaseState.ACTIVE
     chosen = None if state == "all" else LeaseState(state)
     # Tenant by tenant, so that what one may not see takes no place in the list.
