@@ -46,6 +46,11 @@ const modelPlugin: JupyterFrontEndPlugin<IQsecModel> = {
         void model.onHint(hint);
       }
     });
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') {
+        model.wake();
+      }
+    });
     void app.started.then(() => model.start());
     return model;
   }

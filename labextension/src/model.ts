@@ -1,14 +1,17 @@
 import type { IDisposable } from '@lumino/disposable';
-import { Poll } from '@lumino/polling';
+import { type IPoll, Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { IQsecApi, LeaseAction } from './api';
 import type { IFocus, IQsecModel, IReading, ISnapshot } from './tokens';
-import type { IHint, IKernelEntry } from './wire';
+import { hasEnded, type IHint, type IKernelEntry } from './wire';
 
 /** Rows that the panel asks for. */
 const TASK_LIMIT = 50;
 const FINDING_LIMIT = 100;
 const LONGEST_BACKOFF_MS = 30_000;
+/** After so long without anything under way, reads are `QUIET_FACTOR` times rarer: many people leave their tab open. */
+const QUIET_AFTER_MS = 30_000;
+const QUIET_FACTOR = 5;
 
 /**
  * Reads the state over REST, again and again and at once after a hint. A failed read never discards what was read
@@ -18,6 +21,8 @@ export class QsecModel implements IQsecModel, IDisposable {
   constructor(options: IModelOptions) {
     this._api = options.api;
     this._now = options.now ?? Date.now;
+    this._interval = options.interval;
+    this._busyAt = this._now();
     this._poll = new Poll({
       name: 'jupyter_qsec:model',
       auto: false,
@@ -28,11 +33,7 @@ export class QsecModel implements IQsecModel, IDisposable {
           throw new Error('Reading the state failed.');
         }
       },
-      frequency: {
-        interval: options.interval,
-        backoff: true,
-        max: Math.max(LONGEST_BACKOFF_MS, options.interval)
-      },
+      frequency: frequencyOf(options.interval),
       standby: options.standby ?? 'when-hidden'
     });
   }
@@ -80,14 +81,24 @@ export class QsecModel implements IQsecModel, IDisposable {
     return this._poll.start();
   }
 
-  /** Milliseconds between two reads while all is well. */
+  /** Milliseconds between two reads at present. */
+  get interval(): number {
+    return this._poll.frequency.interval;
+  }
+
+  /** Milliseconds between two reads while something is under way. */
   set interval(interval: number) {
-    if (interval !== this._poll.frequency.interval) {
-      this._poll.frequency = {
-        backoff: true,
-        interval,
-        max: Math.max(LONGEST_BACKOFF_MS, interval)
-      };
+    this._interval = interval;
+    this._pace();
+  }
+
+  /** Something happens that the server has not told of yet: read often for a while, and at once after a quiet time. */
+  wake(): void {
+    const wasQuiet = this.interval !== this._interval;
+    this._busyAt = this._now();
+    if (wasQuiet && !this.isDisposed) {
+      this._pace();
+      void this.refresh();
     }
   }
 
@@ -109,6 +120,7 @@ export class QsecModel implements IQsecModel, IDisposable {
 
   /** Take an event of the server as a reason to read at once. */
   async onHint(hint: IHint): Promise<void> {
+    this._busyAt = this._now();
     await this.refresh();
     if (this.isDisposed) {
       return;
@@ -168,6 +180,10 @@ export class QsecModel implements IQsecModel, IDisposable {
       this._read('findings', () => this._api.findings(FINDING_LIMIT))
     ]);
     this._failed = read.includes(false);
+    if (this._isBusy()) {
+      this._busyAt = this._now();
+    }
+    this._pace();
     if (!this._failed && this._poll.state.phase === 'rejected' && !this.isDisposed) {
       // A retry by hand worked: leave the long waits of the backoff.
       void this._poll.schedule({ interval: this._poll.frequency.interval, phase: 'reconnected' });
@@ -191,8 +207,26 @@ export class QsecModel implements IQsecModel, IDisposable {
     return true;
   }
 
+  private _isBusy(): boolean {
+    const { kernels, tasks } = this._snapshot;
+    return (
+      this._pending.size > 0 ||
+      tasks.data.some(task => !hasEnded(task)) ||
+      kernels.data.some(({ session }) => session.warned || session.executionState === 'busy')
+    );
+  }
+
+  private _pace(): void {
+    const quiet = this._now() - this._busyAt > QUIET_AFTER_MS;
+    const interval = quiet ? this._interval * QUIET_FACTOR : this._interval;
+    if (!this.isDisposed && interval !== this.interval) {
+      this._poll.frequency = frequencyOf(interval);
+    }
+  }
+
   private async _act(id: string, action: () => Promise<void>): Promise<void> {
     this._pending.add(id);
+    this._busyAt = this._now();
     this._changed.emit();
     try {
       await action();
@@ -245,6 +279,9 @@ export class QsecModel implements IQsecModel, IDisposable {
     tasks: unread([]),
     findings: unread([])
   };
+  private _interval: number;
+  /** When something was last seen to be under way. */
+  private _busyAt: number;
   private _focus: IFocus | null = null;
   private _failed = false;
   private _generation = 0;
@@ -261,6 +298,10 @@ export interface IModelOptions {
   /** The browser's clock. */
   readonly now?: () => number;
   readonly standby?: Poll.Standby;
+}
+
+function frequencyOf(interval: number): IPoll.Frequency {
+  return { backoff: true, interval, max: Math.max(LONGEST_BACKOFF_MS, interval) };
 }
 
 function unread<T>(data: T): IReading<T> {

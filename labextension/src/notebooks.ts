@@ -2,6 +2,7 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
 import type { IDocumentManager } from '@jupyterlab/docmanager';
 import type { INotebookTracker, Notebook, NotebookPanel } from '@jupyterlab/notebook';
+import type { Kernel } from '@jupyterlab/services';
 import { type IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 import type { IFocus, IQsecModel } from './tokens';
@@ -87,10 +88,18 @@ export class Notebooks implements IDisposable {
   private _onPanel(): void {
     this._session?.kernelChanged.disconnect(this._update, this);
     this._session?.propertyChanged.disconnect(this._update, this);
+    this._session?.statusChanged.disconnect(this._onStatus, this);
     this._session = this._tracker.currentWidget?.sessionContext ?? null;
     this._session?.kernelChanged.connect(this._update, this);
     this._session?.propertyChanged.connect(this._update, this);
+    this._session?.statusChanged.connect(this._onStatus, this);
     this._update();
+  }
+
+  private _onStatus(_: ISessionContext, status: Kernel.Status): void {
+    if (status === 'busy') {
+      this._model.wake();
+    }
   }
 
   private _update(): void {

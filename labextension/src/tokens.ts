@@ -44,6 +44,8 @@ export interface IQsecModel {
   /** Whether an action on this kernel or task is under way. */
   pending(id: string): boolean;
   follow(focus: IFocus | null): void;
+  /** Something happens that the server has not told of yet: read often for a while. */
+  wake(): void;
   refresh(): Promise<void>;
   changeLease(kernelId: string, action: LeaseAction): Promise<void>;
   keepAlive(kernelId: string): Promise<void>;

@@ -99,6 +99,11 @@ export interface IFinding {
   readonly action: string;
 }
 
+/** Whether nothing more will happen to the task. */
+export function hasEnded(task: ITask): boolean {
+  return task.state === 'COMPLETED' || task.state === 'FAILED' || task.state === 'CANCELLED';
+}
+
 /** A hint from the server's event stream: something changed, read it over REST. */
 export interface IHint {
   readonly schema: string;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { QsecModel } from '../src/model';
-import { readKernel } from '../src/wire';
-import { FakeApi, kernelAnswer, leaseAnswer, NOON } from './support';
+import { readKernel, readTasks } from '../src/wire';
+import { FakeApi, kernelAnswer, leaseAnswer, NOON, taskAnswer } from './support';
 
 /** A model that reads only when told to, focused on the kernel `k1`. */
 function modelOver(api: FakeApi): QsecModel {
@@ -79,6 +79,45 @@ test('a refused action reaches the caller and is no longer pending', async () =>
   const model = modelOver(api);
   await assert.rejects(model.changeLease('k1', { action: 'renew' }), /revoked already/);
   assert.equal(model.pending('k1'), false);
+  model.dispose();
+});
+
+test('when nothing is under way reads are rarer, until something is again', async () => {
+  const api = new FakeApi();
+  let now = NOON;
+  const model = new QsecModel({ api, interval: 1000, now: () => now, standby: 'never' });
+  const running = api.taskList;
+  api.taskList = readTasks({ tasks: [taskAnswer({ state: 'COMPLETED' })] });
+  await model.refresh();
+  assert.equal(model.interval, 1000);
+  now += 30_001;
+  await model.refresh();
+  assert.equal(model.interval, 5000);
+  model.interval = 2000;
+  assert.equal(model.interval, 10_000);
+
+  let reads = 0;
+  const kernels = api.kernels.bind(api);
+  api.kernels = () => {
+    reads += 1;
+    return kernels();
+  };
+  model.wake();
+  assert.equal(model.interval, 2000);
+  await model.refresh();
+  assert.ok(reads >= 1, 'what woke it is looked at at once');
+  now += 30_001;
+  api.taskList = running.map(task => ({ ...task, state: 'RUNNING' }));
+  await model.refresh();
+  assert.equal(model.interval, 2000, 'a task that runs is followed');
+  now += 30_001;
+  api.taskList = [];
+  await model.refresh();
+  await model.refresh();
+  assert.equal(model.interval, 10_000);
+  await model.changeLease('k1', { action: 'renew' });
+  await model.refresh();
+  assert.equal(model.interval, 2000, 'so is what somebody does');
   model.dispose();
 });
 

@@ -3,7 +3,7 @@ import type { ReactElement } from 'react';
 import { CommandIDs } from '../commandids';
 import { clockTime, duration, integer, type ITimeline, money, timeline } from '../format';
 import { isGatewayAway } from '../gateway';
-import type { ITask } from '../wire';
+import { hasEnded, type ITask } from '../wire';
 import { Chip, CommandButton, Empty, Section, type Tone, useNow, usePanel } from './common';
 
 const TONES: Readonly<Record<string, Tone>> = {
@@ -15,11 +15,6 @@ const TONES: Readonly<Record<string, Tone>> = {
   CANCELLING: 'warn',
   CANCELLED: 'quiet'
 };
-
-/** Whether nothing more will happen to the task. */
-export function hasEnded(task: ITask): boolean {
-  return task.state === 'COMPLETED' || task.state === 'FAILED' || task.state === 'CANCELLED';
-}
 
 /** The quantum tasks of the user, newest first. */
 export function TasksSection(): ReactElement {
