@@ -30,7 +30,7 @@ from tests.hub.realhub import RealHub
 from tests.hub.test_services import JOB, begin_job, run_job
 from tests.hub.visitor import Visitor
 
-pytestmark = pytest.mark.xdist_group("hub")
+pytestmark = pytest.mark.xdist_group("hub-outages")
 
 NOBODY = "The hub cannot be reached, so nobody can be identified."
 

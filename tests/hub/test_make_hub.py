@@ -15,7 +15,7 @@ from tests.e2e.offline import FORBIDDEN
 from tests.hub.madehub import PARTS, MadeHub, visit
 from tests.hub.realhub import ROOT, free_ports
 
-pytestmark = pytest.mark.xdist_group("hub")
+pytestmark = pytest.mark.xdist_group("make-hub")
 
 
 @pytest.fixture
