@@ -91,7 +91,12 @@ def test_a_plain_braket_script_runs_on_a_lease_that_ends_with_it(
 
     # What was done is on record, and the record verifies.
     listed = execute(environment, "audit", "list", "--format", "json")
-    assert "nightly" in listed.stdout or "lease.revoked" in listed.stdout
+    events = [record["event"] for record in json.loads(listed.stdout)]
+    (lease,) = {event["lease"] for event in events if told["arn"] in json.dumps(event)} - {""}
+    (issued,) = [event for event in events if event["kind"] == "lease.issued"]
+    (revoked,) = [event for event in events if event["kind"] == "lease.revoked"]
+    assert (issued["lease"], issued["details"]["label"]) == (lease, "nightly")
+    assert (revoked["lease"], revoked["details"]["because"]) == (lease, "the command ended")
     assert execute(environment, "audit", "verify").returncode == 0
 
 
