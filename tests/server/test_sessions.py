@@ -176,3 +176,29 @@ async def test_a_session_that_works_all_the_time_is_warned_and_ended_at_its_abso
         "lease.revoked",
     ]
     assert (jp_root_dir / "work.ipynb").read_bytes() == before
+
+
+NEVER = {"idle_minutes": 0.0, "tenant_limits": {"research": {"idle_minutes": 4 / 60}}}
+
+
+@pytest.mark.parametrize("limits", [NEVER], ids=["never"])
+async def test_without_an_idle_limit_nobody_is_warned_or_ended(jp_fetch: Any, jp_serverapp: Any) -> None:
+    """The other session is of a tenant with a limit: when it has ended, the first one has been idle for longer."""
+    events = heard(jp_serverapp)
+    await running(jp_fetch)
+    kept, ended = await start_kernel(jp_fetch, "kept.ipynb"), await start_kernel(jp_fetch, "ended.ipynb")
+    await post(jp_fetch, "kernels", ended, "lease", body={"action": "new", "tenant": "research"})
+
+    async def alone() -> Any:
+        found = (await get(jp_fetch, "kernels"))["kernels"]
+        return found if len(found) == 1 else None
+
+    (left,) = await until(alone, "the end of the other session", 40)
+    assert (left["kernel_id"], left["lease"]["state"]) == (kept, "active")
+    assert (left["session"]["warned"], left["session"]["idle_deadline"]) == (False, None)
+
+    async def told() -> bool:
+        return len(events) >= 2
+
+    await until(told, "the events", 5)
+    assert {event["path"] for event in events} == {"ended.ipynb"}
