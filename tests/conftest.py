@@ -59,9 +59,10 @@ def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def guarded(self: socket.socket, *arguments: Any) -> Any:
-        host = arguments[-1][0]
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(host).is_loopback:
-            raise AssertionError(f"a test tried to reach {host}")
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = arguments[-1][0]
+            if not ipaddress.ip_address(host).is_loopback:
+                raise AssertionError(f"a test tried to reach {host}")
         return call(self, *arguments)
 
     return guarded
