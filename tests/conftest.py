@@ -3,9 +3,10 @@ in which parallel runs take the modules."""
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,21 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Refuse any connection of the test process that would leave this machine."""
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: Any) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
-            raise AssertionError(f"a test tried to connect to {address[0]}")
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    """Refuse whatever the test process would connect to or send beyond this machine."""
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
     yield
+
+
+def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of sockets whose last argument is an address."""
+
+    @functools.wraps(call)
+    def guarded(self: socket.socket, *arguments: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = arguments[-1][0]
+            if not ipaddress.ip_address(host).is_loopback:
+                raise AssertionError(f"a test tried to reach {host}")
+        return call(self, *arguments)
+
+    return guarded

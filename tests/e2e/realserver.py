@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from tests.fakes.waiting import wait_for
@@ -28,6 +29,12 @@ class CellResult:
     text: str = ""
     """Everything printed, shown or raised, joined."""
     messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def cell(self, source: str) -> dict[str, Any]:
+        """The cell as Lab saves it, with what came of it."""
+        kinds = ("stream", "error", "execute_result", "display_data")
+        outputs = [nbformat.v4.output_from_msg(found) for found in self.messages if found["msg_type"] in kinds]
+        return dict(nbformat.v4.new_code_cell(source, outputs=outputs))
 
 
 class RealServer:

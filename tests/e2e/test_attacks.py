@@ -28,6 +28,15 @@ ATTACKS = [*(name for name in vars(attacks) if name.startswith("attack_server_")
 ATTACHING = {"attack_server_memory", "attack_server_stack", "attack_server_stolen_descriptor", "attack_ptrace"}
 """What Linux counts as attaching to a process, not only as looking at it."""
 
+ON_FILES = ["attack_open", "attack_list"]
+FILES = {
+    "the server's token": "runtime/jpserver-*.json",
+    "the gateway's state": "qsec/state.db",
+    "its keys": "qsec/keys/*",
+    "its control token": "qsec/control.token",
+}
+"""What the real server and gateway keep below their home."""
+
 
 def traces_everything() -> bool:
     """Whether this process, and what it starts, has CAP_SYS_PTRACE."""
@@ -75,6 +84,18 @@ class Attacker:
     def outcome(self, attack: str, victim: int) -> str:
         result = self.run(f"SERVER = OUTSIDE = {victim}\nprint('something' if {attack}() else 'nothing')")
         return result.text.strip()
+
+    def reaches(self, attack: str, pattern: str) -> str:
+        """The outcome of an attack on files of the server's and the gateway's own."""
+        files = [path for path in self.server.home.glob(pattern) if path.is_file()]
+        assert files, "they are there"
+        known = list(map(str, files)), sorted({str(path.parent) for path in files}), str(self.server.runtime)
+        code = (
+            f"kept, (SECRETS, COVERED, RUNTIME) = (SECRETS, COVERED, RUNTIME), {known!r}\n"
+            f"print('something' if {attack}() else 'nothing')\n"
+            "SECRETS, COVERED, RUNTIME = kept"
+        )
+        return self.run(code).text.strip()
 
     def gateway(self) -> int:
         (pid,) = self.found("jupyter_qsec.gateway", str(self.server.qsec_home))
@@ -137,6 +158,18 @@ def test_a_confined_kernel_gets_nothing_of_any_of_them(
     if attack == "attack_signal":
         needs_scoped_signals()
     assert confined.outcome(attack, victim(confined)) == "nothing"
+
+
+@pytest.mark.parametrize("attack", ON_FILES)
+@pytest.mark.parametrize("files", FILES)
+def test_a_confined_kernel_reaches_none_of_their_files(confined: Attacker, files: str, attack: str) -> None:
+    assert confined.reaches(attack, FILES[files]) == "nothing"
+
+
+@pytest.mark.parametrize("attack", ON_FILES)
+@pytest.mark.parametrize("files", FILES)
+def test_with_confinement_off_their_files_are_open(unconfined: Attacker, files: str, attack: str) -> None:
+    assert unconfined.reaches(attack, FILES[files]) == "something"
 
 
 @pytest.mark.parametrize("victim", [Attacker.gateway, Attacker.jupyter], ids=lambda way: way.__name__)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.wire import LeaseAsk
+from tests.contract.sqlitefiles import sql
 from tests.fakes.waiting import wait_for
 
 pytestmark = [pytest.mark.xdist_group("cli")]
@@ -42,6 +44,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cli(place: Path) -> Run:
+    return runner(place)
+
+
+def runner(place: Path) -> Run:
+    """Runs the command with that home directory."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(place),
@@ -59,7 +66,13 @@ def cli(place: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def gateway(place: Path) -> Iterator[QsecHome]:
-    """A gateway in the foreground, as a person runs it in a terminal."""
+    with in_the_foreground(place) as home:
+        yield home
+
+
+@contextmanager
+def in_the_foreground(place: Path) -> Iterator[QsecHome]:
+    """A gateway as a person runs it in a terminal, and ends it there."""
     home = QsecHome(place / "qsec")
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "JUPYTER_QSEC_HOME": str(home.path)}
     command = [COMMAND, "gateway", "--keystore", "file"]
@@ -136,6 +149,24 @@ def test_status_audit_and_doctor_agree_that_all_is_well(cli: Run, gateway: QsecH
     by_name = {finding["name"]: finding for finding in findings if finding["name"] != "server extension"}
     assert {name for name, finding in by_name.items() if finding["status"] == "wrong"} == set(), findings
     assert f"process {status['pid']}" in by_name["gateway"]["text"]
+
+
+def test_a_byte_flipped_in_what_a_gateway_recorded_is_named_by_its_record(tmp_path: Path) -> None:
+    cli = runner(tmp_path)
+    with in_the_foreground(tmp_path) as home:
+        assert cli("exec", "--", sys.executable, "-c", JOB).returncode == 0
+    assert cli("audit", "verify").stdout.startswith("OK: ")
+    records = as_json(cli("audit", "list", "--format", "json"))
+    (index,) = [record["index"] for record in records if record["event"]["kind"] == "task.submitted"]
+    with sql(home.path) as database:
+        (leaf,) = database.execute("SELECT leaf FROM audit_records WHERE idx = ?", (index,)).fetchone()
+        flipped = bytes([*leaf[:20], leaf[20] ^ 1, *leaf[21:]])
+        database.execute("UPDATE audit_records SET leaf = ? WHERE idx = ?", (flipped, index))
+    done = cli("audit", "verify")
+    assert done.returncode == 1
+    assert f"BAD: Record {index} was changed" in done.stdout
+    report = json.loads(cli("audit", "verify", "--format", "json").stdout)
+    assert (report["ok"], report["first_bad"]) == (False, index)
 
 
 def as_json_lenient(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:

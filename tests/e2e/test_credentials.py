@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,18 +52,42 @@ print("FOUND", json.dumps(found))
 """
 
 
-def search_code() -> str:
-    secrets = (RealServer.PLANTED_ID, RealServer.PLANTED_SECRET, RealServer.PLANTED_HUB_TOKEN)
-    return SEARCH.replace("{backwards!r}", repr([secret[::-1] for secret in secrets]))
+# What would show a secret, in any kernel that has it.
+SHOWS = "import os; print(os.environ.get('AWS_SECRET_ACCESS_KEY'))"
+# Takes the server's token into memory, and hands it to a program.
+TAKES = """
+import glob, json, subprocess, sys
+(path,) = glob.glob({runtime!r} + "/jpserver-*.json")
+token = json.load(open(path))["token"]
+child = subprocess.Popen([sys.executable, "-c", "print('up', flush=True); input()", token], stdin=-1, stdout=-1)
+child.stdout.readline()
+"""
+
+
+def secrets(server: RealServer) -> tuple[str, ...]:
+    return (server.PLANTED_ID, server.PLANTED_SECRET, server.PLANTED_HUB_TOKEN, server.token)
+
+
+def search_code(*wanted: str) -> str:
+    return SEARCH.replace("{backwards!r}", repr([secret[::-1] for secret in wanted]))
 
 
 def found_in_kernel(text: str) -> list[str]:
     return list(json.loads(text.rpartition("FOUND ")[2]))
 
 
-def planted(text: bytes) -> bool:
-    secrets = (RealServer.PLANTED_ID, RealServer.PLANTED_SECRET, RealServer.PLANTED_HUB_TOKEN)
-    return any(secret.encode() in text for secret in secrets)
+def found_outside(server: RealServer) -> list[str]:
+    """The names of files with any of the secrets, and the command lines."""
+    own = {server.log, *server.runtime.glob("jpserver-*")}  # where Jupyter Server itself tells its token
+    folders = (server.qsec_home, server.root, server.runtime)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    found = []
+    for path in [*files, server.log, *Path("/proc").glob("[0-9]*/cmdline")]:
+        wanted = [secret for secret in secrets(server) if secret != server.token or path not in own]
+        with suppress(FileNotFoundError, ProcessLookupError):
+            content = path.read_bytes()
+            found += [path.name] if any(secret.encode() in content for secret in wanted) else []
+    return found
 
 
 def test_the_sdk_runs_on_synthetic_credentials_and_the_root_credential_is_nowhere(shared_server: RealServer) -> None:
@@ -77,20 +102,16 @@ def test_the_sdk_runs_on_synthetic_credentials_and_the_root_credential_is_nowher
     ran = shared_server.run(client, BELL)
     assert ran.text.strip() == "['00', '11'] 100", ran.text
 
-    searched = shared_server.run(client, search_code())
+    searched = shared_server.run(client, search_code(*secrets(shared_server)))
     assert found_in_kernel(searched.text) == []
 
-    shared_server.save_notebook("bell.ipynb", []).raise_for_status()
-    for folder in (shared_server.qsec_home, shared_server.root, shared_server.runtime):
-        for path in folder.rglob("*"):
-            if path.is_file():
-                assert not planted(path.read_bytes()), path
-    assert not planted(shared_server.log.read_bytes())
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert not planted(cmdline.read_bytes()), cmdline
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    shown = shared_server.run(client, SHOWS)
+    assert shown.text == "None\n"
+    cells = [ran.cell(BELL), searched.cell(SEARCH), shown.cell(SHOWS)]
+    shared_server.save_notebook("bell.ipynb", cells).raise_for_status()
+    saved = (shared_server.root / "bell.ipynb").read_text("utf-8")
+    assert "['00', '11'] 100" in saved and "FOUND" in saved, "what the cells gave is in the file"
+    assert found_outside(shared_server) == []
 
 
 def test_not_even_its_own_synthetic_credential_is_shown(shared_server: RealServer) -> None:
@@ -111,6 +132,18 @@ def test_default_credential_files_give_nothing_to_the_kernel(shared_server: Real
 
 
 def test_without_the_extension_the_same_search_finds_them(unprotected_server: RealServer) -> None:
-    client = unprotected_server.client(unprotected_server.start_session("bare.ipynb"))
-    searched = unprotected_server.run(client, search_code())
+    server = unprotected_server
+    client = server.client(server.start_session("bare.ipynb"))
+    searched = server.run(client, search_code(*secrets(server)))
     assert "environment AWS_SECRET_ACCESS_KEY" in found_in_kernel(searched.text)
+    assert found_outside(server) == []
+
+    taken = server.run(client, TAKES.replace("{runtime!r}", repr(str(server.runtime))))
+    assert taken.status == "ok", taken.text
+    places = found_in_kernel(server.run(client, search_code(server.token)).text)
+    assert places and all(place.startswith("memory ") for place in places)
+    assert found_outside(server) == ["cmdline"]
+    server.run(client, "child.communicate()")
+
+    server.save_notebook("bare.ipynb", [server.run(client, SHOWS).cell(SHOWS)]).raise_for_status()
+    assert "bare.ipynb" in found_outside(server)

@@ -27,18 +27,21 @@ from braket.aws import AwsDevice
 from braket.circuits import Circuit
 
 credentials = boto3.Session().get_credentials().get_frozen_credentials()
+print(json.dumps({"key": credentials.access_key, "environment": dict(os.environ)}), flush=True)
 device = AwsDevice("arn:aws:braket:::device/quantum-simulator/amazon/sv1")
 task = device.run(Circuit().h(0).cnot(0, 1), shots=100)
+token_file = os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
 print(json.dumps({
-    "key": credentials.access_key,
     "counts": task.result().measurement_counts,
     "arn": task.id,
-    "environment": dict(os.environ),
-    "token_mode": oct(os.stat(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).st_mode & 0o777),
-    "folder_mode": oct(os.stat(os.path.dirname(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])).st_mode & 0o777),
+    "token_mode": oct(os.stat(token_file).st_mode & 0o777),
+    "folder_mode": oct(os.stat(os.path.dirname(token_file)).st_mode & 0o777),
 }))
 sys.exit(int(sys.argv[1]))
 """
+
+
+PLANTED = (RealServer.PLANTED_ID, RealServer.PLANTED_SECRET, RealServer.PLANTED_HUB_TOKEN)
 
 
 @pytest.fixture
@@ -76,23 +79,39 @@ def test_a_plain_braket_script_runs_on_a_lease_that_ends_with_it(
     arguments = ["exec", "--tenant", "research", "--project", "algorithms", "--label", "nightly", "--"]
     done = execute(environment, *arguments, sys.executable, str(job), "7")
     assert done.returncode == 7, done.stderr
-    told = json.loads(done.stdout)
-    assert told["key"].startswith("ASIA")
+    has, told = map(json.loads, done.stdout.splitlines())
+    assert has["key"].startswith("ASIA")
     assert sum(told["counts"].values()) == 100 and set(told["counts"]) == {"00", "11"}
     assert (told["token_mode"], told["folder_mode"]) == ("0o600", "0o700")
 
-    everything = json.dumps(told["environment"])
-    planted = (RealServer.PLANTED_ID, RealServer.PLANTED_SECRET, RealServer.PLANTED_HUB_TOKEN)
-    assert not [secret for secret in planted if secret in everything]
-    assert told["environment"]["JUPYTER_DEFAULT_PROVISIONER_NAME"] == "qsec-provisioner"
+    everything = json.dumps(has["environment"])
+    assert not [secret for secret in PLANTED if secret in everything]
+    assert has["environment"]["JUPYTER_DEFAULT_PROVISIONER_NAME"] == "qsec-provisioner"
     assert home.control_token() not in everything
-    assert not Path(told["environment"]["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).exists()
+    assert not Path(has["environment"]["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).exists()
     assert home.running_gateway() is None, "the gateway that was started for it has ended"
 
     # What was done is on record, and the record verifies.
     listed = execute(environment, "audit", "list", "--format", "json")
-    assert "nightly" in listed.stdout or "lease.revoked" in listed.stdout
+    events = [record["event"] for record in json.loads(listed.stdout)]
+    (lease,) = {event["lease"] for event in events if told["arn"] in json.dumps(event)} - {""}
+    (issued,) = [event for event in events if event["kind"] == "lease.issued"]
+    (revoked,) = [event for event in events if event["kind"] == "lease.revoked"]
+    assert (issued["lease"], issued["details"]["label"]) == (lease, "nightly")
+    assert (revoked["lease"], revoked["details"]["because"]) == (lease, "the command ended")
     assert execute(environment, "audit", "verify").returncode == 0
+
+
+def test_the_same_script_without_exec_holds_the_root_credential(environment: dict[str, str], tmp_path: Path) -> None:
+    job = tmp_path / "job.py"
+    job.write_text(JOB)
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1", "AWS_DEFAULT_REGION": "us-east-1"}
+    command = [sys.executable, str(job), "7"]
+    done = subprocess.run(command, env=environment | nowhere, capture_output=True, text=True, timeout=120, check=False)
+    has = json.loads(done.stdout)
+    assert has["key"] == RealServer.PLANTED_ID
+    assert [secret for secret in PLANTED if secret in json.dumps(has["environment"])] == list(PLANTED)
+    assert done.returncode == 1 and "http://127.0.0.1:1" in done.stderr, "it went where its environment said"
 
 
 def test_the_lease_of_a_killed_exec_dies_by_itself_and_a_second_exec_shares_the_gateway(

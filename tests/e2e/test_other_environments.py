@@ -12,7 +12,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from tests.e2e.environments import OtherEnvironment
 from tests.e2e.realserver import RealServer
-from tests.e2e.test_credentials import BELL, found_in_kernel, search_code
+from tests.e2e.test_credentials import BELL, found_in_kernel, search_code, secrets
 from tests.fakes.kernel_home import PRIVATE_KEY
 from tests.fakes.namespaces import namespaces_work
 from tests.fakes.wheels import tiny_wheel
@@ -106,7 +106,7 @@ def test_it_holds_the_credentials_of_its_lease_and_no_other(
     entries = {entry["kernel_id"]: entry for entry in server.qsec("kernels")["kernels"]}
     assert entries[kernel_id]["lease"]["state"] == "active" and not entries[kernel_id]["lease_problem"]
     assert server.run(client, HOLDS).text == "container-role ASIA\n"
-    assert found_in_kernel(server.run(client, search_code()).text) == []
+    assert found_in_kernel(server.run(client, search_code(*secrets(server))).text) == []
 
 
 def test_plain_sdk_code_runs(server: RealServer, client: BlockingKernelClient) -> None:

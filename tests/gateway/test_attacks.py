@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from tests.fakes.signer import replaced
 from tests.fakes.world import BELL, SV1
 from tests.gateway.livegateway import Issued, LiveGateway
-from tests.gateway.rawhttp import SignedClient, kind, send
+from tests.gateway.rawhttp import Answer, SignedClient, kind, send
 
 BUCKET = "/amazon-braket-us-east-1-000000000101"
 SEARCH = b'{"filters":[]}'
@@ -145,14 +146,61 @@ def test_two_authorizations(braket: SignedClient) -> None:
     assert answer.status == 403
 
 
-def test_a_presigned_url(s3: SignedClient) -> None:
+def presigned(s3: SignedClient) -> Answer:
     query = (
         f"?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={s3.signer.access_key_id}%2F20260301%2Fus-east-1%2Fs3%2F"
         "aws4_request&X-Amz-Date=20260301T120000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=" + "0" * 64
     )
-    answer = s3.send("GET", BUCKET + "/k" + query, headers=[("host", s3.signer.host)])
+    return s3.send("GET", BUCKET + "/k" + query, headers=[("host", s3.signer.host)])
+
+
+def test_a_presigned_url(s3: SignedClient) -> None:
+    answer = presigned(s3)
     assert answer.status == 403
     assert "Presigned" in answer.text
+
+
+def unsigned(s3: SignedClient) -> Answer:
+    return s3.send("GET", BUCKET + "/k", headers=[("host", s3.signer.host)])
+
+
+def expired(s3: SignedClient) -> Answer:
+    return s3.send("GET", BUCKET + "/k", at=datetime.now(UTC) - timedelta(minutes=6))
+
+
+def repeated(s3: SignedClient) -> Answer:
+    """A write, again at once."""
+    write = s3.sign("PUT", BUCKET + "/repeated", b"x")
+    assert s3.send("PUT", BUCKET + "/repeated", b"x", write).status == 200
+    return s3.send("PUT", BUCKET + "/repeated", b"x", write)
+
+
+def replayed(s3: SignedClient) -> Answer:
+    """A read, again when no honest client tries any more."""
+    read = s3.sign("GET", BUCKET + "?list-type=2")
+    assert s3.send("GET", BUCKET + "?list-type=2", headers=read).status == 200
+    time.sleep(2.1)
+    return s3.send("GET", BUCKET + "?list-type=2", headers=read)
+
+
+@pytest.mark.parametrize(
+    ("attack", "status", "code"),
+    [
+        (unsigned, 403, "unauthenticated"),
+        (expired, 403, "signature-skewed"),
+        (repeated, 503, "signature-repeated"),
+        (replayed, 403, "signature-replayed"),
+        (presigned, 403, "signature-invalid"),
+    ],
+)
+def test_what_no_lease_signed_for_this_moment_is_on_record_with_its_code(
+    live_gateway: LiveGateway, attack: Callable[[SignedClient], Answer], status: int, code: str
+) -> None:
+    s3 = SignedClient.of(live_gateway, live_gateway.lease(), "s3")
+    assert attack(s3).status == status
+    (rejected,) = [event for event in live_gateway.events() if event["kind"] == "request.rejected"]
+    assert (rejected["outcome"], rejected["details"]["code"]) == ("denied", code)
+    assert rejected["details"]["source"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("payload", ["UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"])

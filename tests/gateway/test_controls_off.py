@@ -13,19 +13,17 @@ import pytest
 from click.testing import CliRunner
 
 from jupyter_qsec.adapters.store import auditlog
-from jupyter_qsec.application import estimating, submission, tasks
-from jupyter_qsec.application.callers import Caller, access
+from jupyter_qsec.application import estimating, submission
 from jupyter_qsec.application.recording import Recorder
 from jupyter_qsec.cli.main import cli
-from jupyter_qsec.domain.access import Action, Permit
+from jupyter_qsec.domain.access import Permit
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.principal import Role
-from jupyter_qsec.domain.task import QuantumTask
 from jupyter_qsec.gateway import sigv4
 from jupyter_qsec.gateway.replay import ReplayGuard
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.world import BELL, SV1
-from tests.gateway.livegateway import LiveGateway, run_bell, submit_bell
+from tests.gateway.livegateway import LiveGateway, submit_bell
 from tests.gateway.rawhttp import SignedClient
 
 SEARCH = b'{"filters":[]}'
@@ -95,12 +93,6 @@ def spend_beyond_the_quota(gateway: LiveGateway) -> bool:
     return statuses[10] == 201
 
 
-def read_another_tenants_task(gateway: LiveGateway) -> bool:
-    theirs = run_bell(gateway, gateway.lease(tenant="research"), output_bucket=f"{BUCKET[:-12]}000000000202")
-    own = gateway.lease(tenant="sandbox")
-    return gateway.get(f"/api/v1/tasks/{theirs.id}", token=own.token).status_code == 200
-
-
 def take_a_lease_as_a_viewer(gateway: LiveGateway) -> bool:
     return gateway.post("/api/v1/leases", {"tenant": "sandbox"}, colleague(gateway, Role.VIEWER)).status_code == 201
 
@@ -161,23 +153,6 @@ def without_limits(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def without_tenant_check(patch: pytest.MonkeyPatch) -> None:
-    """Both lines of defence: the comparison of tenants, and the policy behind it."""
-    without_comparison(patch)
-    without_policy(patch)
-
-
-def without_comparison(patch: pytest.MonkeyPatch) -> None:
-    """A task is looked up without a glance at whose it is; then the policy is asked, as always."""
-
-    async def find(self: Any, caller: Caller, task_id: str, action: Action) -> QuantumTask:
-        task: QuantumTask = await self._book.get(task_id)
-        self._require(access(caller, action, resource_tenant=task.tenant))
-        return task
-
-    patch.setattr(tasks.Tasks, "_find", find)
-
-
 def without_policy(patch: pytest.MonkeyPatch) -> None:
     """An engine that permits everything."""
     patch.setattr("jupyter_qsec.adapters.policy.CedarPolicy.decide", lambda self, request: Permit(("everything",)))
@@ -206,7 +181,6 @@ CONTROLS = {
     "forged tags": Control(without_tag_check, forge_a_tag),
     "lease state": Control(without_lease_check, use_a_revoked_lease),
     "quota": Control(without_limits, spend_beyond_the_quota),
-    "tenant": Control(without_tenant_check, read_another_tenants_task),
     "policy on who takes leases": Control(without_policy, take_a_lease_as_a_viewer),
     "policy on others' tasks": Control(without_policy, cancel_a_colleagues_task_as_a_viewer),
     "policy on others' leases": Control(without_policy, revoke_a_colleagues_lease),
@@ -227,11 +201,3 @@ def test_without_its_control_the_attack_works(
 ) -> None:
     CONTROLS[name].off(monkeypatch)
     assert CONTROLS[name].attack(live_gateway)
-
-
-@pytest.mark.parametrize("off", [without_comparison, without_policy])
-def test_either_line_of_defence_keeps_tenants_apart(
-    live_gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch, off: Callable[[pytest.MonkeyPatch], None]
-) -> None:
-    off(monkeypatch)
-    assert not read_another_tenants_task(live_gateway)

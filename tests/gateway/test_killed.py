@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from typing import Any
 
 import pytest
 
 from jupyter_qsec.adapters.results import FileResultStore
-from tests.gateway.livegateway import GatewayProcess, Issued
+from jupyter_qsec.application.dispatch import Dispatcher
+from tests.gateway.livegateway import GatewayProcess, Issued, LiveGateway, run_bell
 from tests.gateway.signedcalls import SignedBraket
+
+# Computes for some seconds.
+LONG = json.dumps(
+    {
+        "braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"},
+        "source": "OPENQASM 3;\nqubit[20] q;\nfor int i in [0:39] { h q; }",
+    }
+)
 
 
 def state_of(gateway: GatewayProcess, task_id: str) -> dict[str, Any]:
@@ -34,7 +44,8 @@ def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(
     gateway = gateway_process()
     lease = gateway.lease()
     with SignedBraket(gateway, lease) as braket:
-        task_ids = [braket.create_bell(shots=10) for _ in range(6)]
+        task_ids = [braket.create_bell(shots=10) for _ in range(5)]
+        task_ids.append(braket.create_bell(shots=10, action=LONG))
     time.sleep(seconds)  # let it get somewhere else in the middle of something each time
     gateway.kill()
     again = gateway_process()
@@ -48,6 +59,9 @@ def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(
     records = again.get("/api/v1/audit/records?limit=1000").json()["records"]
     completed = [r["event"]["subject"] for r in records if r["event"]["kind"] == "task.completed"]
     assert sorted(completed) == sorted(task["arn"] for task in tasks)
+    kinds = [r["event"]["kind"] for r in records]
+    at_the_kill = kinds[: kinds.index("gateway.started", 1)].count("task.completed")
+    assert at_the_kill < 6, "it was killed in the middle of tasks"
     digests = {
         r["event"]["subject"]: r["event"]["details"]["result_sha256"]
         for r in records
@@ -59,6 +73,28 @@ def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(
         bucket, _, folder = task["output_s3_uri"].removeprefix("s3://").partition("/")
         found = asyncio.run(stored.get("sandbox", bucket, f"{folder}/results.json"))
         assert found is not None and hashlib.sha256(found[1]).hexdigest() == digests[task["arn"]]
+
+
+def test_without_recovery_its_tasks_hang(gateway_process, monkeypatch):
+    gateway = gateway_process()
+    with SignedBraket(gateway, gateway.lease()) as braket:
+        task_id = braket.create_bell(shots=10, action=LONG)
+    gateway.kill()
+
+    async def nothing(self: Dispatcher) -> int:
+        return 0
+
+    monkeypatch.setattr(Dispatcher, "recover", nothing)
+    again = LiveGateway(gateway.home).start()
+    try:
+        assert run_bell(again, again.lease()).state == "COMPLETED"
+        task = again.get(f"/api/v1/tasks/{task_id}").json()["task"]
+        assert task["state"] in ("CREATED", "QUEUED", "RUNNING"), "what came later ran, and this one does not"
+    finally:
+        again.stop()
+    recovering = gateway_process()
+    (task,) = wait_until_ended(recovering, [task_id])
+    assert task["state"] == "COMPLETED"
 
 
 def test_a_lease_revoked_before_a_kill_stays_revoked(gateway_process):

@@ -175,7 +175,7 @@ class TestSubmitting:
         assert "task_metadata=" in run("theirs").text
 
 
-@pytest.mark.parametrize(
+MISTAKES = pytest.mark.parametrize(
     ("cell", "line"),
     [
         (f"%%qsubmit --device sv2\n{BELL}", "There is no device 'sv2'. Did you mean 'sv1'? Available: sv1, dm1."),
@@ -207,14 +207,33 @@ class TestSubmitting:
     ],
     ids=lambda text: text.replace(BELL, "…")[:32],
 )
-def test_a_mistake_is_one_clear_line(run: Run, shell: InteractiveShell, cell: str, line: str) -> None:
+
+
+@pytest.fixture
+def mistaken(run: Run, shell: InteractiveShell) -> Run:
+    """Runs a cell beside the variables that the mistakes are about."""
     shell.user_ns |= {
         "bell": Circuit().h(0).cnot(0, 1),
         "number": 5,
         "empty": [],
         "free": Circuit().rx(0, FreeParameter("theta")),
     }
-    assert line in run(cell).refused()
+    return run
+
+
+@MISTAKES
+def test_a_mistake_is_one_clear_line(mistaken: Run, cell: str, line: str) -> None:
+    assert line in mistaken(cell).refused()
+
+
+@MISTAKES
+def test_without_its_own_rendering_the_same_mistake_is_a_traceback(
+    mistaken: Run, monkeypatch: pytest.MonkeyPatch, cell: str, line: str
+) -> None:
+    monkeypatch.delattr(QsubmitError, "_render_traceback_")
+    said = mistaken(cell).text
+    assert "Traceback (most recent call last)" in said and line in said
+    assert len(said.splitlines()) > 5
 
 
 class TestTroubles:

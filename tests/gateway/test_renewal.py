@@ -1,10 +1,12 @@
-"""An unmodified boto3 client goes on over three expiries of its credential, under one injected clock."""
+"""An unmodified boto3 client goes on over three expiries of its credential, under one injected clock: the gateway's,
+the heartbeat's and botocore's."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -13,9 +15,11 @@ from botocore import auth
 from botocore.exceptions import ClientError
 
 from jupyter_qsec import bootstrap
+from jupyter_qsec.client.api import ControlClient, LeaseAsk
+from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
 from tests.fakes.clock import FakeClock
-from tests.gateway.livegateway import LiveGateway
-from tests.gateway.test_sdk import enter_kernel
+from tests.gateway.inkernel import enter_kernel
+from tests.gateway.livegateway import Issued, LiveGateway
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # boto3's connections
 
@@ -37,33 +41,60 @@ def gateway(clock: FakeClock, tmp_path: Path) -> Iterator[LiveGateway]:
     gc.collect()
 
 
-def test_three_expiries_go_unnoticed_by_the_code(
-    gateway: LiveGateway, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lease = gateway.lease(tenant="sandbox", ttl_seconds=7200)
-    enter_kernel(gateway, lease, tmp_path, monkeypatch)
+@dataclass(frozen=True)
+class Holder:
+    """What holds a kernel's lease in the server: a keeper on the injected clock."""
+
+    clock: FakeClock
+    keeper: LeaseKeeper
+    held: HeldLease
+
+    def pass_time(self, **delta: float) -> None:
+        """The heartbeat does what falls due on the way."""
+        end = self.clock.now() + timedelta(**delta)
+        while (left := (end - self.clock.now()).total_seconds()) > 0:
+            self.clock.advance(seconds=min(self.keeper.run_due(), left))
+
+
+@pytest.fixture
+def holder(gateway: LiveGateway, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holder]:
+    """This process has the environment of a kernel whose lease the keeper holds."""
+    start, token_file = clock.now(), tmp_path / "lease-token"
+
+    def seconds() -> float:
+        return (clock.now() - start).total_seconds()
+
+    with ControlClient(gateway.url, gateway.control_token) as client:
+        keeper = LeaseKeeper(client, monotonic=seconds, now=clock.now, threaded=False)
+        held = keeper.acquire(LeaseAsk(tenant="sandbox"), token_file)
+        assert held.lease is not None
+        enter_kernel(gateway, Issued(dict(held.lease), token_file.read_text()), tmp_path, monkeypatch)
+        yield Holder(clock, keeper, held)
+        keeper.close()
+
+
+def test_three_expiries_go_unnoticed_by_the_code(gateway: LiveGateway, holder: Holder) -> None:
     session = boto3.Session()
     credentials = session.get_credentials()
-    credentials._time_fetcher = clock.now
+    credentials._time_fetcher = holder.clock.now
     braket = session.client("braket")
-    keys = set()
+    lease, keys = holder.held.lease, set()
     for _ in range(4):
         braket.search_quantum_tasks(filters=[])
         keys.add(credentials.get_frozen_credentials().access_key)
-        clock.advance(minutes=61)
-        assert gateway.post(f"/api/v1/leases/{lease.id}/renew").status_code == 200  # the holder's heartbeat
+        holder.pass_time(minutes=61)
     assert len(keys) == 4, "each hour brought a new credential"
+    assert lease is not None and holder.held.lease is not None
+    assert holder.held.lease["id"] == lease["id"], "the one lease lasted, minutes at a time"
+    issued = [event for event in gateway.events() if event["kind"] == "lease.issued"]
+    assert len(issued) == 1 and lease["ttl_seconds"] == 300
 
 
-def test_without_the_heartbeat_the_lease_ends_and_no_renewal_helps(
-    gateway: LiveGateway, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lease = gateway.lease(tenant="sandbox", ttl_seconds=300)
-    enter_kernel(gateway, lease, tmp_path, monkeypatch)
+def test_without_the_heartbeat_the_lease_ends_and_no_renewal_helps(holder: Holder) -> None:
     session = boto3.Session()
-    session.get_credentials()._time_fetcher = clock.now
+    session.get_credentials()._time_fetcher = holder.clock.now
     braket = session.client("braket")
     braket.search_quantum_tasks(filters=[])
-    clock.advance(minutes=6)
+    holder.clock.advance(minutes=6)
     with pytest.raises(ClientError, match="expired"):
         braket.search_quantum_tasks(filters=[])

@@ -126,6 +126,22 @@ def test_tags_and_searches(kernel: Issued) -> None:
     assert found == sorted(found, key=lambda entry: entry["createdAt"], reverse=True)
 
 
+def test_a_task_carries_each_tag_of_the_gateway_and_no_other(kernel: Issued) -> None:
+    task = AwsDevice(SV1).run(bell(), shots=1, tags={"stage": "draft"})
+    tags = boto3.client("braket").list_tags_for_resource(resourceArn=task.id)["tags"]
+    assert tags == {
+        "stage": "draft",
+        "qsec:tenant": "sandbox",
+        "qsec:project": "first-steps",
+        "qsec:principal": kernel.lease["principal"],
+        "qsec:lane": "tutorial/sandbox/simulator",
+        "qsec:cost-centre": "training",
+        "qsec:purpose": "tutorial",
+        "qsec:lease": kernel.id,
+    }
+    assert task.metadata()["tags"] == tags
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [

@@ -11,12 +11,13 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.fakes.world import BELL, SV1
-from tests.gateway.livegateway import Issued, LiveGateway, run_bell
+from tests.gateway.livegateway import Issued, LiveGateway, run_bell, submit_bell
 from tests.gateway.rawhttp import Answer, SignedClient
 
 OTHERS_ACCOUNT, OWN_ACCOUNT, NO_ACCOUNT = "000000000202", "000000000101", "999999999999"
@@ -115,14 +116,12 @@ def found_by(name: str) -> Callable[[Names], tuple[str, str, bytes]]:
     return ask
 
 
+SEARCH = b'{"filters":[]}'
 QUEUE = "?additionalAttributeNames=QueueInfo"
 Ask = Callable[[Names], tuple[str, str, bytes]]
 BRAKET: dict[str, tuple[int, Ask]] = {
     "GetQuantumTask": (404, lambda n: ("GET", path("quantum-task", n), b"")),
-    "GetQuantumTask with queue": (
-        404,
-        lambda n: ("GET", path("quantum-task", n, "?additionalAttributeNames=QueueInfo"), b""),
-    ),
+    "GetQuantumTask with queue": (404, lambda n: ("GET", path("quantum-task", n, QUEUE), b"")),
     "GetQuantumTask in one's own account": (
         404,
         lambda n: ("GET", path("quantum-task", n).replace(n.account, OWN_ACCOUNT), b""),
@@ -203,9 +202,33 @@ def test_a_bucket_name_that_another_uses_is_free(sides: Sides) -> None:
     assert sides.own("s3").send("GET", f"/{theirs.bucket}/{theirs.key}").status == 404
 
 
-def test_searches_and_queues_tell_of_ones_own_only(shared_gateway: LiveGateway, sides: Sides) -> None:
-    found = json.loads(sides.own("braket").send("POST", "/quantum-tasks", b'{"filters":[]}').text)["quantumTasks"]
-    assert {task["tags"]["qsec:tenant"] for task in found} <= {"sandbox"}
+def test_searches_and_queues_tell_of_ones_own_only(live_gateway: LiveGateway) -> None:
+    """A task that waits is told the same place, the same queue and the same company, however much others wait for."""
+    for tenant in ("sandbox", "research"):
+        live_gateway.pause(tenant)  # so that all of it waits
+    other, own = live_gateway.lease(tenant="research"), live_gateway.lease(tenant="sandbox")
+    braket = SignedClient.of(live_gateway, own)
+
+    def told() -> tuple[list[str], Any, Any]:
+        """What a new task is told, before it is cancelled."""
+        arn = submit_bell(live_gateway, own).arn
+        place = json.loads(braket.send("GET", f"/quantum-task/{quote(arn, safe='')}{QUEUE}").text)["queueInfo"]
+        depth = json.loads(braket.send("GET", f"/device/{quote(SV1, safe='')}").text)["deviceQueueInfo"]
+        waiting = b'{"filters":[{"name":"status","operator":"EQUAL","values":["QUEUED"]}]}'
+        company = json.loads(braket.send("POST", "/quantum-tasks", waiting).text)["quantumTasks"]
+        assert braket.send("PUT", f"/quantum-task/{quote(arn, safe='')}/cancel", b'{"clientToken":"t"}').status == 200
+        return [task["quantumTaskArn"].replace(arn, "its own") for task in company], place, depth
+
+    quiet = told()
+    theirs = {submit_bell(live_gateway, other).arn for _ in range(5)}
+    assert told() == quiet
+    company, place, depth = quiet
+    assert (company, place["position"], depth[0]["queueSize"]) == (["its own"], "1", "1")
+
+    found = json.loads(braket.send("POST", "/quantum-tasks", SEARCH).text)["quantumTasks"]
+    assert len(found) == 2 and not theirs & {task["quantumTaskArn"] for task in found}
+    there = json.loads(SignedClient.of(live_gateway, other).send("POST", "/quantum-tasks", SEARCH).text)["quantumTasks"]
+    assert {task["quantumTaskArn"] for task in there} == theirs, "the load was there"
 
 
 def test_what_is_theirs_is_still_theirs(shared_gateway: LiveGateway, sides: Sides, issued: Issued) -> None:

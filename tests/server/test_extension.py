@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,33 @@ from jupyter_qsec.kernels.factory import QsecProvisionerFactory
 from jupyter_qsec.server import extension as extension_module
 from jupyter_qsec.server.extension import QsecExtension
 from jupyter_qsec.server.notices import SCHEMAS
+from tests.server.saves import KEY, a_notebook, put, refused
+
+SERVER = """
+import ctypes, sys
+from jupyter_server.serverapp import ServerApp
+dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+before = dumpable()
+ServerApp().initialize([
+    f"--ServerApp.jpserver_extensions=jupyter_qsec={sys.argv[1]}",
+    "--ServerApp.allow_root=True",
+    "--ServerApp.open_browser=False",
+    "--ServerApp.port=0",
+    "--QsecExtension.gateway=False",
+])
+print(before, dumpable())
+"""
 
 
 @pytest.fixture
-def jp_server_config(qsec_config: dict[str, Any]) -> dict[str, Any]:
-    qsec_config["QsecExtension"]["gateway"] = False
+def settings() -> dict[str, Any]:
+    """Traits of the extension that a test sets."""
+    return {}
+
+
+@pytest.fixture
+def jp_server_config(qsec_config: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    qsec_config["QsecExtension"] |= {"gateway": False, **settings}
     return qsec_config
 
 
@@ -52,14 +74,27 @@ async def test_the_qsec_provisioner_is_the_default_for_every_kernelspec(jp_serve
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl")
-async def test_the_server_process_is_not_dumpable(jp_serverapp: Any) -> None:
-    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0
+def test_the_server_process_is_not_dumpable(tmp_path: Path) -> None:
+    """A process of its own, with the extension and without: in that of the tests others may have switched it off."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JUPYTER_QSEC_HOME": str(tmp_path / "qsec")}
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", SERVER, str(protected)],
+            env=environment | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout.split()
+        for protected in (True, False)
+    ]
+    assert told == [["1", "0"], ["1", "1"]]
 
 
 async def test_event_schemas_are_registered_and_emitted(jp_serverapp: Any, jp_fetch: Any) -> None:
     seen: list[dict[str, Any]] = []
     events = jp_serverapp.event_logger
-    names = ("session", "finding", "lease", "gateway")
+    names = ("session", "finding", "lease", "kernel", "gateway")
 
     async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
         seen.append({"schema": schema_id, **data})
@@ -72,6 +107,7 @@ async def test_event_schemas_are_registered_and_emitted(jp_serverapp: Any, jp_fe
     parts.notices.session("warned", "k", "a.ipynb", "idle", "2026-03-01T12:00:00Z")
     parts.notices.finding("k", "a.ipynb", "jwt", "output", "redacted")
     parts.notices.lease("k", "l", "revoked")
+    parts.notices.relay_ended("k", "a.ipynb")
     parts.notices.gateway("failed", "why")
     await jp_fetch("jupyter-qsec", "findings")
     assert [event["schema"].split("/")[-2] for event in seen] == list(names)
@@ -113,6 +149,23 @@ async def test_configuration_reaches_the_parts(
     assert state.on_save == "refuse"
     assert app.config["QsecProvisioner"]["confinement"] == "required"
     await app._cleanup()
+
+
+@pytest.mark.parametrize("settings", [{"on_save": "refuse"}], ids=["refuse"])
+async def test_where_the_trait_says_so_a_save_with_a_secret_is_refused_and_the_file_stays(
+    jp_fetch: Any, jp_root_dir: Path
+) -> None:
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook("1"))
+    before = (jp_root_dir / "a.ipynb").read_bytes()
+    message = await refused(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    assert "cell 1, source, line 1: aws-access-key" in message and KEY not in message
+    assert (jp_root_dir / "a.ipynb").read_bytes() == before
+
+
+async def test_where_it_says_nothing_the_same_save_is_redacted(jp_fetch: Any, jp_root_dir: Path) -> None:
+    await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
+    saved = (jp_root_dir / "a.ipynb").read_text("utf-8")
+    assert "[REDACTED:aws-access-key]" in saved and KEY not in saved
 
 
 def test_when_the_extension_cannot_be_imported_kernels_do_not_run_unprotected(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,7 @@ def test_the_first_hour(lab_server: RealLab, lab_page: LabPage) -> None:
 
     the_panel_is_open_and_the_notebook_has_the_keyboard(lab_page)
     the_panel_shows_an_active_lease(lab_page)
+    the_panel_says_whether_the_kernel_is_confined(lab_server, lab_page)
     opening_changes_nothing_in_the_notebook(lab_page)
     the_example_plots_a_histogram(lab_page, cells["print"])
     a_printed_key_is_redacted_on_screen_and_on_disk(lab_server, lab_page, cells["print"])
@@ -153,8 +154,22 @@ def the_panel_shows_an_active_lease(lab: LabPage) -> None:
     expect(session.locator(".jp-qsec-lease")).to_have_attribute("data-state", "active", timeout=30_000)
     expect(session.locator(".jp-qsec-leaseName")).to_have_text("sandbox / first-steps")
     expect(session.locator(".jp-qsec-countdown")).to_have_text(re.compile(r"^\d:\d\d$"))
-    expect(session.get_by_text(re.compile("^(un)?confined$"))).to_be_visible()
     expect(lab.page.locator(".jp-qsec-status")).to_contain_text("lease")
+
+
+def the_panel_says_whether_the_kernel_is_confined(server: RealLab, lab: LabPage) -> None:
+    """In the word and for the reasons of the server's own answer."""
+
+    def probed() -> Any:
+        (kernel,) = server.qsec("kernels")["kernels"]
+        return kernel["confinement"] if kernel["confinement"]["state"] in ("confined", "unconfined") else None
+
+    confinement, session = wait_for(probed, "the kernel's probe", 30), lab.section("Session")
+    other = {"confined": "unconfined", "unconfined": "confined"}[confinement["state"]]
+    expect(session.get_by_text(confinement["state"], exact=True)).to_be_visible(timeout=30_000)
+    expect(session.get_by_text(other, exact=True)).to_have_count(0)
+    for reason in confinement["reasons"]:
+        expect(session.get_by_text(reason, exact=True)).to_be_visible()
 
 
 def opening_changes_nothing_in_the_notebook(lab: LabPage) -> None:
