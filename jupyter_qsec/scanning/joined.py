@@ -16,6 +16,8 @@ _UNSEEN = re.compile(
     r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)"
     rf"|[{_INVISIBLE}]+"
 )
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,4}|[ -/]{1,4}|\][^\x07\x1b]{0,512}\x1b?)?\Z")
+_LONGEST_CONTROL = 516
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
 _MARKUP = re.compile(
     r"</?(?:a|abbr|b|code|em|font|i|kbd|mark|s|samp|small|span|strong|sub|sup|tspan|tt|u|var|wbr)(?:\s[^<>]{0,512})?/?>"
@@ -85,6 +87,12 @@ def has_unseen(text: str) -> bool:
 def without_unseen(text: str) -> Seen:
     """Without terminal control sequences and characters that have no width."""
     return _seen(text, _UNSEEN)
+
+
+def unseen_so_far(text: str) -> Seen:
+    """As `without_unseen`, and without a control sequence of which the end is missing at the end of the text."""
+    begun = _UNFINISHED.search(text, max(0, len(text) - _LONGEST_CONTROL))
+    return without_unseen(text if begun is None else text[: begun.start()])
 
 
 def joined(text: str) -> Seen | None:

@@ -80,6 +80,21 @@ def test_no_split_lets_a_secret_through(planted: tuple[str, str, str], around: s
         assert output == SCANNER.redact(whole).text
 
 
+@pytest.mark.parametrize(
+    "unseen", ["\x1b[1;31m", "\x1b(B", "\x1b]0;x\x07", "\x1b]0;x\x1b\\", "\u200b", "\r\n"], ids=ascii
+)
+def test_a_print_that_ends_within_what_nobody_sees_lets_no_secret_through(unseen: str) -> None:
+    for at in range(4, len(AWS_KEY)):
+        text = f"{AWS_KEY[:at]}{unseen}{AWS_KEY[at:]} end\n"
+        for place in range(at, at + len(unseen) + 1):
+            assert "".join(passed([text[:place], text[place:]])) == "[REDACTED:aws-access-key] end\n"
+
+
+@pytest.mark.parametrize("end", ["\x1b", "\x1b[", "\x1b]0;", "\r"], ids=ascii)
+def test_what_ends_so_and_holds_no_secret_flows(end: str) -> None:
+    assert passed([f"45% done{end}"])[0] == f"45% done{end}"
+
+
 @settings(max_examples=150)
 @given(st.sampled_from(BENIGN), st.lists(st.integers(0, 50_000), max_size=12))
 def test_what_holds_no_secret_arrives_as_it_was(benign: tuple[str, str], places: list[int]) -> None:
