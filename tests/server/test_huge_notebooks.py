@@ -22,7 +22,7 @@ from jupyter_qsec.server.opened import OpenedNotebooks
 from tests.server.saves import KEY, Reports, a_notebook, put
 
 MARK = "[REDACTED:aws-access-key]"
-LONGEST_STOP = 0.5
+LONGEST_STOP = 1.5
 """Seconds. Alone on a machine it is some hundredths of one; where the loop scans itself it is as long as the scan."""
 
 
@@ -50,7 +50,7 @@ class Turning:
 
     def longest_stop(self) -> float:
         """During scans, which took some time."""
-        assert self.scans and all(ended - began > 1 for began, ended in self.scans), "too quick to tell anything"
+        assert self.scans and all(ended - began > LONGEST_STOP for began, ended in self.scans), "too quick to tell"
         inside = [[began, *(turn for turn in self.turns if began < turn < ended), ended] for began, ended in self.scans]
         return max(after - before for turns in inside for before, after in pairwise(turns))
 
