@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ _PROBE_SECONDS = 20.0
 
 
 def check(*, probe: bool) -> Iterator[Check]:
+    if find_spec("jupyter_client") is None:
+        text = "no notebook server and no kernels are installed here; scans need none"
+        yield Check("Jupyter", "warning", text, "For notebooks with leases: pip install 'jupyter_qsec[lab]'")
+        return
     yield extension_enabled([Path(folder) for folder in jupyter_config_path()])
     yield extension_importable()
     yield provisioner()

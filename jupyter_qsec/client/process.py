@@ -22,8 +22,9 @@ _MEANING = {
     3: "its state directory cannot be used",
     4: "its port is taken",
     5: "its key store cannot be used",
+    6: "it is incomplete",
 }
-PERMANENT_EXIT_CODES = frozenset({2, 5})
+PERMANENT_EXIT_CODES = frozenset({2, 5, 6})
 
 
 def gateway_command(home: Path, listener: int, parent: int, options: Sequence[str] = ()) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.gateway.exits import EXIT_MISSING
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,5 +140,17 @@ def _number(text: str, least: int, most: int) -> int:
     return int(text)
 
 
+def _run() -> int:
+    """As `main`; where this wing is not installed, its extra is named instead of a traceback."""
+    try:
+        return main()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "jupyter_qsec":
+            raise
+        text = f"{error.name} is not installed; pip install 'jupyter_qsec[gateway]' brings it"
+        print(text, file=sys.stderr)  # noqa: T201 - a command's one line for its user
+        return EXIT_MISSING
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_run())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from jupyter_qsec.domain.errors import QsecError, RecordingError, StateDirectoryError, UnavailableError
 
-EXIT_OK, EXIT_USE, EXIT_STATE, EXIT_PORT, EXIT_KEYS = 0, 2, 3, 4, 5
+EXIT_OK, EXIT_USE, EXIT_STATE, EXIT_PORT, EXIT_KEYS, EXIT_MISSING = 0, 2, 3, 4, 5, 6
 
 
 class PortTakenError(QsecError):

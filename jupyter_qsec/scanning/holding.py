@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from jupyter_qsec.scanning.engine import Engine
-from jupyter_qsec.scanning.joined import has_unseen, joined, without_unseen
+from jupyter_qsec.scanning.joined import has_unseen, joined, unseen_so_far
 
 WINDOW = 768
 """Characters at the end of a text that are looked at: a name, its secret and what lies between."""
@@ -25,9 +25,9 @@ def hold_from(engine: Engine, text: str) -> int:
     if not tail.endswith("\n"):
         start = min(start, _shape_start(engine, tail))
         if has_unseen(tail):
-            visible = without_unseen(tail)
+            visible = unseen_so_far(tail)
             start = min(start, _origin(visible.origin, _shape_start(engine, visible.text), visible.text, tail))
-    if "\n" in tail:
+    if "\n" in tail or tail.endswith("\r"):
         start = min(start, _joined_start(engine, tail))
     return offset + start
 
@@ -42,7 +42,7 @@ def anchored_from(engine: Engine, text: str) -> int:
 def _anchored_start(engine: Engine, tail: str) -> int:
     start = engine.partials.earliest(tail)
     if has_unseen(tail):
-        visible = without_unseen(tail)
+        visible = unseen_so_far(tail)
         start = min(start, _origin(visible.origin, engine.partials.earliest(visible.text), visible.text, tail))
     return start if engine.live is None else min(start, engine.live.hold_from(tail))
 

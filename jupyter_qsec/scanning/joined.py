@@ -16,6 +16,9 @@ _UNSEEN = re.compile(
     r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)"
     rf"|[{_INVISIBLE}]+"
 )
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,4}|[ -/]{1,4}|\][^\x07\x1b]{0,512}\x1b?)?\Z")
+_LONGEST_CONTROL = 516
+_UNSEEN_TO_THE_END = re.compile(rf"(?>(?:{_UNSEEN.pattern})*)(?:{_UNFINISHED.pattern})?\Z")
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
 _MARKUP = re.compile(
     r"</?(?:a|abbr|b|code|em|font|i|kbd|mark|s|samp|small|span|strong|sub|sup|tspan|tt|u|var|wbr)(?:\s[^<>]{0,512})?/?>"
@@ -85,6 +88,22 @@ def has_unseen(text: str) -> bool:
 def without_unseen(text: str) -> Seen:
     """Without terminal control sequences and characters that have no width."""
     return _seen(text, _UNSEEN)
+
+
+def unseen_so_far(text: str) -> Seen:
+    """As `without_unseen`, and without a control sequence of which the end is missing at the end of the text."""
+    begun = _UNFINISHED.search(text, max(0, len(text) - _LONGEST_CONTROL))
+    return without_unseen(text if begun is None else text[: begun.start()])
+
+
+def through_unseen(characters: str) -> re.Pattern[str]:
+    """Matches a run of these characters (as in a class) from its beginning, also with what nobody sees between them."""
+    return re.compile(rf"[{characters}]*+(?:(?>(?:{_UNSEEN.pattern})+)[{characters}]++)*+")
+
+
+def unseen_to_the_end(text: str, start: int) -> bool:
+    """Whether from here on there is nothing but what nobody sees, the last of it perhaps without its end."""
+    return _UNSEEN_TO_THE_END.match(text, start) is not None
 
 
 def joined(text: str) -> Seen | None:

@@ -18,6 +18,7 @@ from jupyter_qsec.scanning.engine import Engine, Redaction, bare
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import Hit
 from jupyter_qsec.scanning.holding import anchored_from, hold_from
+from jupyter_qsec.scanning.joined import through_unseen, unseen_to_the_end
 
 MAX_HELD = 256
 """Characters."""
@@ -40,6 +41,8 @@ class _Swallowing:
     seen: str
     goes_on: re.Pattern[str] | None
     """None: armour, which ends with its END line."""
+    held: str = ""
+    """What nobody sees, after which the secret may go on or not."""
     told: bool = False
     """Whether the finding was given out; then what follows is only dropped."""
 
@@ -72,7 +75,8 @@ class StreamRedactor:
 
     def pending(self) -> bool:
         """Whether text is held, or a finding whose secret may go on."""
-        return self._out < len(self._buffer) or (self._swallowing is not None and not self._swallowing.told)
+        state = self._swallowing
+        return self._out < len(self._buffer) or (state is not None and (state.held != "" or not state.told))
 
     def feed(self, text: str) -> Redaction:
         """Take a piece; give what may go out now."""
@@ -102,6 +106,8 @@ class StreamRedactor:
         done: list[tuple[Match, str]] = []
         shown = self._release(done, hold)
         if self._swallowing is not None:
+            shown += self._swallowing.held
+            self._swallowing.held = ""
             self._swallowing.tell(self._base + len(self._buffer), done)
         self._time(shown != "")
         return _redaction(shown, done)
@@ -123,9 +129,12 @@ class StreamRedactor:
             size = len(text) if end is None else max(0, end - len(carry))
             over = end is not None
         else:
+            text, state.held = state.held + text, ""
             match = state.goes_on.match(text)
             size = match.end() if match else 0
             over = size < len(text)
+            if over and _hides_the_rest(text, size):
+                text, state.held, over = text[:size], text[size:], False
         state.seen = (state.seen + text[:size])[-_MAX_REMEMBERED:]
         self._base += size
         if over:
@@ -137,11 +146,11 @@ class StreamRedactor:
         size = len(self._buffer)
         hold = max(self._out, hold_from(self._engine, self._buffer))
         for hit in hits:
-            if (hit.end == size and hit.open) or hit.start < hold < hit.end:
+            if (hit.open and _reaches_end(hit, self._buffer)) or hit.start < hold < hit.end:
                 hold = min(hold, max(self._out, hit.start))
         if size - hold <= MAX_HELD:
             return hold
-        if any(hit.end == size and max(hit.start, self._out) <= hold for hit in hits):
+        if any(_reaches_end(hit, self._buffer) and max(hit.start, self._out) <= hold for hit in hits):
             return size  # already a secret, and too long to wait for its end
         hold = size - MAX_HELD
         return next((hit.start for hit in hits if hit.start < hold < hit.end and hit.start >= self._out), hold)
@@ -162,9 +171,10 @@ class StreamRedactor:
                 break
             parts += [buffer[at:start], marker(hit.kind)]
             at = hit.end
-            if hit.end == len(buffer) and hit.grows:
-                goes_on = None if hit.grows == pem.KIND else re.compile(f"[{hit.grows}]*")
-                self._swallowing = _Swallowing(hit.kind, self._base + hit.start, buffer[hit.start :], goes_on)
+            if hit.grows and _reaches_end(hit, buffer):
+                goes_on = None if hit.grows == pem.KIND else through_unseen(hit.grows)
+                seen, held, at = buffer[hit.start : hit.end], buffer[hit.end :], len(buffer)
+                self._swallowing = _Swallowing(hit.kind, self._base + hit.start, seen, goes_on, held)
             else:
                 done.append(
                     (
@@ -196,6 +206,15 @@ class StreamRedactor:
         while cut > 0 and out - cut < _MAX_CONTEXT and self._buffer[cut - 1] in _TOKEN:
             cut -= 1
         return cut
+
+
+def _reaches_end(hit: Hit, text: str) -> bool:
+    """Whether nothing that a reader sees follows the secret. Armour ends with a line of its own."""
+    return hit.end == len(text) or (hit.grows != pem.KIND and _hides_the_rest(text, hit.end))
+
+
+def _hides_the_rest(text: str, start: int) -> bool:
+    return len(text) - start <= MAX_HELD and unseen_to_the_end(text, start)
 
 
 def _redaction(text: str, done: list[tuple[Match, str]]) -> Redaction:

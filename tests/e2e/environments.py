@@ -27,7 +27,7 @@ class OtherEnvironment:
         (prefix / "conda-meta").mkdir()
         (prefix / "conda-meta" / "history").write_text("==> 2026-01-01 00:00:00 <==\n")
         made = cls(prefix)
-        for path in _top_level(packages):
+        for path in top_level(packages):
             link = made.site_packages / path.name
             if not link.exists():
                 link.symlink_to(path)
@@ -60,7 +60,7 @@ class OtherEnvironment:
         return runner
 
 
-def _top_level(packages: tuple[str, ...]) -> set[Path]:
+def top_level(packages: tuple[str, ...]) -> set[Path]:
     """What the packages and all that they need have put into site-packages."""
     found: dict[str, Distribution] = {}
     wanted = list(packages)

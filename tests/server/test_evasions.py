@@ -39,6 +39,7 @@ CAUGHT = {
     "  print(c, end='', flush=True)\n  print('.', file=sys.stderr, flush=True)",
     "broken over lines": "print('\\n'.join(KEY[n:n + 5] for n in range(0, 20, 5)))",
     "ANSI codes inside": "print('\\x1b[0m'.join(KEY))",
+    "a print that ends within an ANSI code": "print(KEY[:16], end='\\x1b[', flush=True)\nprint('0m' + KEY[16:])",
     "zero-width characters inside": "print('\\u200b'.join(KEY))",
     "HTML elements inside": "display(HTML('<p>' + KEY[:6] + '<b>' + KEY[6:] + '</b></p>'))",
     "HTML character references": "display(HTML(''.join(f'&#{ord(c)};' for c in KEY)))",
@@ -134,6 +135,7 @@ def test_what_the_page_calls_caught_shows_nothing(evading: Kernel, way: str) -> 
         for form in (raw, raw[::-1], raw.hex().encode(), base64.b64encode(raw), secret.encode("utf-16-le")):
             assert form not in everything
             assert re.sub(rb"[^A-Za-z0-9]", b"", form) not in plain
+    assert KEY[:13].encode() not in plain, "nor a telling part of it"
     gone = any(mark in everything for mark in (b"[REDACTED:", b"*" * len(KEY), b"\0" * 2 * len(KEY)))
     assert gone is (way not in LOST_WITHOUT_A_TRACE), "the code did not do what it should"
 

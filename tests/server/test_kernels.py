@@ -9,10 +9,13 @@ import os
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.ioloop.manager import AsyncIOLoopKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from traitlets.config import Config
@@ -177,6 +180,63 @@ async def test_a_killed_kernel_is_restarted_with_its_lease(kernel_world: KernelW
         assert held.active
     finally:
         await manager.shutdown_kernel(now=True)
+
+
+class Watched(Kernel):
+    """A kernel whose manager restarts it when it dies, as a server's does, on an event loop beside the test."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        quickly = Config(AsyncIOLoopKernelRestarter={"time_to_dead": 0.2})
+        self.manager: Any = AsyncIOLoopKernelManager(kernel_name="python3", config=quickly)
+        self._done(self.manager.start_kernel(env=dict(os.environ)))
+        self.client = self.connect()
+
+    def _done(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def connect(self) -> BlockingKernelClient:
+        client = BlockingKernelClient()
+        client.load_connection_info(self.manager.get_connection_info())
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        return client
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self._done(self.manager.shutdown_kernel(now=True))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def test_a_kernel_that_ends_itself_comes_back_with_its_lease_and_redacted(kernel_world: KernelWorld) -> None:
+    """Twice, so that nothing is left of the first relay that the second restart would miss."""
+    kernel = Watched()
+    try:
+        session, reports = kernel.provisioner._session, kernel_world.seen.reports
+        lease = session.held.lease["id"]
+        for _ in range(2):
+            before, relay = reports[kernel.id], session.relay.pid
+            kernel.send("x = 1\nimport os; os._exit(1)")
+            wait_for(lambda seen=before: reports[kernel.id] is not seen, "the restart")
+            kernel.reconnect()
+            assert session.relay.pid != relay and session.held.active and session.held.lease["id"] == lease
+            assert kernel.run(SHOW_ALL).text == f"False [REDACTED:aws-access-key]{' [REDACTED:lease-token]' * 3}\n"
+        session.held.new()
+        shown = kernel.run(SHOW_ALL).text
+        assert shown.count("[REDACTED:lease-token]") == 3, "a lease that came after the restart is known as well"
+    finally:
+        kernel.close()
+
+
+SHOW_ALL = """
+import os
+token = open(os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']).read()
+print('x' in globals(), 'AKIA' + 'QSEC7PLANTED5Q2X', token, token[::-1], token.encode().hex())
+"""
 
 
 def test_a_kernel_that_its_manager_drops_gives_its_lease_back(kernel_world: KernelWorld) -> None:

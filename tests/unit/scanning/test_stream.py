@@ -80,6 +80,40 @@ def test_no_split_lets_a_secret_through(planted: tuple[str, str, str], around: s
         assert output == SCANNER.redact(whole).text
 
 
+@pytest.mark.parametrize(
+    "unseen", ["\x1b[1;31m", "\x1b(B", "\x1b]0;x\x07", "\x1b]0;x\x1b\\", "\u200b", "\r\n"], ids=ascii
+)
+def test_a_print_that_ends_within_what_nobody_sees_lets_no_secret_through(unseen: str) -> None:
+    for at in range(4, len(AWS_KEY)):
+        text = f"{AWS_KEY[:at]}{unseen}{AWS_KEY[at:]} end\n"
+        for place in range(at, at + len(unseen) + 1):
+            assert "".join(passed([text[:place], text[place:]])) == "[REDACTED:aws-access-key] end\n"
+
+
+@pytest.mark.parametrize("unseen", ["\x1b[1;31m", "\x1b]0;x\x07\x1b(B", "\u200b\u00ad"], ids=ascii)
+@pytest.mark.parametrize("secret", [LONG_JWT, AWS_TOKEN], ids=["jwt", "aws"])
+def test_a_secret_that_is_too_long_to_hold_goes_on_behind_what_nobody_sees(secret: str, unseen: str) -> None:
+    for at in (300, 310, len(secret) - 50):
+        text = f"token {secret[:at]}{unseen}{secret[at:]}{unseen} end\n"
+        for size in (1, 7, 50, 311, at + 1, at + len(unseen)):
+            assert "".join(passed(cut(text, range(0, len(text), size)))) == SCANNER.redact(text).text
+
+
+def test_a_colour_that_ends_a_long_secret_is_shown_when_its_time_is_over() -> None:
+    clock = Seconds()
+    stream = StreamRedactor(SCANNER, clock=clock)
+    assert stream.feed(f"{LONG_JWT}\x1b[").text == "[REDACTED:jwt]"
+    assert stream.feed("0m").text == "" and stream.pending()
+    clock.now += MAX_SECONDS
+    assert stream.release_due().text == "\x1b[0m" and not stream.pending()
+    assert stream.feed(" ok\n").text == " ok\n"
+
+
+@pytest.mark.parametrize("end", ["\x1b", "\x1b[", "\x1b]0;", "\r"], ids=ascii)
+def test_what_ends_so_and_holds_no_secret_flows(end: str) -> None:
+    assert passed([f"45% done{end}"])[0] == f"45% done{end}"
+
+
 @settings(max_examples=150)
 @given(st.sampled_from(BENIGN), st.lists(st.integers(0, 50_000), max_size=12))
 def test_what_holds_no_secret_arrives_as_it_was(benign: tuple[str, str], places: list[int]) -> None:
