@@ -26,6 +26,7 @@ from jupyter_qsec.client.wire import (
     StatusRecord,
     TaskRecord,
 )
+from jupyter_qsec.domain.certificates import certificate_problem
 from jupyter_qsec.domain.errors import QsecError
 
 __all__ = ["AsyncControlClient", "ControlClient", "LeaseAsk", "LeaseRecord", "StatusRecord", "TaskRecord"]
@@ -97,6 +98,8 @@ def _headers(token: str) -> dict[str, str]:
 
 def _reason(error: httpx.HTTPError) -> str:
     """Why a call got no answer, without addresses and headers."""
+    if problem := certificate_problem(error):
+        return problem
     if isinstance(error, httpx.ConnectError):
         return "nothing answers on its port"
     if isinstance(error, httpx.TimeoutException):

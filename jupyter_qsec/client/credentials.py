@@ -17,6 +17,7 @@ import httpx
 
 from jupyter_qsec.client.endpoints import RemoteAddress
 from jupyter_qsec.client.home import HOST
+from jupyter_qsec.domain.certificates import certificate_problem
 
 PATH = "/credentials"
 _AT_ONCE = 32
@@ -59,7 +60,8 @@ class CredentialListener:
                         return _problem(502, "The gateway's answer is larger than credentials can be.")
                 return answer.status_code, content
         except httpx.HTTPError as error:
-            return _problem(503, f"The qsec gateway cannot be reached ({type(error).__name__}).")
+            reason = certificate_problem(error) or type(error).__name__
+            return _problem(503, f"The qsec gateway cannot be reached ({reason}).")
 
 
 def _problem(status: int, text: str) -> tuple[int, bytes]:

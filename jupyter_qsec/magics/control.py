@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jupyter_qsec.magics.problems import AWAY, NO_LEASE, QsubmitError, one_line
+from jupyter_qsec.magics.problems import NO_LEASE, QsubmitError, away, one_line
 
 TIMEOUT_SECONDS = 15.0
 _MAX_ANSWER = 8 << 20
@@ -89,8 +89,8 @@ class Control:
         except urllib.error.HTTPError as refusal:
             with refusal:
                 raise self._problem(refusal) from None
-        except (OSError, ValueError):
-            raise QsubmitError(AWAY, code="unavailable") from None
+        except (OSError, ValueError) as error:
+            raise QsubmitError(away(error), code="unavailable") from None
 
     @staticmethod
     def _document(content: bytes) -> dict[str, Any]:

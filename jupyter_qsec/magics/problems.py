@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from jupyter_qsec.domain.certificates import certificate_problem
+
 AWAY = (
     "The gateway does not answer. The Jupyter server starts it again by itself within seconds; "
     "if this stays, run 'jupyter qsec doctor'."
@@ -39,6 +41,12 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def away(error: Exception) -> str:
+    """Why there is no answer; what is wrong with a certificate does not pass by itself."""
+    problem = certificate_problem(error)
+    return f"The gateway cannot be reached ({problem}). Tell an administrator." if problem else AWAY
+
+
 def aws_problem(error: Exception) -> QsubmitError | None:
     """What an exception of boto3 means, or `None` when it is something else."""
     # Known by name, so that this module does not import botocore.
@@ -48,8 +56,14 @@ def aws_problem(error: Exception) -> QsubmitError | None:
         details = response.get("Error", {})
         message = one_line(str(details.get("Message") or details.get("Code") or error))
         return QsubmitError(message, code=str(details.get("Code", "")))
-    if names & {"EndpointConnectionError", "ConnectionClosedError", "ConnectTimeoutError", "ReadTimeoutError"}:
-        return QsubmitError(AWAY, code="unavailable")
+    if names & {
+        "EndpointConnectionError",
+        "ConnectionClosedError",
+        "ConnectTimeoutError",
+        "ReadTimeoutError",
+        "SSLError",
+    }:
+        return QsubmitError(away(error), code="unavailable")
     if names & {"NoCredentialsError", "CredentialRetrievalError", "MetadataRetrievalError"}:
         return QsubmitError(one_line(str(error)), code="no-credentials")
     return None

@@ -24,12 +24,13 @@ _ACCOUNTS = {"sandbox": "000000000101", "research": "000000000202", "classroom":
 class SignedBraket:
     """One lease's Braket client."""
 
-    def __init__(self, gateway: ControlAccess, lease: Issued) -> None:
+    def __init__(self, gateway: ControlAccess, lease: Issued, client: httpx.Client | None = None) -> None:
+        """`client` has the connection to use; by default one of its own."""
         made = gateway.get("/credentials", lease.token).json()
         self._credentials = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["Token"])
         account = _ACCOUNTS[lease.lease["tenant"]]
         self.bucket = f"amazon-braket-{REGION}-{account}"
-        self._client = gateway.client("")
+        self._client = client or gateway.client("")
         self._url = gateway.url
 
     def __enter__(self) -> Self:

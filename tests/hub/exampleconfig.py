@@ -16,6 +16,7 @@ def with_tls(c, **options):
         options |= {"certificate": tls / "gateway.pem", "key": tls / "gateway.key", "ca": tls / "ca.pem"}
     elif kind == "internal":
         c.JupyterHub.internal_ssl = True
+        c.JupyterHub.internal_certs_location = str(Path("internal-ssl").absolute())
         options |= {"ca": "internal-ssl/notebooks-ca/notebooks-ca.crt"}
     configure(c, **options)
     if kind == "untold":

@@ -126,20 +126,6 @@ def test_a_proxy_that_was_not_told_sends_the_gateway_nothing(tmp_path: Path) -> 
         untold.close()
 
 
-def test_a_hub_with_internal_ssl_starts_without_it_and_its_gateway_has_a_certificate_of_the_hubs(
-    tmp_path: Path,
-) -> None:
-    """It would not start with it."""
-    internal = ExampleHub(tmp_path, "internal")
-    internal.hub.start()
-    try:
-        wait_for(internal.gateway_healthy, "the gateway", 30)
-        with closing(Visitor(internal.hub, "ada", PASSWORD)) as visitor:
-            assert visitor.http.get("/services/qsec/").status_code == 404
-    finally:
-        internal.close()
-
-
 def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: ExampleHub) -> None:
     *_, environment = worked
     assert environment["AWS_ENDPOINT_URL_BRAKET"] == f"{example.gateway_url}/aws/braket"

@@ -23,6 +23,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from jupyter_qsec.application.ports import Identity
 from jupyter_qsec.domain.addresses import is_loopback
+from jupyter_qsec.domain.certificates import certificate_problem
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import Membership, Standing
 from jupyter_qsec.domain.principal import Principal, PrincipalKind
@@ -164,8 +165,9 @@ class HubIdentities:
         )
         try:
             answer = await self._client.fetch(request, raise_error=False)
-        except (OSError, HTTPClientError, ValueError):
-            raise UnavailableError("The hub cannot be reached, so nobody can be identified.", remedy=_LATER) from None
+        except (OSError, HTTPClientError, ValueError) as error:
+            away = unreachable(error)
+            raise UnavailableError(f"{away}, so nobody can be identified.", remedy=_LATER) from None
         if answer.code in (401, 403, 404):
             return answer.code, {}
         if answer.code != _FOUND:
@@ -177,6 +179,12 @@ class HubIdentities:
         if not isinstance(model, dict):
             raise UnavailableError("The hub's answer makes no sense here.", remedy=_LATER)
         return answer.code, model
+
+
+def unreachable(error: Exception) -> str:
+    """The beginning of a sentence: an administrator can do something about a certificate."""
+    problem = certificate_problem(error)
+    return f"The hub cannot be reached ({problem})" if problem else "The hub cannot be reached"
 
 
 _LATER = "Try again in a moment; an administrator finds more in the hub's log."

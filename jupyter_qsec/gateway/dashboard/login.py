@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
+from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, unreachable
 from jupyter_qsec.domain.errors import InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.gateway.dashboard.sealing import Login
 
@@ -101,10 +101,8 @@ class HubLogin:
         )
         try:
             answer = await self._client.fetch(request, raise_error=False)
-        except (OSError, HTTPClientError, ValueError):
-            raise UnavailableError(
-                "The hub cannot be reached, so nobody can log in.", remedy="Try again soon."
-            ) from None
+        except (OSError, HTTPClientError, ValueError) as error:
+            raise UnavailableError(f"{unreachable(error)}, so nobody can log in.", remedy="Try again soon.") from None
         if 400 <= answer.code < 500:
             raise UnauthenticatedError("The hub does not take this login.", remedy="Log in again.")
         try:

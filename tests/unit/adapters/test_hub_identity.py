@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS, HubAddress, HubIdentities
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import MemberRule, Membership
+from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
 
 SERVICE_TOKEN = "the-gateways-own"
 ADA = {"name": "ada", "kind": "user", "scopes": ["custom:qsec:write!user=ada"], "groups": []}
@@ -211,6 +214,18 @@ async def test_a_hub_that_is_not_there_lets_nobody_in(hub: ScriptedHub) -> None:
     await hub.close()
     with pytest.raises(UnavailableError, match="cannot be reached"):
         await identities(hub).identify("adas")
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_hub_with_a_bad_certificate_is_told_no_token(tmp_path: Path, kind: str) -> None:
+    made = certificates_of_one_authority(tmp_path)
+    trust = ssl.create_default_context(cafile=made / "good" / "ca.pem")
+    with serving(made / kind, {"name": "ada", "kind": "user"}) as server:
+        asking = HubIdentities(HubAddress(f"{server.url}/hub/api", SERVICE_TOKEN, trust), RULES, {})
+        with pytest.raises(UnavailableError) as refused:
+            await asking.identify("adas")
+    assert refused.value.message == f"The hub cannot be reached ({BAD[kind]}), so nobody can be identified."
+    assert server.refused and server.was_told == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from jupyter_qsec.client.gateways import client_of, connect, gateway_of
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.remote import RemoteGateway
 from jupyter_qsec.client.supervision import GatewayCondition, GatewayState, GatewaySupervisor
+from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
 
 TOKEN = "f00d" * 8
 WELL = (GatewayState.RUNNING,)
@@ -104,6 +106,21 @@ def test_an_answer_that_makes_no_sense_is_an_illness(gateway: RemoteGateway, els
     elsewhere.status = (200, [])  # type: ignore[assignment]  # on purpose
     gateway.start()
     assert "not the JSON object" in gateway.wait_until(ILL, 10).reason
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_certificate_is_named_and_no_token_is_sent(tmp_path: Path, kind: str) -> None:
+    made = certificates_of_one_authority(tmp_path)
+    with serving(made / kind, {"status": "ok"}) as server:
+        address = RemoteAddress(server.url, TOKEN, str(made / "good" / "ca.pem"))
+        gateway = RemoteGateway(address, retry_seconds=0.02)
+        gateway.start()
+        try:
+            said = gateway.wait_until(ILL, 10).reason
+        finally:
+            gateway.stop()
+    assert said == f"The qsec gateway cannot be reached ({BAD[kind]}). See 'jupyter qsec doctor'."
+    assert server.refused and server.was_told == []
 
 
 def test_kernels_are_sent_there_and_fetch_credentials_here(gateway: RemoteGateway, elsewhere: Elsewhere) -> None:

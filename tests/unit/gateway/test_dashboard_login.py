@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +21,7 @@ from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
 from jupyter_qsec.domain.errors import InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.gateway.dashboard.login import HubLogin, Site
 from jupyter_qsec.gateway.dashboard.sealing import Seals
+from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
 
 ENVIRONMENT = {"JUPYTERHUB_SERVICE_PREFIX": "/hubs/a/services/qsec/", "JUPYTERHUB_BASE_URL": "/hubs/a/"}
 LOGIN, _ = Seals(b"k" * 32).login("/hubs/a/services/qsec/", datetime(2026, 1, 1, tzinfo=UTC))
@@ -122,6 +125,18 @@ async def test_every_other_answer_lets_nobody_in(status: int, body: Any, expecte
         with pytest.raises(expected) as refused:
             await login.token("code", LOGIN)
     assert SERVICE_TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_hub_with_a_bad_certificate_is_told_neither_code_nor_secret(tmp_path: Path, kind: str) -> None:
+    made = certificates_of_one_authority(tmp_path)
+    trust = ssl.create_default_context(cafile=made / "good" / "ca.pem")
+    with serving(made / kind, {"access_token": "adas"}) as server:
+        login = HubLogin(HubAddress(f"{server.url}/hub/api", SERVICE_TOKEN, trust), site())
+        with pytest.raises(UnavailableError) as refused:
+            await login.token("code", LOGIN)
+    assert refused.value.message == f"The hub cannot be reached ({BAD[kind]}), so nobody can log in."
+    assert server.refused and server.was_told == []
 
 
 async def test_a_hub_that_is_away_lets_nobody_in() -> None:

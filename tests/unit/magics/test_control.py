@@ -16,6 +16,7 @@ import pytest
 from jupyter_qsec.magics.backend import Backend
 from jupyter_qsec.magics.control import Control
 from jupyter_qsec.magics.problems import AWAY, NO_LEASE, QsubmitError, aws_problem
+from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
 
 
 class Server:
@@ -125,6 +126,38 @@ def test_the_token_passes_no_proxy(control: Control, server: Server, monkeypatch
         server.answer = (200, b'{"lease": {"id": "x"}}', {})
         assert control.lease() == {"id": "x"}
         assert proxy.seen == []
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_certificate_is_named_and_no_token_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    made = certificates_of_one_authority(tmp_path)
+    (tmp_path / "token").write_text("first-token")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(made / "good" / "ca.pem"))
+    with serving(made / kind) as server, pytest.raises(QsubmitError) as refusal:
+        Control(server.url, tmp_path / "token").lease()
+    assert str(refusal.value) == f"The gateway cannot be reached ({BAD[kind]}). Tell an administrator."
+    assert server.refused and server.was_told == []
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # boto3 leaves its connections to the garbage collector
+@pytest.mark.parametrize("kind", BAD)
+def test_so_it_is_in_what_boto3_says(tmp_path: Path, kind: str) -> None:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import SSLError
+
+    made = certificates_of_one_authority(tmp_path)
+    with serving(made / kind) as server, pytest.raises(SSLError) as failed:
+        boto3.Session("AKIAQSEC7EXAMPLE0001", "s" * 40, region_name="us-east-1").client(
+            "braket",
+            endpoint_url=server.url,
+            verify=str(made / "good" / "ca.pem"),
+            config=Config(retries={"total_max_attempts": 1}),
+        ).search_quantum_tasks(filters=[])
+    assert str(aws_problem(failed.value)) == f"The gateway cannot be reached ({BAD[kind]}). Tell an administrator."
+    assert server.was_told == []
 
 
 def test_without_a_token_there_is_no_lease(control: Control, tmp_path: Path) -> None:
