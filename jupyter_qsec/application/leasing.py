@@ -167,7 +167,7 @@ class Leasing:
             renewed = tokens.with_confinement(renewed, confinement)
         recorded = self._renewal_recorded.get(lease.id)
         due = recorded is None or abs(now - recorded) >= RECORD_RENEWALS_EVERY
-        changed = confinement is not None and confinement != lease.confinement
+        changed = (renewed.confinement, renewed.claims) != (lease.confinement, lease.claims)
         events = [_event("lease.renewed", renewed, actor, now, permit)] if due or changed else []
         await self._store.put_lease(renewed, events)
         self._remember(renewed)
@@ -383,6 +383,7 @@ def _event(kind: str, lease: Lease, actor: Principal, at: datetime, permit: Perm
             "holder": lease.holder,
             "expires_at": lease.expires_at.isoformat(),
             "confinement": lease.confinement,
+            **{f"claim_{name}": value for name, value in sorted(lease.claims.items())},
             **({"parent": lease.parent} if lease.parent else {}),
             **({"because": because} if because else {}),
         },

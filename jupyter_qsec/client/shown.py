@@ -83,9 +83,10 @@ class JobToken:
 
     def __call__(self) -> str:
         with self._lock:
-            if not self._known or time.time() >= self._known[0][0] - _EARLY:
+            if not self._known or time.monotonic() >= self._known[0][0]:
+                asked = time.monotonic()
                 token = self._fetch()
-                self._known[:] = [(_end(token), token)]
+                self._known[:] = [(asked + _life(token) - _EARLY, token)]
             return self._known[0][1]
 
     def _fetch(self) -> str:
@@ -103,10 +104,12 @@ class JobToken:
         return token
 
 
-def _end(token: str) -> float:
-    """When it ends, in Unix seconds, as it says itself; now when it does not. The gateway is who verifies it."""
+def _life(token: str) -> float:
+    """For how many seconds it is good, as it says itself; 0 when it does not. This machine's time has no say: it may be
+    wrong. The gateway is who verifies the token."""
     try:
         body = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"])
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return float(claims["exp"]) - float(claims["iat"])
     except (IndexError, KeyError, TypeError, ValueError, RecursionError):
         return 0.0

@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 
 def is_tls_or_loopback(address: str) -> bool:
     """Whether nobody on the way can change what comes from an http address."""
-    parts = urlsplit(address)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
     return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
 
 

@@ -28,6 +28,12 @@ class Role(StrEnum):
     SERVICE = "service"
 
 
+PRIVILEGED = frozenset(
+    {Role.BACKEND_OPERATOR, Role.WORKSPACE_ADMIN, Role.APPROVER, Role.INCIDENT_RESPONDER, Role.AUDITOR}
+)
+"""Roles that reach beyond one's own work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """One identified person or service account."""

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from jupyter_qsec.domain.addresses import is_tls_or_loopback
 from jupyter_qsec.domain.errors import InvalidRequestError
 
+_NAMES_SOMEBODY = re.compile(
+    r"system:serviceaccount:[^*:/]+:|(?!system:serviceaccount:)(?:[^*:/]+[:/]){2}|[^*]*[^*:/][^*]*\Z"
+)
+"""Two whole words of a subject, such as a kind and an organisation; of Kubernetes' the namespace. Or no `*` at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRule:
@@ -30,11 +35,14 @@ class WorkloadRule:
             raise InvalidRequestError(f"The issuer {self.issuer[:200]!r} of a workload is not an https address.")
         if not self.audience or not self.service:
             raise InvalidRequestError("A workload needs an audience and a service.")
-        if not self.subject.replace("*", "").strip(":/"):
+        if not self.claims and not _NAMES_SOMEBODY.match(self.subject):
             raise InvalidRequestError(
-                f"The subject {self.subject!r} of workload {self.service!r} lets in everybody of that issuer.",
-                remedy="Name the repository, the account or the pod: repo:ORGANISATION/REPOSITORY:*, for example.",
+                f"The subject {self.subject!r} of workload {self.service!r} lets in others than yours.",
+                remedy="Name whose job it is before the first *, as in repo:ORGANISATION/*, or demand a claim such as"
+                " repository_owner_id.",
             )
+        if not self.subject.replace("*", "").strip(":/"):
+            raise InvalidRequestError(f"The subject of workload {self.service!r} names nothing.")
 
     def fits(self, issuer: str, audiences: frozenset[str], subject: str, claims: Mapping[str, object]) -> bool:
         """Whether a verified token is of such a job."""

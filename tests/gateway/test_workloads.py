@@ -104,6 +104,11 @@ def check(gateway: GatewayProcess, done: subprocess.CompletedProcess[str], *secr
     lease = gateway.get(f"/api/v1/leases/{task['lease_id']}").json()["lease"]
     assert (lease["label"], lease["state"]) == ("nightly", "revoked")
     assert lease["claims"]["sub"] == SUBJECT
+    records = gateway.get("/api/v1/audit/records?limit=1000").json()["records"]
+    [issued] = [
+        r["event"] for r in records if (r["event"]["kind"], r["event"].get("lease")) == ("lease.issued", lease["id"])
+    ]
+    assert issued["details"]["claim_sub"] == SUBJECT
 
 
 def test_a_token_in_a_file_that_somebody_keeps_fresh(gateway: GatewayProcess, issuer: Issuer, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
@@ -176,6 +178,26 @@ def test_an_auditor_has_the_head_signed_and_sees_that_the_log_holds(logged_in: L
     assert newest.splitlines()[-1] in page.text  # its root
     rio = logged_in("rio")
     assert "audit.read" in rio.page("audit", kind="audit.", principal="hub:ida").text
+
+
+def test_a_record_that_somebody_edits_in_the_database_is_named_and_counts_as_unsigned(
+    logged_in: LogIn, work: Work
+) -> None:
+    ida = logged_in("ida")
+    ida.press(ida.page("audit"), "audit/checkpoint")
+    assert "The log does not hold." not in ida.page("audit", before="3").text
+    with closing(sqlite3.connect(work.gateway.home / "state.db", isolation_level=None)) as database:
+        [(leaf,)] = database.execute("SELECT leaf FROM audit_records WHERE idx = 1").fetchall()
+        edit = "UPDATE audit_records SET leaf = ? WHERE idx = 1"
+        try:
+            database.execute(edit, (bytes(leaf).replace(b"hub:", b"hub;").replace(b"os:", b"os;"),))
+            page = ida.page("audit", before="3").text
+        finally:
+            database.execute(edit, (leaf,))
+    assert "The log does not hold." in page
+    assert "Not what was recorded: 1." in page
+    assert ">yes</td>" not in page
+    assert "The log does not hold." not in ida.page("audit", before="3").text
 
 
 # -- attacks

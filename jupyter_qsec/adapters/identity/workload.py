@@ -41,6 +41,8 @@ _AFTER_FAILURE = 5.0
 """Seconds in which an issuer that could not be read is not asked again: anybody may send tokens that name it."""
 _MAX_ANSWER = 1 << 20
 _MAX_KEYS = 100
+_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+_LEAST_RSA_BITS = 2048
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
 _CLAIM = 256
 _FOUND = 200
@@ -55,7 +57,8 @@ def is_workload_token(token: str) -> bool:
 class _Keys:
     """An issuer's keys by their id."""
 
-    by_id: Mapping[str, jwt.PyJWK]
+    by_id: Mapping[str, Mapping[str, Any]]
+    """As JSON (RFC 7517)."""
     read_at: float
 
 
@@ -94,9 +97,12 @@ class WorkloadIdentities:
                 remedy="Compare them with what the issuer says the job is; docs/workloads.md shows how.",
             )
         standing = self._membership.of_service(rule.service)
-        known = {name: value for name, value in (("iss", issuer), ("sub", subject)) if len(value) <= _CLAIM}
         principal = Principal(
-            f"service:{rule.service}", rule.service, PrincipalKind.SERVICE, frozenset(), known, standing.roles
+            f"service:{rule.service}",
+            rule.service,
+            PrincipalKind.SERVICE,
+            claims={"iss": issuer, "sub": subject},
+            tenant_roles=standing.roles,
         )
         return Identity(principal, standing.tenant, standing.project, may_write=True)
 
@@ -112,7 +118,7 @@ class WorkloadIdentities:
             raise UnauthenticatedError("That is no token of a workload.", remedy="Show one of the job's issuer.")
         if not isinstance(issuer, str) or issuer not in self._issuers:
             raise UnauthenticatedError("No workload of tenants.toml has this token's issuer.")
-        key = await self._key(issuer, key_id)
+        key = await self._key(issuer, key_id, algorithm)
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -126,6 +132,9 @@ class WorkloadIdentities:
                 "The workload token's signature is wrong, or a claim is missing.", remedy=_NEW
             ) from None
         self._check_times(claims)
+        if any(not isinstance(claims[name], str) or len(claims[name]) > _CLAIM for name in ("iss", "sub")):
+            # Whose job it was could not be put on record.
+            raise UnauthenticatedError(f"The workload token's issuer or subject has more than {_CLAIM} characters.")
         return claims
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
@@ -143,16 +152,29 @@ class WorkloadIdentities:
             )
 
     # -- keys
-    async def _key(self, issuer: str, key_id: str) -> jwt.PyJWK:
-        async with self._reading[issuer]:
-            known = self._keys.get(issuer)
-            age = math.inf if known is None else self._monotonic() - known.read_at
-            if known is None or age >= KEYS_SECONDS or (key_id not in known.by_id and age >= ASK_AGAIN_SECONDS):
-                known = await self._read_again(issuer)
-        key = known.by_id.get(key_id)
-        if key is None:
+    async def _key(self, issuer: str, key_id: str, algorithm: str) -> jwt.PyJWK:
+        known = self._fresh(issuer, key_id)
+        if known is None:
+            async with self._reading[issuer]:  # whoever waited here may find what the one before has read
+                known = self._fresh(issuer, key_id) or await self._read_again(issuer)
+        published = known.by_id.get(key_id)
+        if published is None:
             raise UnauthenticatedError("The workload token is signed with a key that its issuer does not publish.")
+        try:
+            key = jwt.PyJWK.from_dict(dict(published), published.get("alg") or algorithm)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise UnauthenticatedError("The workload token's key cannot have made such a signature.") from None
+        if key.key_type == "RSA" and key.key.key_size < _LEAST_RSA_BITS:
+            raise UnauthenticatedError(f"The workload token's key has less than {_LEAST_RSA_BITS} bits.")
         return key
+
+    def _fresh(self, issuer: str, key_id: str) -> _Keys | None:
+        """The issuer's keys as they were read, unless it is time to read them again."""
+        known = self._keys.get(issuer)
+        age = math.inf if known is None else self._monotonic() - known.read_at
+        if known is None or age >= KEYS_SECONDS or (key_id not in known.by_id and age >= ASK_AGAIN_SECONDS):
+            return None
+        return known
 
     async def _read_again(self, issuer: str) -> _Keys:
         if self._monotonic() - self._failed.get(issuer, -math.inf) < _AFTER_FAILURE:
@@ -165,22 +187,18 @@ class WorkloadIdentities:
         self._keys[issuer] = _Keys(keys, self._monotonic())
         return self._keys[issuer]
 
-    async def _read_keys(self, issuer: str) -> dict[str, jwt.PyJWK]:
+    async def _read_keys(self, issuer: str) -> dict[str, Mapping[str, Any]]:
         about = await self._get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         where = about.get("jwks_uri")
         if about.get("issuer") != issuer or not isinstance(where, str) or not is_tls_or_loopback(where):
             raise UnavailableError("What a workload's issuer publishes of itself makes no sense here.", remedy=_LATER)
         listed = (await self._get(where)).get("keys")
-        keys: dict[str, jwt.PyJWK] = {}
-        for entry in listed[:_MAX_KEYS] if isinstance(listed, list) else ():
-            if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or entry.get("kty") == "oct":
-                continue
-            if entry.get("use", "sig") == "sig":
-                try:
-                    keys[entry["kid"]] = jwt.PyJWK.from_dict(entry)
-                except (jwt.PyJWTError, ValueError, TypeError):  # one of a kind that is not known here
-                    continue
-        return keys
+        return {
+            entry["kid"]: entry
+            for entry in (listed[:_MAX_KEYS] if isinstance(listed, list) else ())
+            if isinstance(entry, dict) and isinstance(entry.get("kid"), str)
+            if entry.get("kty") in _KEY_TYPES and entry.get("use", "sig") == "sig"
+        }
 
     async def _get(self, address: str) -> dict[str, Any]:
         if self._client is None:

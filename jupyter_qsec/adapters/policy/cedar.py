@@ -13,7 +13,7 @@ import cedarpy
 
 from jupyter_qsec.adapters.policy.sources import PolicySource, load, shipped_policies, shipped_schema
 from jupyter_qsec.domain.access import MFA_REQUIRED, AccessRequest, Action, Decision, Deny, Permit
-from jupyter_qsec.domain.principal import Principal
+from jupyter_qsec.domain.principal import PRIVILEGED, Principal
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 4096
@@ -91,16 +91,17 @@ class CedarPolicy:
         return principal.id.partition(":")[0] not in self._mfa_of or _SECOND_FACTOR.items() <= principal.claims.items()
 
     def _entity(self, request: AccessRequest) -> dict[str, Any]:
-        principal = request.principal
+        """Here and not in a policy: policies of a site's own replace the shipped ones."""
+        principal, mfa = request.principal, self._mfa(request.principal)
         return {
             "uid": {"type": "Qsec::Principal", "id": principal.id},
             "attrs": {
                 "kind": str(principal.kind),
                 "tenant": request.tenant,
                 "project": request.project,
-                "roles": sorted(principal.roles),
+                "roles": sorted(principal.roles if mfa else principal.roles - PRIVILEGED),
                 "claims": sorted(f"{name}={value}" for name, value in principal.claims.items()),
-                "mfa": self._mfa(principal),
+                "mfa": mfa,
             },
             "parents": [],
         }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from jupyter_qsec.application.callers import operator_access, require
+from jupyter_qsec.domain import merkle
 from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, UnavailableError
@@ -75,6 +76,10 @@ async def audit(visit: Visit) -> Page:
     before = _index(visit.text("before"))
     end = verification.size if before is None else min(before, verification.size)
     records, next_before = await _search(visit, end, filters)
+    changed = await _changed(visit, records, verification.checkpoint)
+    if changed and not verification.problem:
+        numbers = ", ".join(map(str, changed[:10]))
+        verification = replace(verification, problem=f"Not what was recorded: {numbers}.")
     signed = verification.checkpoint.size if verification.checkpoint and not verification.problem else 0
     kept = {name: value for name, value in filters.items() if value}
     return Page(
@@ -82,7 +87,7 @@ async def audit(visit: Visit) -> Page:
         {
             "section": "audit",
             "verification": verification,
-            "rows": [_row(record, signed) for record in records],
+            "rows": [_row(record, record.index < signed) for record in records],
             "filters": filters,
             "paged": before is not None,
             "older": urlencode({**kept, "before": str(next_before)}) if next_before > 0 else "",
@@ -153,7 +158,20 @@ def _fits(event: AuditEvent, filters: dict[str, str]) -> bool:
     )
 
 
-def _row(record: AuditRecord, signed: int) -> Row:
+async def _changed(visit: Visit, records: Sequence[AuditRecord], checkpoint: Checkpoint | None) -> list[int]:
+    """The records that are not what was recorded: their own hash, and of signed ones the way from it to the root."""
+    found = []
+    for record in records:
+        whole = merkle.same_hash(merkle.leaf_hash(record.leaf), record.leaf_hash)
+        if whole and checkpoint is not None and record.index < checkpoint.size:
+            proof = await visit.gateway.store.inclusion_proof(record.index, checkpoint.size)
+            whole = merkle.same_hash(proof.leaf_hash, record.leaf_hash) and proof.holds(checkpoint.root)
+        if not whole:
+            found.append(record.index)
+    return found
+
+
+def _row(record: AuditRecord, signed: bool) -> Row:
     event = record.event
     details = [(name, value) for name, value in event.details.items() if value != ""]
     details += [("rules", ", ".join(event.rules))] if event.rules else []
@@ -161,7 +179,7 @@ def _row(record: AuditRecord, signed: int) -> Row:
     subject = event.subject.rpartition(":")[2] if event.subject.startswith("arn:") else event.subject
     if subject != event.subject:
         details = [("subject", event.subject), *details]
-    return Row(record.index, event, subject, details, record.index < signed, record.leaf_hash.hex())
+    return Row(record.index, event, subject, details, signed, record.leaf_hash.hex())
 
 
 def _index(text: str) -> int | None:

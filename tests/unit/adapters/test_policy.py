@@ -11,7 +11,7 @@ from jupyter_qsec.adapters.policy import CedarPolicy, PolicySource, policies_in,
 from jupyter_qsec.adapters.policy.sources import shipped_schema
 from jupyter_qsec.domain.access import AccessRequest, Action, Deny, Permit
 from jupyter_qsec.domain.errors import InvalidRequestError
-from jupyter_qsec.domain.principal import Principal, PrincipalKind, Role
+from jupyter_qsec.domain.principal import PRIVILEGED, Principal, PrincipalKind, Role
 from jupyter_qsec.domain.tenant import DeviceKind, Environment, Purpose
 
 POLICY = CedarPolicy()
@@ -168,13 +168,6 @@ def test_names_cannot_be_read_as_policy_text(name):
 
 # -- a second factor
 
-PRIVILEGED = {
-    Role.BACKEND_OPERATOR,
-    Role.WORKSPACE_ADMIN,
-    Role.APPROVER,
-    Role.INCIDENT_RESPONDER,
-    Role.AUDITOR,
-}
 WEAK = [{}, {"mfa": "false"}, {"mfa": "TRUE"}, {"mfa": "1"}, {"mfa=true": ""}, {"nomfa": "true"}]
 
 
@@ -204,6 +197,17 @@ def test_a_weak_login_keeps_what_its_other_roles_allow_and_gains_nothing_elsewhe
     assert isinstance(denied, Deny) and denied.reasons == ("mfa-required",)
     other = POLICY.decide(question(principal=weak, action=Action.TENANT_PAUSE, resource_tenant="beta"))
     assert isinstance(other, Deny) and other.reasons == ("forbid-cross-tenant",)
+
+
+def test_policies_of_a_sites_own_cannot_forget_it():
+    site = PolicySource(
+        "site.cedar",
+        '@id("permit-auditors") permit (principal, action, resource) when { principal.roles.contains("auditor") };',
+    )
+    policy = CedarPolicy([site])
+    for claims, expected in (({}, Deny), ({"mfa": "true"}, Permit)):
+        asked = question(principal=at_a_hub(Role.AUDITOR, claims=claims), action=Action.AUDIT_READ)
+        assert isinstance(policy.decide(asked), expected)
 
 
 @pytest.mark.parametrize("name", ["os:ada", "service:ci", "hubris:ada"])

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import hmac
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jupyter_qsec.adapters.identity.choice import identities_of
@@ -80,6 +82,49 @@ async def test_keys_are_read_once_an_hour(world: World) -> None:
 async def test_a_job_that_no_rule_means_is_refused(world: World, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DeniedError, match=words):
         await world.identities.identify(world.token(**changes))
+
+
+async def test_whose_job_it_was_must_fit_on_record(world: World) -> None:
+    with pytest.raises(UnauthenticatedError, match="more than 256 characters"):
+        await world.identities.identify(world.token(sub=SUBJECT + "x" * 256))
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
+@pytest.mark.parametrize("names_it", [True, False])
+async def test_a_key_signs_with_what_it_is_published_for(world: World, algorithm: str, names_it: bool) -> None:
+    key = world.issuer.public("rsa")
+    world.issuer.publish(more=({**key, "alg": "RS256"} if names_it else {n: v for n, v in key.items() if n != "alg"},))
+    token = jwt.encode(world.claims(), world.issuer.keys["rsa"], algorithm, headers={"kid": "rsa"})
+    if not names_it or algorithm == "RS256":
+        assert await world.identities.identify(token)
+    else:
+        with pytest.raises(UnauthenticatedError):
+            await world.identities.identify(token)
+
+
+async def test_a_short_key_is_none(world: World) -> None:
+    world.issuer.keys["rsa"] = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    world.issuer.publish("rsa")
+    with pytest.warns(jwt.InsecureKeyLengthWarning):
+        token = world.token()
+    with pytest.raises(UnauthenticatedError, match="less than 2048 bits"):
+        await world.identities.identify(token)
+
+
+async def test_strangers_at_a_slow_issuer_keep_nobody_waiting(world: World) -> None:
+    await world.identities.identify(world.token())
+    world.ticks += 61
+    answered = threading.Event()
+    keys = world.issuer.answers["/keys"][1]
+    world.issuer.answers["/keys"] = (200, lambda query: answered.wait(10) and keys)
+    stranger = asyncio.ensure_future(world.identities.identify(world.issuer.sign(world.claims(), kid="unknown")))
+    while len(world.issuer.asked) < 4:  # noqa: ASYNC110 - the issuer is another thread's
+        await asyncio.sleep(0.001)
+    assert await world.identities.identify(world.token())
+    assert not stranger.done()
+    answered.set()
+    with pytest.raises(UnauthenticatedError, match="does not publish"):
+        await stranger
 
 
 @pytest.mark.parametrize("missing", ["iss", "sub", "aud", "exp", "iat"])
@@ -199,6 +244,7 @@ BAD: dict[str, dict[str, tuple[int, Any]]] = {
     "another issuer": {CONFIGURATION: (200, {"issuer": "https://elsewhere", "jwks_uri": "http://127.0.0.1:9/keys"})},
     "keys in plain text": {CONFIGURATION: (200, {"issuer": "ITSELF", "jwks_uri": "http://example.org/keys"})},
     "keys nowhere": {CONFIGURATION: (200, {"issuer": "ITSELF"})},
+    "keys at no address": {CONFIGURATION: (200, {"issuer": "ITSELF", "jwks_uri": "https://["})},
     "no JSON": {CONFIGURATION: (200, b"<html>")},
     "no object": {CONFIGURATION: (200, [1])},
     "deep": {CONFIGURATION: (200, b"[" * 100_000)},

@@ -243,6 +243,8 @@ async def test_a_lease_carries_the_claims_of_its_person_as_they_last_were():
     assert (await world.leasing.renew(admin, issued.lease.id)).claims == {"mfa": "true"}, "of nobody else"
     await world.leasing.renew(weak, issued.lease.id)
     assert (await world.leasing.caller(issued.lease.id)).principal.claims == {"mfa": "false"}
+    told = [(event.kind, event.details["claim_mfa"]) for event in world.store.events]
+    assert told == [("lease.issued", "true"), ("lease.renewed", "true"), ("lease.renewed", "false")]
 
 
 async def test_who_still_waits_for_a_lease_is_told_to_wait():

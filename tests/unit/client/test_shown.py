@@ -61,15 +61,17 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_jobs_token_is_kept_until_it_is_about_to_end(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()
-    issuer.answers["/job"] = (200, lambda query: {"value": issuer.sign({"aud": query["audience"], "exp": now + 300})})
+    """Its own times say for how long; that of this machine may be wrong."""
+    now, elsewhere = time.monotonic(), 4_000_000_000
+    claims = {"iat": elsewhere, "exp": elsewhere + 300}
+    issuer.answers["/job"] = (200, lambda query: {"value": issuer.sign({"aud": query["audience"], **claims})})
     source = source_of(github(issuer), GATEWAY)
     assert callable(source)
     first = source()
     assert source() == first
     assert issuer.asked == ["/job?audience=https%3A%2F%2Fqsec.example.org"]
     assert issuer.bearers == ["Bearer bearer-of-the-job"]
-    monkeypatch.setattr(shown.time, "time", lambda: now + 241)
+    monkeypatch.setattr(shown.time, "monotonic", lambda: now + 241)
     source()
     assert len(issuer.asked) == 2
     assert "bearer-of-the-job" not in repr(source) and first not in repr(source)

@@ -47,13 +47,39 @@ def test_a_star_stands_for_any_characters_and_nothing_else_for_another(
     assert fits(replace(RULE, subject=pattern), subject=subject) is expected
 
 
-@pytest.mark.parametrize("subject", ["", "*", "**", "*:*", "/", "*/*"])
-def test_a_rule_for_everybody_of_an_issuer_is_refused(subject: str) -> None:
-    with pytest.raises(InvalidRequestError, match="lets in everybody"):
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("", "*", "**", "*:*", "/", "*/*", "repo:*", "repo:*/*", "repo:*:ref:refs/heads/main", "repo:lab*", "repo:/*"),
+        *("*:ref:refs/heads/main", "system:serviceaccount:*", "system:serviceaccount:lab*", "project_path:*"),
+    ],
+)
+def test_a_rule_for_others_jobs_too_is_refused(subject: str) -> None:
+    with pytest.raises(InvalidRequestError, match="lets in others than yours"):
+        replace(RULE, subject=subject, claims={})
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("repo:lab/*", "repo:lab/quantum:*", "repo:lab/*:ref:refs/heads/main", "system:serviceaccount:lab:*"),
+        *("system:serviceaccount:lab:runner", "one-job", "project_path:lab/quantum:ref_type:branch:ref:*"),
+    ],
+)
+def test_one_that_names_whose_they_are_is_taken(subject: str) -> None:
+    assert replace(RULE, subject=subject, claims={})
+
+
+@pytest.mark.parametrize("subject", ["", "*", "*:*", "/"])
+def test_with_a_claim_the_subject_must_still_name_something(subject: str) -> None:
+    assert replace(RULE, subject="repo:*")
+    with pytest.raises(InvalidRequestError, match="names nothing"):
         replace(RULE, subject=subject)
 
 
-@pytest.mark.parametrize("issuer", ["http://token.example.org", "token.example.org", "", "ftp://x", "file:///etc"])
+@pytest.mark.parametrize(
+    "issuer", ["http://token.example.org", "token.example.org", "", "ftp://x", "file:///etc", "https://["]
+)
 def test_an_issuer_is_an_https_address(issuer: str) -> None:
     with pytest.raises(InvalidRequestError, match="is not an https address"):
         replace(RULE, issuer=issuer)
