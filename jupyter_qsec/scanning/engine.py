@@ -113,8 +113,12 @@ class Engine:
 
     def hits(self, text: str, work: Work | None = None) -> list[Hit]:
         """As `scan`, with what streams need besides; `work` counts what was done."""
+        return merge(self.found(text, work))
+
+    def found(self, text: str, work: Work | None = None) -> list[Hit]:
+        """As `hits`, as they come: what one rule found may lie within what another did."""
         if len(text) < SHORTEST:
-            return merge(self._live_hits(text))
+            return self._live_hits(text)
         work = work if work is not None else Work()
         data = flat(text)
         found = self._plain_hits(data, work)
@@ -123,7 +127,7 @@ class Engine:
             found += visible.back(self._plain_hits(flat(*visible.parts), work))
         if "\n" in text and self._may_be_broken(data):
             found += self._joined_hits(text, found, work)
-        return merge(found + self._live_hits(text))
+        return found + self._live_hits(text)
 
     def scan_live(self, text: str) -> list[Match]:
         """The secrets that are known exactly, and no others: for what rules must not judge."""

@@ -73,6 +73,11 @@ _asks_for_it = _search(
     r"\.(?:get|pop|getlist|encode|decode|startswith|endswith|r?split|[lr]?strip|removeprefix|removesuffix|join|find|count|index"
     r"|add_argument)\([bru]?[\"'`]$"
 )
+_gets_it = _search(
+    r"(?:^|[._])(?:get|load|fetch|read|find|look_?up|retrieve|resolve)\w*(?:secret|passw|passphrase|credential|token|key)\w*"
+    r"\([bru]?[\"'`]$"
+)
+_END_OF_ARN = re.compile(r"([\w/+=.@-]+)-(?:[A-Za-z0-9]{6}|\?{1,6}|\*)(?::[\w-]*){0,3}")
 _BEHIND_COMMA = re.compile(r"""\s*[bBrRuUfF]{0,2}["'`]""")
 _FIELDS = re.compile(
     r"class|data|database|db|default|description|e?mail|format|group|host|hostname|id|items|kind|label|login|metadata|name"
@@ -175,6 +180,17 @@ def _opaque_run(value: str) -> bool:
     return len(longest) >= 24 and sum(c.isdigit() for c in longest) >= 3
 
 
+def _names_one(name: str, value: str) -> bool:
+    """By what name a program asks for a secret, or AWS knows it: `get_secret("lab")`, `arn:…:secret:lab-a1b2c3`."""
+    if name == "secret:" and (arn := _END_OF_ARN.fullmatch(value)):
+        return not generated(arn[1])
+    if "(" not in name or not _gets_it(name):
+        return False
+    return bool(_UUID.fullmatch(value)) or not any(
+        generated(word) or _opaque_run(word) for word in re.split("[./:@ ]", value)
+    )
+
+
 def quoted(before: str) -> bool:
     return before in {'"', "'", "`", ";", "2"}  # the last two end `&quot;` and `%22`
 
@@ -185,7 +201,7 @@ def password_like(name: str, value: str, before: str) -> bool:
         return False
     if value.count(" ") > 5 or (" " in value and _has_label(value)):  # a sentence, a label or a prompt
         return False
-    if ("(" in name and _asks_for_it(name)) or _neighbour(name, value):
+    if ("(" in name and _asks_for_it(name)) or _names_one(name, value) or _neighbour(name, value):
         return False
     if _UUID.fullmatch(value):
         return _may_give_uuids(name)
@@ -287,7 +303,7 @@ def told_in_words(name: str, value: str, before: str) -> bool:
     """What a sentence says a password is."""
     if placeholder(value) or _reference(value) or _CALL_OR_INDEX.match(value) or not telling_name(name.split(" ")[0]):
         return False
-    if "://" in value or value.endswith((".py", ".json")):
+    if _names_one(name, value) or "://" in value or value.endswith((".py", ".json")):
         return False
     return generated(value) or strong(value) or _WORD_AND_YEAR.fullmatch(value.rstrip(".")) is not None
 

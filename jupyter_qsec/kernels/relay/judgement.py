@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from jupyter_qsec.kernels.relay.hygiene import line_of
 from jupyter_qsec.kernels.relay.source import without_secrets
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, dump_object, load_object
+from jupyter_qsec.scanning import binary
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.engine import replace as replaced
 from jupyter_qsec.scanning.finding import Match
@@ -58,7 +59,7 @@ def judge(kind: str, envelope: Envelope, engine: Engine, policy: SourcePolicy, *
 
     clean, _, taken = redact_json(content, engine, stays)
     for buffer in envelope.buffers:
-        secrets += [(match.kind, "", 1) for match in engine.scan(buffer.decode("latin-1"))]
+        secrets += [(name, "", 1) for name, _ in binary.cleaned(engine, buffer)[1]]
     matches = engine.scan(source, allow=True) if source is not None else []
     if source is not None:
         secrets = [(m.kind, source[m.start : m.end], line_of(source, m.start)) for m in matches] + secrets

@@ -9,6 +9,7 @@ from jupyter_qsec.kernels.relay.headers import Header, Headers
 from jupyter_qsec.kernels.relay.hygiene import UNSCANNABLE, Reporter
 from jupyter_qsec.kernels.relay.streams import Parts, Streams
 from jupyter_qsec.kernels.relay.wire import Envelope, Json, WireError, dump_object, load_object
+from jupyter_qsec.scanning import binary
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.mimebundle import redact_json
 
@@ -93,7 +94,11 @@ class Outgoing:
             value, _, found = redact_json(load_object(part), self._engine)
             secrets += found
             parts.append(dump_object(value))
-        buffers = [self._cleaned_buffer(buffer, secrets) for buffer in envelope.buffers]
+        buffers = []
+        for buffer in envelope.buffers:
+            clean, found = binary.cleaned(self._engine, buffer)
+            secrets += found
+            buffers.append(clean)
         if secrets:
             self._reporter.found(
                 [(secret_kind, secret, 1) for secret_kind, secret in secrets],
@@ -102,24 +107,6 @@ class Outgoing:
                 message_id=request,
             )
         return parts[0], parts[1], buffers
-
-    def _cleaned_buffer(self, buffer: bytes, secrets: list[tuple[str, str]]) -> bytes:
-        """The buffer with secrets overwritten in place: its length is part of its meaning."""
-        text = buffer.decode("latin-1")
-        matches = self._engine.scan(text)
-        if matches:
-            cleaned = bytearray(buffer)
-            for match in matches:
-                secrets.append((match.kind, text[match.start : match.end]))
-                cleaned[match.start : match.end] = b"*" * (match.end - match.start)
-            buffer = bytes(cleaned)
-        if b"\0" in buffer:  # UTF-16 and UTF-32 put zeros between the letters
-            wide = buffer.replace(b"\0", b"").decode("latin-1")
-            found = self._engine.scan(wide)
-            if found:
-                secrets += [(match.kind, wide[match.start : match.end]) for match in found]
-                return b"\0" * len(buffer)
-        return buffer
 
     def _cleaned_topic(self, identities: list[bytes]) -> list[bytes]:
         topic = identities[0][:_MAX_TOPIC] if identities else b""

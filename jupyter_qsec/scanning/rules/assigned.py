@@ -130,6 +130,10 @@ RULES: tuple[Rule, ...] = (
             'digest.update(password.encode("utf-8"))',
             '{\n  "format": "password",\n  "minLength": 8\n}',
             'columns = ["id", "pwd", "email"]',
+            'api_key = get_secret("prod")',
+            'load_secret("braket")',
+            'get_password("db_prod")',
+            'client.get_secret_value("name1")',
         ),
     ),
     _quoted(
@@ -139,10 +143,18 @@ RULES: tuple[Rule, ...] = (
             "credentials.get('username')",
             "{'input': 'password', 'name': 'field1'}",
             "if passphrase.startswith('argon2:'):",
+            "vault.readSecret('lab/db 1')",
+            "x = find_api_key('service7')",
         ),
     ),
     _quoted(
-        "`", "password := `{a12}`", never=("secret = `${process.env.SECRET}`", "fetch(url, {credentials: `include`})")
+        "`",
+        "password := `{a12}`",
+        never=(
+            "secret = `${process.env.SECRET}`",
+            "fetch(url, {credentials: `include`})",
+            "await fetchSecret(`prod/braket`)",
+        ),
     ),
     Rule(
         "assigned-token",
@@ -200,7 +212,12 @@ RULES: tuple[Rule, ...] = (
         description=_LITERAL,
         advice=CHANGE,
         examples=("password: {a12}", "secret={a16}"),
-        never=("password: str", "password = getpass.getpass()", "secret = config.secret_value", "password: 12345678"),
+        never=(
+            *("password: str", "password = getpass.getpass()", "secret = config.secret_value", "password: 12345678"),
+            'SecretId="arn:aws:secretsmanager:us-east-1:123456789012:secret:MyTestSecret-a1b2c3"',
+            '"Resource": "arn:aws:secretsmanager:*:123456789012:secret:MyTestSecret-??????"',
+            '"valueFrom": "arn:aws:secretsmanager:us-east-1:123456789012:secret:LabDb-{a6}:password::"',
+        ),
     ),
     Rule(
         "assigned-secret",

@@ -44,6 +44,22 @@ def test_a_secret_is_found_between_other_text(text: str) -> None:
     assert [around[m.start : m.end] for m in SCANNER.scan(around)] == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'set_password("Tr0ub4dor3x")',
+        'get_secret("Tr0ub4dor3x!")',
+        'get_token_or_password("xK9mQ2pLw7Rt")',
+        'secret = get_secret("prod"); password = "Tr0ub4dor3x"',
+        "secret:xK9mQ2pLw7Rt-a1b2c3",
+        "secret: MyTestSecret-a1b2c3",
+        "client_secret:MyTestSecret-a1b2c3",
+    ],
+)
+def test_what_only_begins_like_the_name_of_a_secret_is_one(text: str) -> None:
+    assert len(SCANNER.scan(text)) == 1
+
+
 def test_redacting_twice_changes_nothing() -> None:
     for _, _, text in PLANTED:
         once = SCANNER.redact(text).text
