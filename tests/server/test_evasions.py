@@ -40,7 +40,9 @@ CAUGHT = {
     "broken over lines": "print('\\n'.join(KEY[n:n + 5] for n in range(0, 20, 5)))",
     "ANSI codes inside": "print('\\x1b[0m'.join(KEY))",
     "a print that ends within an ANSI code": "print(KEY[:16], end='\\x1b[', flush=True)\nprint('0m' + KEY[16:])",
+    "device control strings and 8-bit codes inside": "print('\\x1bPq\\x1b\\\\'.join(KEY))\nprint('\\x9b0m'.join(KEY))",
     "zero-width characters inside": "print('\\u200b'.join(KEY))",
+    "variation selectors and fillers inside": "print('\\ufe0f\\u3164'.join(KEY))",
     "HTML elements inside": "display(HTML('<p>' + KEY[:6] + '<b>' + KEY[6:] + '</b></p>'))",
     "HTML character references": "display(HTML(''.join(f'&#{ord(c)};' for c in KEY)))",
     "SVG text in parts": "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><text>' + KEY[:6] + '<tspan>'"

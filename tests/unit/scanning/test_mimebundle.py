@@ -158,7 +158,48 @@ def test_cells_of_a_table_are_not_one_word() -> None:
     assert redact_json({"text/html": table}, Engine.default())[0] == {"text/html": table}
 
 
-@pytest.mark.parametrize("mark", ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200b\u200b"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *(
+            "\u200b",
+            "\u200c",
+            "\u200d",
+            "\u2060",
+            "\ufeff",
+            "\u00ad",
+            "\u200b\u200b",
+            "\ufe0f",
+            "\u200e",
+            "\u202c",
+            "\u2063",
+        ),
+        *(
+            "\u180e",
+            "\u034f",
+            "\u061c",
+            "\u115f",
+            "\u17b4",
+            "\u3164",
+            "\uffa0",
+            "\U0001d173",
+            "\U000e0041",
+            "\U000e0100",
+        ),
+        *(
+            "\x1b7",
+            "\x1b8",
+            "\x1bPq\x1b\\",
+            "\x1b_x\x1b\\",
+            "\x1b^x\x1b\\",
+            "\x1bXx\x1b\\",
+            "\x1bP\x07\x1b\\",
+            "\x9b0m",
+            "\x90q\x9c",
+        ),
+    ],
+    ids=ascii,
+)
 def test_characters_without_width_do_not_hide_a_secret(mark: str) -> None:
     text = f"key {mark.join(AWS_KEY)} end"
     new, _, secrets = redact_json({"text/plain": text}, Engine.default())
