@@ -44,7 +44,10 @@ CAUGHT = {
     "zero-width characters inside": "print('\\u200b'.join(KEY))",
     "variation selectors and fillers inside": "print('\\ufe0f\\u3164'.join(KEY))",
     "HTML elements inside": "display(HTML('<p>' + KEY[:6] + '<b>' + KEY[6:] + '</b></p>'))",
+    "unknown HTML elements, attributes with `>` and comments with `<`": "display(HTML(KEY[:6]"
+    " + '<x-y a=\">\"><ins>' + KEY[6:12] + '<!-- <b> -->' + KEY[12:] + '</ins></x-y>'))",
     "HTML character references": "display(HTML(''.join(f'&#{ord(c)};' for c in KEY)))",
+    "HTML references to what nobody sees": "display(HTML('<p>' + '&ZeroWidthSpace;'.join(KEY) + '</p>'))",
     "SVG text in parts": "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><text>' + KEY[:6] + '<tspan>'"
     " + KEY[6:] + '</tspan></text></svg>'))",
     "Markdown and LaTeX": "display(Markdown(KEY), Latex('$' + KEY + '$'))",

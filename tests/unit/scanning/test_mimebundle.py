@@ -120,6 +120,12 @@ HIDDEN_IN_MARKUP = [
     f"<p>{''.join(f'&#{ord(c)};' for c in AWS_KEY)}</p>",
     f"<p>{''.join(f'&#x{ord(c):X}' for c in AWS_KEY)}</p>",
     f"<p>&#65;{AWS_KEY[1:-1]}&#69;</p>",
+    f"<p>{AWS_KEY[:9]}<ins>{AWS_KEY[9:]}</ins></p>",
+    f"<p>{AWS_KEY[:9]}<x-y>{AWS_KEY[9:]}</x-y></p>",
+    f"<p>{AWS_KEY[:9]}<font color='a>b'>{AWS_KEY[9:]}</font></p>",
+    f"<p>{AWS_KEY[:9]}<!-- <b> -->{AWS_KEY[9:]}</p>",
+    f"<p>{'&ZeroWidthSpace;'.join(AWS_KEY)}</p>",
+    f"<p>{AWS_KEY[:9]}&shy{AWS_KEY[9:]}</p>",
 ]
 
 
@@ -154,7 +160,7 @@ def test_markup_within_a_secret_does_not_hide_it(markup: str, mime: str) -> None
 
 
 def test_cells_of_a_table_are_not_one_word() -> None:
-    table = f"<tr><td>{AWS_KEY[:9]}</td><td>{AWS_KEY[9:]}</td></tr>"
+    table = f"<tr><td>{AWS_KEY[:9]}</td><td>{AWS_KEY[9:]}</td></tr><li>{AWS_KEY[:9]}</li>\n<li>{AWS_KEY[9:]}</li>"
     assert redact_json({"text/html": table}, Engine.default())[0] == {"text/html": table}
 
 
