@@ -53,6 +53,7 @@ CAUGHT = {
     "Markdown and LaTeX": "display(Markdown(KEY), Latex('$' + KEY + '$'))",
     "JSON with escapes": "display(JSON({'deep': [{'er': KEY}]}))",
     "an object's own MIME bundle": "display(Sender(KEY))",
+    "a key in clear under the name of a picture": "display({'image/png': KEY + '\\n' + 'A' * 600}, raw=True)",
     "display metadata": "display({'text/plain': 'x'}, raw=True, metadata={'note': KEY})",
     "an updated display": "h = display('x', display_id=True); h.update(KEY)",
     "a widget message": "create_comm(target_name='x', data={'v': KEY}).send({'w': KEY})",

@@ -54,7 +54,7 @@ def test_what_a_reader_sees_stays(text: str) -> None:
             "<img src=x>",
             '<a"b>',
         ),
-        *('<font color="a>b">', "<i title = 'a>b'>", '<i a=\'">" b="\'>">', "<i a=b'>", '<i ">', "<data/value=3>"),
+        *('<font color="a>b">', "<i title = 'a>b'>", "<i a='\">' b=\"'>\">", "<i a=b'>", '<i ">', "<data/value=3>"),
         *(
             "<!-- <b> -->",
             "<!-- x - -- -> --!>",
