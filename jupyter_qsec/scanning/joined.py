@@ -9,28 +9,53 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 
+import re2
+
 from jupyter_qsec.scanning.hit import Hit
 
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\x80-\x84\x86-\x8f\x91-\x97\x99\x9a\x9c"
+)
+"""As in a class: what Unicode calls Default_Ignorable_Code_Point, and the C1 controls that stand alone."""
+_CSI = r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,4}"
+_OSC = r"(?:\x1b\]|\x9d)[^\x07\x1b\x90\x98\x9c-\x9f]{0,512}+"
+_DCS = r"(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x90\x98\x9c-\x9f]{0,512}+"
+"""And SOS, PM and APC. No such string goes over the beginning of another: looking for ends takes linear time."""
 _UNSEEN = re.compile(
-    r"\x1b\[[0-?]{0,64}[ -/]{0,4}[@-~]|\x1b[ -/]{1,4}[0-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)"
+    rf"{_CSI}[@-~]|\x1b(?:[ -/]{{1,4}}[0-~]|[0-?DEHMNOZ\\`-cno|-~])|{_OSC}(?:\x07|\x1b\\|\x9c)|{_DCS}(?:\x1b\\|\x9c)"
     rf"|[{_INVISIBLE}]+"
 )
-_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,4}|[ -/]{1,4}|\][^\x07\x1b]{0,512}\x1b?)?\Z")
+_UNFINISHED = re.compile(rf"(?:{_CSI}|\x1b[ -/]{{0,4}}|{_OSC}\x1b?|{_DCS}\x1b?)\Z")
 _LONGEST_CONTROL = 516
 _UNSEEN_TO_THE_END = re.compile(rf"(?>(?:{_UNSEEN.pattern})*)(?:{_UNFINISHED.pattern})?\Z")
+_NOT_SEEN = re2.compile(f"[{_INVISIBLE}\x90\x98\x9b\x9d-\x9f]".encode())
+"""Every character but escape with which `_UNSEEN` may begin, in UTF-8: an automaton goes over it ten times as fast."""
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
-_MARKUP = re.compile(
-    r"</?(?:a|abbr|b|code|em|font|i|kbd|mark|s|samp|small|span|strong|sub|sup|tspan|tt|u|var|wbr)(?:\s[^<>]{0,512})?/?>"
-    r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});?|<!--[^<>]{0,512}-->",
-    re.IGNORECASE,
+_SEPARATING = (
+    "address|article|aside|blockquote|body|br|button|canvas|caption|center|col|colgroup|dd|desc|details|dialog|dir|div|dl"
+    "|dt|fieldset|figcaption|figure|footer|foreignobject|form|frameset|g|h[1-6]|head|header|hgroup|hr|html|iframe|legend"
+    "|li|listing|main|menu|nav|noembed|noframes|noscript|ol|optgroup|option|p|plaintext|pre|script|search|section|select"
+    "|style|summary|svg|table|tbody|td|template|text|textarea|tfoot|th|thead|title|tr|ul|video|xmp"
 )
-"""What joins the texts beside it: elements in the flow of a line, character references, comments."""
+"""Elements whose texts a browser shows apart from those beside them, or not at all."""
+_ATTRIBUTES = r"""(?:[^<>=]{1,256}+|=\s{0,16}+(?:"[^"]{0,512}+"|'[^']{0,512}+')?+){0,32}+"""
+_COMMENT = r"(?:[^<-]|<(?!!--)|-(?!-!?>)){0,512}+"
+_MARKUP = re.compile(
+    rf"</?(?!(?:{_SEPARATING})[\s/>])[a-z][^\s/<>]{{0,63}}+(?:[\s/]{_ATTRIBUTES})?+>"
+    r"|&(?:#[0-9]{1,32};?|#x[0-9a-f]{1,32};?|[a-z][a-z0-9]{1,30};|[a-z][a-z0-9]{1,5})"
+    rf"|<!--(?:-?>|{_COMMENT}(?:<!--{_COMMENT}){{0,4}}+--!?>)|<!\[CDATA\[|\]\]>|<(?:\?|!(?!--)|/(?![a-z]))[^<>]{{0,512}}+>",
+    re.IGNORECASE | re.ASCII,
+)
+"""What joins the texts beside it: elements in the flow of a line (all but those that separate, also ones that nobody
+knows), character references, comments and what browsers take for one. Nothing that may begin another is gone over more
+than some thirty times."""
 
 
 _PIECE = 1 << 15
 """Characters; no single operation goes over many more, as it would hold up every other thread of a server."""
-_LONGEST = 2048
+_LONGEST = 1 << 14
 """Characters; more than any match has, but for a run of invisible characters."""
 
 
@@ -82,7 +107,10 @@ def has_unseen(text: str) -> bool:
     """Whether there may be something that `without_unseen` takes out; cheap."""
     if "\x1b" in text or "\u00ad" in text:
         return True
-    return not text.isascii() and any(character in text for character in _INVISIBLE)
+    if text.isascii():
+        return False
+    pieces = (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+    return any(_NOT_SEEN.search(piece.encode("utf-8", "surrogatepass")) is not None for piece in pieces)
 
 
 def without_unseen(text: str) -> Seen:
@@ -119,10 +147,9 @@ def rendered(text: str) -> Seen:
 
 
 def _decoded(markup: str) -> str:
-    if markup.startswith("<"):
+    if markup[0] in "<]":
         return ""
-    decoded = html.unescape(markup)
-    return decoded if len(decoded) == 1 else markup
+    return html.unescape(markup)
 
 
 def _seen(text: str, what: re.Pattern[str], instead: Callable[[str], str] = lambda piece: "") -> Seen:
@@ -131,6 +158,8 @@ def _seen(text: str, what: re.Pattern[str], instead: Callable[[str], str] = lamb
     at = size = 0
     for match in _matches(what, text):
         new = instead(match[0])
+        if new == match[0]:
+            continue
         size += match.start() - at + len(new)
         seen.add(text, at, match.start())
         seen.add(new, 0, len(new))

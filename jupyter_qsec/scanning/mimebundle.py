@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import re2
-
 from jupyter_qsec.domain.errors import TooLargeError
+from jupyter_qsec.scanning.encoded import is_binary, is_encoded, last_row
 from jupyter_qsec.scanning.engine import Engine, bare, replace
 from jupyter_qsec.scanning.finding import Match, marker
 
@@ -20,14 +19,8 @@ MAX_CHARACTERS = 64 << 20
 MAX_VALUES = 2_000_000
 
 _TELLING_KEY = re.compile(r"key|token|secret|pass|pwd|auth|credential", re.IGNORECASE)
-_BINARY_MIME = re.compile(
-    r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)", re.IGNORECASE
-)
 _PLAIN = frozenset(("", "text/plain", "code", "ename", "evalue", "traceback"))
 """Under these keys nothing is shown as a page. Elsewhere any string may be: a plot's title, a widget's value."""
-_ENCODED = re2.compile(rb"[A-Za-z0-9+/_\s-]*")
-"""Base64. Anything else under the name of an image is text that only says so."""
-_PIECE = 1 << 18
 _PROTOCOL_KEYS = frozenset(
     (
         *("code", "silent", "store_history", "user_expressions", "allow_stdin", "stop_on_error", "execution_count"),
@@ -133,7 +126,7 @@ class Walk:
     def text(self, text: str, key: str = "") -> str:
         """One string without its secrets; `key` is the name it stands under."""
         self._count(text)
-        if _BINARY_MIME.match(key) and len(text) > _SMALL and _is_encoded(text):
+        if is_binary(key) and len(text) > _SMALL and is_encoded(text) and not self._scan(last_row(text), key):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
             matches = self._engine.scan_live(text)
         elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
@@ -171,7 +164,7 @@ class Walk:
 
     def strings(self, items: list[str], key: str = "") -> list[str]:
         """Lines of one text: joined as they stand when they bring their own line ends, else by line breaks."""
-        if _BINARY_MIME.match(key):
+        if is_binary(key):
             return self._one_by_one(items, key)
         own_ends = all(item.endswith("\n") for item in items[:-1])
         before = len(self.found)
@@ -216,17 +209,6 @@ class Walk:
         self._characters += len(text)
         if self._characters > self._most:
             raise TooLargeError("A message is too large to be scanned for secrets.")
-
-
-def _is_encoded(text: str) -> bool:
-    """In pieces: one operation on all of a large image would hold up every other thread of a server."""
-    if not text.isascii():
-        return False
-    body = len(text.rstrip().rstrip("="))
-    return all(
-        _ENCODED.fullmatch(text[start : min(body, start + _PIECE)].encode("ascii")) is not None
-        for start in range(0, body, _PIECE)
-    )
 
 
 def _without(item: str, offset: int, matches: list[Match]) -> str:

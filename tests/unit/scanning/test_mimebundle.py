@@ -78,6 +78,55 @@ def test_an_image_is_neither_scanned_by_rules_nor_broken() -> None:
     assert redact_json({"image/svg+xml": f"<svg>{AWS_KEY}</svg>"}, SCANNER)[0]["image/svg+xml"].count("REDACTED") == 1
 
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
+PLAIN_PNG = base64.b64encode(PNG).decode()
+
+
+@pytest.mark.parametrize("mime", ["image/png", "image/jpeg", "audio/wav", "font/woff", "application/octet-stream"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{AWS_KEY}\n{'A' * 600}",
+        f"{'A' * 600}\n{AWS_KEY}\n",
+        f"{PLAIN_PNG}\n{AWS_KEY}\n",
+        f"{PLAIN_PNG} {AWS_KEY} {PLAIN_PNG}",
+        f"{PLAIN_PNG[:76]}\n{AWS_KEY}\n{PLAIN_PNG}",
+        f"{base64.encodebytes(PNG[:-2]).decode()}{AWS_KEY}",
+        f"{base64.encodebytes(PNG[:5130]).decode()}{AWS_KEY}\n",
+    ],
+    ids=range(7),
+)
+def test_a_key_in_clear_is_found_beside_what_may_be_an_image(mime: str, text: str) -> None:
+    new, _, secrets = redact_json({mime: text}, SCANNER)
+    assert new[mime] == text.replace(AWS_KEY, "[REDACTED:aws-access-key]") and ("aws-access-key", AWS_KEY) in secrets
+
+
+ENCODED = {
+    "image/png": PNG,
+    "image/jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+    "image/gif": b"GIF89a\1\0\1\0",
+    "image/webp": b"RIFF\x24\0\0\0WEBPVP8 ",
+    "image/bmp": b"BM\x46\0\0\0\0\0\0\0\x36",
+    "image/tiff": b"II*\0\x08\0\0\0",
+    "image/x-icon": b"\0\0\1\0\1\0\x10\x10",
+    "application/pdf": b"%PDF-1.7\n",
+    "application/zip": b"PK\3\4\x14\0",
+    "audio/ogg": b"OggS\0\2",
+    "video/mp4": b"\0\0\0\x20ftypisom",
+    "font/woff2": b"wOF2\0\1\0\0",
+}
+
+
+@pytest.mark.parametrize("mime", ENCODED)
+def test_what_begins_as_its_kind_does_is_judged_by_no_rule(mime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(Engine, "scan_markup", lambda self, text: looked.append(text) or [])
+    data = ENCODED[mime] + bytes(range(256)) * 2000
+    for text in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
+        assert redact_json({mime: text}, SCANNER)[0] == {mime: text}
+    assert all(len(text) <= 77 for text in looked), "but for the last row"
+
+
 def test_a_live_secret_is_found_even_in_an_image() -> None:
     live = LiveSecrets()
     live.add("live-lease-token-0001", "lease-token")
@@ -120,6 +169,12 @@ HIDDEN_IN_MARKUP = [
     f"<p>{''.join(f'&#{ord(c)};' for c in AWS_KEY)}</p>",
     f"<p>{''.join(f'&#x{ord(c):X}' for c in AWS_KEY)}</p>",
     f"<p>&#65;{AWS_KEY[1:-1]}&#69;</p>",
+    f"<p>{AWS_KEY[:9]}<ins>{AWS_KEY[9:]}</ins></p>",
+    f"<p>{AWS_KEY[:9]}<x-y>{AWS_KEY[9:]}</x-y></p>",
+    f"<p>{AWS_KEY[:9]}<font color='a>b'>{AWS_KEY[9:]}</font></p>",
+    f"<p>{AWS_KEY[:9]}<!-- <b> -->{AWS_KEY[9:]}</p>",
+    f"<p>{'&ZeroWidthSpace;'.join(AWS_KEY)}</p>",
+    f"<p>{AWS_KEY[:9]}&shy{AWS_KEY[9:]}</p>",
 ]
 
 
@@ -154,11 +209,52 @@ def test_markup_within_a_secret_does_not_hide_it(markup: str, mime: str) -> None
 
 
 def test_cells_of_a_table_are_not_one_word() -> None:
-    table = f"<tr><td>{AWS_KEY[:9]}</td><td>{AWS_KEY[9:]}</td></tr>"
+    table = f"<tr><td>{AWS_KEY[:9]}</td><td>{AWS_KEY[9:]}</td></tr><li>{AWS_KEY[:9]}</li>\n<li>{AWS_KEY[9:]}</li>"
     assert redact_json({"text/html": table}, Engine.default())[0] == {"text/html": table}
 
 
-@pytest.mark.parametrize("mark", ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200b\u200b"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *(
+            "\u200b",
+            "\u200c",
+            "\u200d",
+            "\u2060",
+            "\ufeff",
+            "\u00ad",
+            "\u200b\u200b",
+            "\ufe0f",
+            "\u200e",
+            "\u202c",
+            "\u2063",
+        ),
+        *(
+            "\u180e",
+            "\u034f",
+            "\u061c",
+            "\u115f",
+            "\u17b4",
+            "\u3164",
+            "\uffa0",
+            "\U0001d173",
+            "\U000e0041",
+            "\U000e0100",
+        ),
+        *(
+            "\x1b7",
+            "\x1b8",
+            "\x1bPq\x1b\\",
+            "\x1b_x\x1b\\",
+            "\x1b^x\x1b\\",
+            "\x1bXx\x1b\\",
+            "\x1bP\x07\x1b\\",
+            "\x9b0m",
+            "\x90q\x9c",
+        ),
+    ],
+    ids=ascii,
+)
 def test_characters_without_width_do_not_hide_a_secret(mark: str) -> None:
     text = f"key {mark.join(AWS_KEY)} end"
     new, _, secrets = redact_json({"text/plain": text}, Engine.default())

@@ -81,7 +81,22 @@ def test_no_split_lets_a_secret_through(planted: tuple[str, str, str], around: s
 
 
 @pytest.mark.parametrize(
-    "unseen", ["\x1b[1;31m", "\x1b(B", "\x1b]0;x\x07", "\x1b]0;x\x1b\\", "\u200b", "\r\n"], ids=ascii
+    "unseen",
+    [
+        *(
+            "\x1b[1;31m",
+            "\x1b(B",
+            "\x1b]0;x\x07",
+            "\x1b]0;x\x1b\\",
+            "\u200b",
+            "\r\n",
+            "\x1b7",
+            "\x1bPq\x1b\\",
+            "\x1b_x\x1b\\",
+        ),
+        *("\x9b1;31m", "\x9d0;x\x07", "\x90q\x9c", "\ufe0f", "\U000e0041"),
+    ],
+    ids=ascii,
 )
 def test_a_print_that_ends_within_what_nobody_sees_lets_no_secret_through(unseen: str) -> None:
     for at in range(4, len(AWS_KEY)):
@@ -90,7 +105,9 @@ def test_a_print_that_ends_within_what_nobody_sees_lets_no_secret_through(unseen
             assert "".join(passed([text[:place], text[place:]])) == "[REDACTED:aws-access-key] end\n"
 
 
-@pytest.mark.parametrize("unseen", ["\x1b[1;31m", "\x1b]0;x\x07\x1b(B", "\u200b\u00ad"], ids=ascii)
+@pytest.mark.parametrize(
+    "unseen", ["\x1b[1;31m", "\x1b]0;x\x07\x1b(B", "\u200b\u00ad", "\x1bPq\x1b\\\x9b0m\ufe0f"], ids=ascii
+)
 @pytest.mark.parametrize("secret", [LONG_JWT, AWS_TOKEN], ids=["jwt", "aws"])
 def test_a_secret_that_is_too_long_to_hold_goes_on_behind_what_nobody_sees(secret: str, unseen: str) -> None:
     for at in (300, 310, len(secret) - 50):
@@ -109,7 +126,7 @@ def test_a_colour_that_ends_a_long_secret_is_shown_when_its_time_is_over() -> No
     assert stream.feed(" ok\n").text == " ok\n"
 
 
-@pytest.mark.parametrize("end", ["\x1b", "\x1b[", "\x1b]0;", "\r"], ids=ascii)
+@pytest.mark.parametrize("end", ["\x1b", "\x1b[", "\x1b]0;", "\x1bPq", "\x9b", "\r"], ids=ascii)
 def test_what_ends_so_and_holds_no_secret_flows(end: str) -> None:
     assert passed([f"45% done{end}"])[0] == f"45% done{end}"
 
