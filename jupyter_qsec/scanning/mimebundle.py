@@ -43,6 +43,11 @@ _SMALL = 512
 _MAX_NAMED = 8192
 
 
+def is_telling(key: str) -> bool:
+    """Whether a text under this name is scanned together with the name, too."""
+    return _TELLING_KEY.search(key) is not None
+
+
 Known = Callable[[str, str], bool]
 """Tells of a kind and a secret whether somebody has decided that it may stay."""
 
@@ -136,7 +141,7 @@ class Walk:
         if _BINARY_MIME.match(key) and len(text) > _SMALL and _is_encoded(text):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
             matches = self._engine.scan_live(text)
-        elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
+        elif key and len(text) <= _MAX_NAMED and is_telling(key):
             matches = self._named(text, key)
         else:
             matches = self._scan(text, key)
@@ -176,7 +181,7 @@ class Walk:
         own_ends = all(item.endswith("\n") for item in items[:-1])
         before = len(self.found)
         pieces = self.pieces(items, "".join(items) if own_ends else "\n".join(items), key)
-        if len(self.found) == before and _TELLING_KEY.search(key):
+        if len(self.found) == before and is_telling(key):
             return self._one_by_one(items, key)
         return pieces
 
