@@ -38,7 +38,7 @@ NAME = "pwd=" * 32
 SLOW = {
     "a plot's numbers": of_notebook(shown({"application/vnd.plotly.v1+json": {"data": [{"y": [1.5] * 3000}]}})),
     "keys": of_notebook(shown({"application/json": {f"k{n}": n for n in range(500)}})),
-    "tiny cells": of_notebook({**a_notebook(), "cells": [_CELL] * 100}),
+    "tiny cells": of_notebook({**a_notebook(), "cells": [{**_CELL, "id": f"c{n}"} for n in range(100)]}),
     "empty values": of_notebook(annotated(values=[[], {}, ""] * 500)),
     "one name of many": of_notebook(annotated(**{NAME: ["", 1] * 20})),
     "pwd": of_text("pwd="),

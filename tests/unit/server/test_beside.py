@@ -127,7 +127,7 @@ def test_the_slowest_that_is_small_is_quick(form: str) -> None:
     plugins.warm()
     scanner = Scanner()
     for unit in UNITS:
-        most = bisect_left(range(1, SMALL + 2), True, key=lambda n: is_large(FORMS[form](unit, n)))  # noqa: B023
+        most = bisect_left(range(1, SMALL + 2), True, key=lambda n: is_large(FORMS[form](unit, n)))
         content = FORMS[form](unit, most)
         assert not is_large(content) and is_large(FORMS[form](unit, most + 1))
         assert min(_cpu(lambda: scanner.redact_notebook(content)) for _ in range(3)) < MOST_CPU, unit  # noqa: B023
