@@ -128,10 +128,12 @@ class Walk:
 
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
+        same: dict[Any, int] = {}
         for key, item in value.items():
-            new_key = self.text(key) if isinstance(key, str) and key not in _PROTOCOL_KEYS else key
+            plain = new_key = self.text(key) if isinstance(key, str) and key not in _PROTOCOL_KEYS else key
             while new_key in result:  # two secret keys of one kind must not swallow each other's values
-                new_key = f"{new_key}'"
+                same[plain] = same.get(plain, 0) + 1
+                new_key = f"{plain}'{same[plain] if same[plain] > 1 else ''}"
             result[new_key] = self._below(str(new_key), item, depth, key if isinstance(key, str) else "")
         return result
 
