@@ -18,12 +18,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.table import Row, render
 from jupyter_qsec.scanning import plugins, rules, stream
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.scanning.stream import StreamRedactor
+from jupyter_qsec.server.beside import is_large
 
 _MEGABYTE = 1 << 20
 _SAMPLE = 64 << 10
@@ -108,19 +110,44 @@ def theirs(text: str) -> float:
         return rate(lambda: list(scan_file(str(file))), len(sample), 0.3)
 
 
-def longest_stop() -> float:
-    """Milliseconds for which another thread waits at most while a notebook with 10 MB of output is scanned beside it,
-    as the event loop does during a save. The interpreter itself lets a thread wait 5 ms for another one."""
+def saves() -> dict[str, dict[str, Any]]:
+    """Notebooks that are slow to scan: large, small with many values, and of text that packs triggers."""
     text = (output() + "\x1b[0m\N{RIGHTWARDS ARROW}\n") * (10_000_000 // len(output()))
     page = {"text/html": text.replace("\n", "<br>")}
-    outputs = [
-        {"output_type": "stream", "name": "stdout", "text": text},
-        {"output_type": "display_data", "data": page, "metadata": {}},
-    ]
-    notebook = {"cells": [{"cell_type": "code", "source": "", "metadata": {}, "outputs": outputs}]}
-    scan = threading.Thread(target=Scanner().scan_notebook, args=(notebook,))
+    printed = {"output_type": "stream", "name": "stdout", "text": text}
+    return {
+        "10 MB of output": _notebook([printed, _shown(page)]),
+        "a plot": _notebook([_shown({"application/vnd.plotly.v1+json": {"data": [{"y": [1.5] * 500_000}]}})]),
+        "keys": _notebook([_shown({"application/json": {f"key {n}": n for n in range(100_000)}})]),
+        "tiny cells": {"cells": _notebook([])["cells"] * 5_000},
+        "64 KB of pwd=": _notebook([], "pwd=" * (64 << 8)),
+        "the slowest that needs no thread": _notebook([], "pwd=" * 236),
+    }
+
+
+def _notebook(outputs: list[dict[str, Any]], source: str = "") -> dict[str, Any]:
+    return {"cells": [{"cell_type": "code", "source": source, "metadata": {}, "outputs": outputs}]}
+
+
+def _shown(data: dict[str, Any]) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def longest_stop() -> tuple[float, str]:
+    """Milliseconds for which the event loop waits at most while a notebook is saved, and which one."""
+    return max((_stop(notebook), name) for name, notebook in saves().items())
+
+
+def _stop(notebook: dict[str, Any]) -> float:
+    """As in a save: of a small one the whole scan (CPU time), of a large one for as long as the scan keeps this thread
+    waiting. The interpreter itself lets a thread wait 5 ms for another one."""
+    began = time.thread_time()
+    scan = threading.Thread(target=Scanner().redact_notebook, args=(notebook,))
+    if not is_large(notebook):
+        scan.run()
+        return (time.thread_time() - began) * 1e3
+    longest, last = time.thread_time() - began, time.perf_counter()
     scan.start()
-    longest, last = 0.0, time.perf_counter()
     while scan.is_alive():
         time.sleep(0.0005)
         longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
@@ -158,7 +185,7 @@ def rows() -> list[Row]:
     line, bar = "step 12: loss 0.1234 ok\n", "\r 45%|####     | 45/100"
     started = start_milliseconds()
     worst, name = slowest()
-    stop = longest_stop()
+    stop, save = longest_stop()
     return [
         *result,
         Row(f"scan: worst text, {name}", worst, "MB/s", target="1 MB/s or more", ok=worst >= 1),
@@ -166,7 +193,7 @@ def rows() -> list[Row]:
         Row("scan: a cell of 1 KB", microseconds(lambda: engine.scan(cell), 2000), "us"),
         Row("stream: a printed line", microseconds(lambda: stream_of_text.feed(line), 5000), "us"),
         Row("stream: a progress bar", microseconds(lambda: stream_of_text.feed(bar), 5000), "us"),
-        Row("save: the event loop waits", stop, "ms", target="20 ms or less", ok=stop <= 20),
+        Row(f"save: the event loop waits, {save}", stop, "ms", target="20 ms or less", ok=stop <= 20),
         Row("scanner: import and build", started, "ms", target="120 ms or less", ok=started <= 120),
     ]
 

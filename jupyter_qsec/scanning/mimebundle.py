@@ -36,6 +36,11 @@ _SMALL = 512
 _MAX_NAMED = 8192
 
 
+def is_telling(key: str) -> bool:
+    """Whether a text under this name is scanned together with the name, too."""
+    return _TELLING_KEY.search(key) is not None
+
+
 Known = Callable[[str, str], bool]
 """Tells of a kind and a secret whether somebody has decided that it may stay."""
 
@@ -116,10 +121,12 @@ class Walk:
 
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
+        same: dict[Any, int] = {}
         for key, item in value.items():
-            new_key = self.text(key) if isinstance(key, str) and key not in _PROTOCOL_KEYS else key
+            plain = new_key = self.text(key) if isinstance(key, str) and key not in _PROTOCOL_KEYS else key
             while new_key in result:  # two secret keys of one kind must not swallow each other's values
-                new_key = f"{new_key}'"
+                same[plain] = same.get(plain, 0) + 1
+                new_key = f"{plain}'{same[plain] if same[plain] > 1 else ''}"
             result[new_key] = self._below(str(new_key), item, depth, key if isinstance(key, str) else "")
         return result
 
@@ -129,7 +136,7 @@ class Walk:
         if is_binary(key) and len(text) > _SMALL and is_encoded(text) and not self._scan(last_row(text), key):
             # Rules would find nothing but chance in an encoded image, and a marker would break it.
             matches = self._engine.scan_live(text)
-        elif key and len(text) <= _MAX_NAMED and _TELLING_KEY.search(key):
+        elif key and len(text) <= _MAX_NAMED and is_telling(key):
             matches = self._named(text, key)
         else:
             matches = self._scan(text, key)
@@ -169,7 +176,7 @@ class Walk:
         own_ends = all(item.endswith("\n") for item in items[:-1])
         before = len(self.found)
         pieces = self.pieces(items, "".join(items) if own_ends else "\n".join(items), key)
-        if len(self.found) == before and _TELLING_KEY.search(key):
+        if len(self.found) == before and is_telling(key):
             return self._one_by_one(items, key)
         return pieces
 

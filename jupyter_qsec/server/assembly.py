@@ -283,19 +283,22 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
     scanner = Scanner(ScannerConfig(key), engine=Engine.default(live=RegisteredHere(state.gateway.home)))
 
     def saved(found: list[Finding], action: str) -> None:
-        for finding in found:
-            state.findings.add(
-                found_at=datetime.now(UTC),
-                path=finding.path,
-                cell=finding.cell,
-                cell_id=finding.cell_id,
-                place=finding.place,
-                line=finding.line,
-                kind=finding.kind,
-                preview=finding.preview,
-                fingerprint=finding.fingerprint,
-                action=action,
-            )
+        now = datetime.now(UTC)
+        state.findings.add_many(
+            {
+                "found_at": now,
+                "path": finding.path,
+                "cell": finding.cell,
+                "cell_id": finding.cell_id,
+                "place": finding.place,
+                "line": finding.line,
+                "kind": finding.kind,
+                "preview": finding.preview,
+                "fingerprint": finding.fingerprint,
+                "action": action,
+            }
+            for finding in found
+        )
         if found and action in ("redacted", "refused"):
             details = {"findings": len(found), "kinds": ",".join(sorted({finding.kind for finding in found}))[:500]}
             parts.reporter.soon(f"save.{action}", "", found[0].path, details)

@@ -14,10 +14,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.mimebundle import is_telling
 from jupyter_qsec.server.uploads import FollowingChunks, Piece, following
 
-SMALL = 64 << 10
-"""Characters up to which a scan takes about as long as handing it to a thread: 2 ms."""
+SMALL = 1 << 10
+"""Characters and values up to which a scan may stop the event loop: the slowest text of this size takes 10 ms."""
+_TELLING = 3
+"""How often a text under a telling name is scanned at most: behind the name, by itself, and as part of a list."""
 _AT_ONCE = 2
 
 Report = Callable[[list[Finding], str], None]
@@ -109,9 +112,10 @@ class ScanBeside:
 
     async def _save_scanned(self, model: dict[str, Any], path: str) -> Any:
         """Save what a hook sees; a large one scanned ahead of it."""
-        if not _is_large(model.get("content")):
-            return await self._save(model, path)
         name = path.strip("/")
+        is_parsed = model.get("type") == "file" and name.lower().endswith(".ipynb")
+        if not is_parsed and not is_large(model.get("content")):
+            return await self._save(model, path)
         await self._scan(name, functools.partial(self._scan_model, model, name))
         with self._passed.noted(model):
             return await self._save(model, path)
@@ -127,15 +131,25 @@ class ScanBeside:
                     self._tell(findings, action, path)
 
 
-def _is_large(content: Any) -> bool:
-    """Whether strings of more than `SMALL` characters are in it; looks at no more than that."""
-    size, pending = 0, [content]
-    while pending and size <= SMALL:
-        value = pending.pop()
+def is_large(content: Any) -> bool:
+    """Whether a scan of it may take longer than one of `SMALL` characters; looks at no more than that."""
+    left = SMALL
+    pending: list[tuple[int, Any]] = [(0, content)]
+    """What is left to look at, each with the size of the telling name it stands under."""
+    while pending and left >= 0:
+        name, value = pending.pop()
         if isinstance(value, str):
-            size += len(value)
-        elif isinstance(value, dict):
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-    return size > SMALL
+            left -= _TELLING * len(value) + name if name else len(value)
+        elif isinstance(value, (dict, list, tuple)):
+            left -= len(value)
+            if left >= 0 and isinstance(value, dict):
+                left -= sum(len(key) for key in value if isinstance(key, str))
+                pending += _under_names(value) if left >= 0 else ()
+            elif left >= 0:
+                pending += [(name, item) for item in value]
+    return left < 0
+
+
+def _under_names(value: dict[Any, Any]) -> Iterator[tuple[int, Any]]:
+    for key, item in value.items():
+        yield (len(key) if isinstance(key, str) and is_telling(key) else 0), item

@@ -21,7 +21,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.kernel_driver import Kernel, RecordingObserver
 from tests.fakes.kernel_home import KernelHome
 from tests.fakes.lease_api import FakeLeaseApi
-from tests.server.saves import Reports
+from tests.server.saves import Reports, ThreadNoting
 
 
 @dataclass
@@ -106,3 +106,10 @@ def guarded(jp_serverapp: Any, reports: Reports) -> Callable[..., None]:
         save_guard.attach(jp_serverapp.contents_manager)
 
     return guard
+
+
+@pytest.fixture
+def noting() -> ThreadNoting:
+    engine: ThreadNoting = object.__new__(ThreadNoting)
+    engine.__dict__.update(Engine.default().__dict__, threads=set())
+    return engine

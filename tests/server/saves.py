@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import nbformat
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Finding
 
 KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
@@ -25,6 +27,16 @@ class Reports:
 
     def actions(self) -> list[str]:
         return [action for _, action in self.calls]
+
+
+class ThreadNoting(Engine):
+    """Notes on which threads it works."""
+
+    threads: set[int]
+
+    def hits(self, text: str, *arguments: Any) -> Any:
+        self.threads.add(threading.get_ident())
+        return super().hits(text, *arguments)
 
 
 def a_notebook(source: str = "1 + 1", *outputs: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.contents import SaveGuard
-from tests.server.saves import KEY, Reports, a_notebook, put, refused
+from tests.server.saves import KEY, Reports, ThreadNoting, a_notebook, put, refused
 
 SECRET = "pLaNtEdSeCrEt/K7MDENG/bPxRfiCYqsecPLANT0"
 
@@ -217,23 +217,6 @@ LARGE = "\n".join(f"line {number} of an output" for number in range(10_000))
 def a_large_notebook() -> dict[str, Any]:
     shown = {"output_type": "stream", "name": "stdout", "text": f"{LARGE}\n{KEY}\n"}
     return a_notebook("1 + 1", shown)
-
-
-class ThreadNoting(Engine):
-    """Notes on which threads it works."""
-
-    threads: set[int]
-
-    def hits(self, text: str, *arguments: Any) -> Any:
-        self.threads.add(threading.get_ident())
-        return super().hits(text, *arguments)
-
-
-@pytest.fixture
-def noting() -> ThreadNoting:
-    engine: ThreadNoting = object.__new__(ThreadNoting)
-    engine.__dict__.update(Engine.default().__dict__, threads=set())
-    return engine
 
 
 async def test_a_large_notebook_is_scanned_beside_the_event_loop(

@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -60,6 +61,15 @@ def test_secrets_used_as_keys_are_redacted_and_keep_their_values_apart() -> None
     new, _, _ = redact_json({AWS_KEY: 1, other: 2}, SCANNER)
     assert sorted(new.values()) == [1, 2]
     assert AWS_KEY not in json.dumps(new) and other not in json.dumps(new)
+
+
+def test_however_many_keys_are_secrets_each_costs_the_same() -> None:
+    mark = "[REDACTED:aws-access-key]"
+    planted = {f"AKIA{''.join(some)}QSEC7PLANTED": 1 for some in product("KLMNPQRSTUVW", repeat=4)}
+    odd = {f"{mark}'{n}": -1 for n in range(2, 50)}
+    new, matches, _ = redact_json(planted | odd, SCANNER)
+    assert len(matches) == len(planted) and sorted(new.values()) == sorted((planted | odd).values())
+    assert all(key.startswith(mark) and len(key) < len(mark) + 9 for key in new), "not a mark more for each"
 
 
 def test_a_secret_broken_over_the_lines_of_a_traceback_leaves_one_marker() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,6 +37,9 @@ class World:
         self.hinted.append(about)
 
     def add(self, kind: str = "jwt", **more: Any) -> None:
+        self.board.add(**self.fields(kind, **more))
+
+    def fields(self, kind: str = "jwt", **more: Any) -> dict[str, Any]:
         fields: dict[str, Any] = {
             "found_at": datetime(2026, 3, 1, tzinfo=UTC),
             "place": "output",
@@ -45,7 +49,7 @@ class World:
             "fingerprint": "ab" * 16,
             "action": "redacted",
         }
-        self.board.add(**(fields | more))
+        return fields | more
 
 
 @pytest.fixture
@@ -122,3 +126,19 @@ async def test_the_forwarder_sends_what_arrives(world: World) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_many_are_added_in_order_and_the_event_loop_turns_between_them(world: World) -> None:
+    world.board.add_many(world.fields(line=line) for line in range(1000))
+    grown = [0]
+    while len(world.hinted) > grown[-1]:
+        grown.append(len(world.hinted))
+        await asyncio.sleep(0)
+    assert max(after - before for before, after in pairwise(grown)) <= 100, "of a save with thousands"
+    assert [finding["line"] for finding in reversed(world.board.newest(1000))] == list(range(1000))
+
+
+async def test_few_are_there_at_once(world: World) -> None:
+    world.board.add_many([])
+    world.board.add_many([world.fields(line=1), world.fields(line=2)])
+    assert [finding["line"] for finding in world.board.newest(9)] == [2, 1]
