@@ -49,6 +49,13 @@ def test_what_a_rule_finds_comes_out_in_pieces_as_in_one(template: str, size: in
         assert in_pieces(text, size) == SCANNER.redact(text)
 
 
+@pytest.mark.parametrize("start", ["b", "f", "bf"])
+def test_a_secret_may_begin_like_a_literal_of_bytes(start: str) -> None:
+    text = f"BUNDLE_GEMS__CONTRIBSYS__COM={start}{filled('{h8}', 7)[len(start) :]}:{filled('{h8}', 8)}\n"
+    for size in SIZES:
+        assert in_pieces(text, size) == SCANNER.redact(text)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("template", "hold_after"), OF_SHAPES)
 def test_of_a_shape_only_what_says_nothing_yet_comes_out(template: str, hold_after: int, size: int) -> None:
