@@ -19,4 +19,4 @@ class Hit:
     grows: str = ""
     """Kind of text with which it may go on: a character class body, or `pem.KIND`."""
     open: bool = False
-    """Whether the character after its end decides about it: it grows, or something must not follow."""
+    """Whether the character after its end decides about it: it grows or may be longer, or something must not follow."""

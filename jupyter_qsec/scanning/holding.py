@@ -11,8 +11,9 @@ from jupyter_qsec.scanning.joined import has_unseen, joined, unseen_so_far
 WINDOW = 768
 """Characters at the end of a text that are looked at: a name, its secret and what lies between."""
 
-_LAST_WORD = re.compile(r"[A-Za-z0-9_.:-]*\Z")
-_WORD_STARTS = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9]")
+_LAST_WORD = re.compile(r"(?<![A-Za-z0-9_.:~|%+/=-])[A-Za-z0-9_.:~|%+/=-]*+\Z")
+"""Of all characters that shapes have."""
+_WORD_STARTS = re.compile(r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_]|[.~](?![.~]{2}))")
 _SHORTEST_SHAPE = 3
 _TOKEN_CHARACTER = re.compile(r"[A-Za-z0-9_.+/=-]")
 

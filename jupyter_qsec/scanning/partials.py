@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.prefilter import CompiledRule, Prefilter, flat, word_begun
 
+_OF_LITERALS = frozenset("bBrRuUfF")
+
 
 class Partials:
     """Partial matches of a set of rules at the end of a text."""
@@ -65,7 +67,11 @@ def _begun(compiled: CompiledRule, tail: str, position: int, *, open_ended: bool
     if match is None or not (match.partial or (open_ended and match.end() == len(tail) and compiled.open)):
         return len(tail)
     start: int = match.start(1)
-    return start if start >= 0 else _other_reading(compiled, tail, position)
+    if start < 0:
+        return _other_reading(compiled, tail, position)
+    while tail[start - 1 : start] in _OF_LITERALS and compiled.lead.fullmatch(tail, position, start - 1):
+        start -= 1  # `KEY=b` may be the beginning of a literal of bytes, or of the secret
+    return start
 
 
 def _other_reading(compiled: CompiledRule, tail: str, position: int) -> int:

@@ -10,6 +10,7 @@ import functools
 import io
 import re
 from collections.abc import Iterator, Sequence
+from re import _parser  # type: ignore[attr-defined]  # the only thing that tells how long a match may be
 from typing import Any
 
 import re2
@@ -100,9 +101,17 @@ class CompiledRule:
     def __init__(self, rule: Rule, priority: int) -> None:
         self.rule = rule
         self.priority = priority
-        self.open = bool(rule.grows or rule.not_before)
         self.not_after = _class_of(rule.not_after)
         self.not_before = _class_of(rule.not_before)
+
+    @functools.cached_property
+    def open(self) -> bool:
+        """Whether what follows a match decides about it: it goes on, something must not follow, or it may be longer
+        and has no tail that ends it. Found when first asked for: to measure a pattern takes as long as many matches."""
+        if self.rule.grows or self.rule.not_before:
+            return True
+        shortest, longest = _parser.parse(self.rule.body).getwidth()
+        return bool(shortest < longest) and not self.rule.tail
 
     @functools.cached_property
     def grows(self) -> frozenset[int]:

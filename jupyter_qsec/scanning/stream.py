@@ -66,6 +66,7 @@ class StreamRedactor:
         self._base = 0  # offset of the buffer in the stream
         self._out = 0  # index in the buffer up to which everything went out, as it is or as a marker
         self._swallowing: _Swallowing | None = None
+        self._told: tuple[str, int] | None = None  # kind and start of the last secret that was told, in the stream
         self._deadline: float | None = None
 
     @property
@@ -169,13 +170,16 @@ class StreamRedactor:
             start = max(hit.start, self._out)
             if start >= hold:
                 break
-            parts += [buffer[at:start], marker(hit.kind)]
+            told = self._told == (hit.kind, self._base + hit.start)
+            if not told:  # else its marker went out when its time was over, and this is the rest
+                parts += [buffer[at:start], marker(hit.kind)]
+                self._told = hit.kind, self._base + hit.start
             at = hit.end
             if hit.grows and _reaches_end(hit, buffer):
                 goes_on = None if hit.grows == pem.KIND else through_unseen(hit.grows)
                 seen, held, at = buffer[hit.start : hit.end], buffer[hit.end :], len(buffer)
-                self._swallowing = _Swallowing(hit.kind, self._base + hit.start, seen, goes_on, held)
-            else:
+                self._swallowing = _Swallowing(hit.kind, self._base + hit.start, seen, goes_on, held, told)
+            elif not told:
                 done.append(
                     (
                         Match(hit.kind, self._base + hit.start, self._base + hit.end),

@@ -33,6 +33,9 @@ _SAID = (
 )
 _ABOUT = r"(?:[ \t](?:for|of|to|on|in)[ \t][^\n:=\"']{1,48}?[ \t]{0,4}(?:[:=]|[ \t]is[ \t])[ \t]{0,4}[\"'`]?)"
 
+_SECURE_STRING = r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}"
+"""What begins with a dash and stands in no quotes is an option, not the secret."""
+
 
 def _said(words: tuple[str, ...], gate: str, examples: tuple[str, ...], never: tuple[str, ...] = ()) -> Rule:
     return Rule(
@@ -153,13 +156,29 @@ RULES: tuple[Rule, ...] = (
         "command-secret",
         ("convertto-securestring",),
         r"[^\s\"'\\]{5,200}",
-        lead=r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}\\?[\"']?",
+        lead=rf"{_SECURE_STRING}\\?[\"']",
         check=plausible.not_placeholder,
         severity=Severity.MEDIUM,
         description="password in PowerShell",
         advice=CHANGE,
-        examples=("ConvertTo-SecureString -String '{a12}' -AsPlainText",),
-        never=("ConvertTo-SecureString $password -AsPlainText", "ConvertTo-SecureString $env:DB_PASSWORD -Force"),
+        examples=("ConvertTo-SecureString -String '{a12}' -AsPlainText", "ConvertTo-SecureString '-{a12}'"),
+        never=("ConvertTo-SecureString '$password' -AsPlainText", 'ConvertTo-SecureString "<password>" -Force'),
+    ),
+    Rule(
+        "command-secret",
+        ("convertto-securestring",),
+        r"[^\s\"'\\-][^\s\"'\\]{4,199}",
+        lead=_SECURE_STRING,
+        check=plausible.not_placeholder,
+        severity=Severity.MEDIUM,
+        description="password in PowerShell",
+        advice=CHANGE,
+        examples=("ConvertTo-SecureString {a12} -AsPlainText", "ConvertTo-SecureString -Force -String {a12}"),
+        never=(
+            "ConvertTo-SecureString $password -AsPlainText",
+            "ConvertTo-SecureString $env:DB_PASSWORD -Force",
+            "ConvertTo-SecureString -AsPlainText -Force",
+        ),
     ),
     Rule(
         "command-secret",
