@@ -70,8 +70,8 @@ def rows() -> list[Row]:
                 for _ in range(ROUNDS)
             ]
             compared.append(_compared(f"run_batch of {TASKS} tasks{name}", rounds))
-        os.environ.update(running.environment(real_token_file))
-        lean = _lean()
+        with stack.within(running.environment(real_token_file)):
+            lean = _lean()
     default = compared[0]
     return [
         dataclasses.replace(default, peer=f"{default.peer}, LocalSimulator {local:.1f} s"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -26,9 +25,9 @@ def rows() -> list[Row]:
     """Medians over starts and cells that alternate between stock and qsec. The gateway is real: a kernel's start waits
     for its lease, and the relay looks for that lease's secrets in everything."""
     with stack.running() as running:
-        os.environ["JUPYTER_QSEC_HOME"] = str(running.home)
-        os.environ["JUPYTER_RUNTIME_DIR"] = str(running.folder / "runtime")
-        measured = _measured()
+        folders = {"JUPYTER_QSEC_HOME": str(running.home), "JUPYTER_RUNTIME_DIR": str(running.folder / "runtime")}
+        with stack.within(folders):
+            measured = _measured()
         known = running.control("GET", "/leases")["leases"]
         if len(known) <= _STARTS:
             raise RuntimeError(f"{_STARTS + 1} kernels took {len(known)} leases")

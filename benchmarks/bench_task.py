@@ -26,16 +26,16 @@ def rows() -> list[Row]:
     with stack.running(tenants=stack.UNLIMITED) as running:
         _, token_file = running.lease()
         beside_canned = _beside_canned(running.environment(token_file))
-        os.environ.update(running.environment(token_file))
-        from braket.aws import AwsDevice
-        from braket.devices import LocalSimulator
+        with stack.within(running.environment(token_file)):
+            from braket.aws import AwsDevice
+            from braket.devices import LocalSimulator
 
-        device, local = AwsDevice(SV1), LocalSimulator("braket_sv")
-        return [
-            _row("Bell task, 100 shots", device, local, lambda turn: bell(), 100, rounds=60, allowed_ms=20),
-            beside_canned,
-            _row("18 qubits, 1,000 shots", device, local, _rotated, 1000, rounds=20, allowed_ms=60),
-        ]
+            device, local = AwsDevice(SV1), LocalSimulator("braket_sv")
+            return [
+                _row("Bell task, 100 shots", device, local, lambda turn: bell(), 100, rounds=60, allowed_ms=20),
+                beside_canned,
+                _row("18 qubits, 1,000 shots", device, local, _rotated, 1000, rounds=20, allowed_ms=60),
+            ]
 
 
 def _rotated(turn: int) -> Any:

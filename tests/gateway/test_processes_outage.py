@@ -66,7 +66,8 @@ def submitted(gateway: ProcessesGateway) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_every_submission_is_answered_with_success_and_counts_once(
     postgres_server: PostgresServer,
     postgres_url: str,

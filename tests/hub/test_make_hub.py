@@ -54,6 +54,7 @@ def test_it_says_where_to_click_lets_people_in_and_ctrl_c_leaves_nothing_behind(
     assert {path.name for path in (ROOT / "examples" / "hub").iterdir()} == before, "nothing was left here"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program leave the network")
 def test_where_there_is_no_network_it_is_the_same_on_its_usual_ports_with_a_password_of_its_own(
     tmp_path: Path,

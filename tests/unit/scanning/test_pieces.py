@@ -42,11 +42,12 @@ def in_pieces(text: str, size: int) -> Redaction:
     )
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("template", OF_RULES)
-def test_what_a_rule_finds_comes_out_in_pieces_as_in_one(template: str, size: int) -> None:
+def test_what_a_rule_finds_comes_out_in_pieces_as_in_one(template: str) -> None:
     for text in texts(template):
-        assert in_pieces(text, size) == SCANNER.redact(text)
+        whole = SCANNER.redact(text)
+        for size in SIZES:
+            assert in_pieces(text, size) == whole, size
 
 
 @pytest.mark.parametrize("start", ["b", "f", "bf"])
