@@ -127,6 +127,12 @@ def test_a_broken_policy_or_tenant_file_is_named_and_nothing_is_served(gateway_p
     code, line = failed(gateway_process(home=home, wait=False))
     assert code == 2
     assert "tenants.toml" in line
+    mapped = '[[tenant]]\nid = "lab"\naccount = "000000000101"\npurpose = "research"\nenvironment = "dev"\n'
+    mapped += '[[tenant.project]]\nid = "first"\n[[member]]\ngroup = "physics"\ntenant = "physics"\n'
+    (home / "tenants.toml").write_text(mapped)
+    code, line = failed(gateway_process(home=home, wait=False))
+    assert code == 2
+    assert "Member 'physics' names the tenant 'physics', which does not exist." in line
 
 
 def test_a_key_store_that_cannot_be_used_is_exit_code_5(gateway_process):

@@ -288,3 +288,5 @@ def test_the_administrators_tour_works_as_it_stands(worked: Any, example: Exampl
     assert ada.token not in said["jupyter qsec exec --label tour -- env"]
     assert said["jupyter qsec audit verify"].startswith("OK: ")
     assert "end of the tour" in said["jupyter qsec audit list"]
+    for part in ("hub:ada", "end of the tour", "the command ended"):
+        assert part in said["jupyter qsec audit list --kind lease.revoked"], part
