@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+
+import regex
 
 from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.engine import Engine, merge
@@ -17,7 +18,7 @@ _RUN = 16
 megabytes, and next to never so many that name a secret."""
 _LONG_RUN = 48
 """As many for a value without quotes: of small numbers, three in four are letters."""
-_TEXT = re.compile(rb"(?:[\t\n\r\x1b -~]|[\xc2-\xf4][\x80-\xbf]{1,3}+)++")
+_TEXT = regex.compile(rb"(?:[\t\n\r\x1b -~]|[\xc2-\xf4][\x80-\xbf]{1,3}+)++")
 """ASCII, also with the colours of a terminal, and UTF-8."""
 _CHUNK = 64
 
@@ -58,7 +59,7 @@ def _in_text(engine: Engine, data: bytes, hit: Hit) -> bool:
     least = _LONG_RUN if bare else _RUN
     for run in _TEXT.finditer(data, max(0, hit.start - least), hit.end + least):
         if run.end() >= hit.end:
-            return run.start() <= hit.start and run.end() - run.start() >= min(least, len(data))
+            return bool(run.start() <= hit.start and run.end() - run.start() >= min(least, len(data)))
     return False
 
 

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 
 import re2
+import regex
 
 from jupyter_qsec.scanning.hit import Hit
 
@@ -29,7 +30,8 @@ _UNSEEN = re.compile(
 )
 _UNFINISHED = re.compile(rf"(?:{_CSI}|\x1b[ -/]{{0,4}}|{_OSC}\x1b?|{_DCS}\x1b?)\Z")
 _LONGEST_CONTROL = 516
-_UNSEEN_TO_THE_END = re.compile(rf"(?>(?:{_UNSEEN.pattern})*)(?:{_UNFINISHED.pattern})?\Z")
+# Of `regex`, here and below: up to Python 3.11.4 `re` loses its place in a group that gives nothing back.
+_UNSEEN_TO_THE_END = regex.compile(rf"(?>(?:{_UNSEEN.pattern})*)(?:{_UNFINISHED.pattern})?\Z")
 _NOT_SEEN = re2.compile(f"[{_INVISIBLE}\x90\x98\x9b\x9d-\x9f]".encode())
 """Every character but escape with which `_UNSEEN` may begin, in UTF-8: an automaton goes over it ten times as fast."""
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
@@ -42,11 +44,11 @@ _SEPARATING = (
 """Elements whose texts a browser shows apart from those beside them, or not at all."""
 _ATTRIBUTES = r"""(?:[^<>=]{1,256}+|=\s{0,16}+(?:"[^"]{0,512}+"|'[^']{0,512}+')?+){0,32}+"""
 _COMMENT = r"(?:[^<-]|<(?!!--)|-(?!-!?>)){0,512}+"
-_MARKUP = re.compile(
+_MARKUP = regex.compile(
     rf"</?(?!(?:{_SEPARATING})[\s/>])[a-z][^\s/<>]{{0,63}}+(?:[\s/]{_ATTRIBUTES})?+>"
     r"|&(?:#[0-9]{1,32};?|#x[0-9a-f]{1,32};?|[a-z][a-z0-9]{1,30};|[a-z][a-z0-9]{1,5})"
     rf"|<!--(?:-?>|{_COMMENT}(?:<!--{_COMMENT}){{0,4}}+--!?>)|<!\[CDATA\[|\]\]>|<(?:\?|!(?!--)|/(?![a-z]))[^<>]{{0,512}}+>",
-    re.IGNORECASE | re.ASCII,
+    regex.IGNORECASE | regex.ASCII,
 )
 """What joins the texts beside it: elements in the flow of a line (all but those that separate, also ones that nobody
 knows), character references, comments and what browsers take for one. Nothing that may begin another is gone over more
@@ -124,9 +126,9 @@ def unseen_so_far(text: str) -> Seen:
     return without_unseen(text if begun is None else text[: begun.start()])
 
 
-def through_unseen(characters: str) -> re.Pattern[str]:
+def through_unseen(characters: str) -> regex.Pattern[str]:
     """Matches a run of these characters (as in a class) from its beginning, also with what nobody sees between them."""
-    return re.compile(rf"[{characters}]*+(?:(?>(?:{_UNSEEN.pattern})+)[{characters}]++)*+")
+    return regex.compile(rf"[{characters}]*+(?:(?>(?:{_UNSEEN.pattern})+)[{characters}]++)*+")
 
 
 def unseen_to_the_end(text: str, start: int) -> bool:
@@ -152,7 +154,9 @@ def _decoded(markup: str) -> str:
     return html.unescape(markup)
 
 
-def _seen(text: str, what: re.Pattern[str], instead: Callable[[str], str] = lambda piece: "") -> Seen:
+def _seen(
+    text: str, what: re.Pattern[str] | regex.Pattern[str], instead: Callable[[str], str] = lambda piece: ""
+) -> Seen:
     seen = _Parts()
     starts, origins, sizes, pieces = array("q"), array("q"), array("q"), array("q")
     at = size = 0
@@ -200,7 +204,7 @@ class _Parts:
         self._size = 0
 
 
-def _matches(what: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+def _matches(what: re.Pattern[str] | regex.Pattern[str], text: str) -> Iterator[re.Match[str] | regex.Match[str]]:
     """As `finditer`, but piece by piece."""
     at = begin = 0
     while begin < len(text):

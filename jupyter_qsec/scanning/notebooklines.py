@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
+
+import regex
 
 from jupyter_qsec.scanning.finding import Finding
 
 # Possessive: a text of 100 MB would otherwise leave as many places to come back to.
-_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s"{}\[\],:]+')
+_TOKEN = regex.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s"{}\[\],:]+')
 
 
 def with_file_lines(findings: list[Finding], text: str) -> list[Finding]:

@@ -8,10 +8,11 @@ secret without a fixed length is swallowed until a character that cannot belong 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import regex
 
 from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.engine import Engine, Redaction, bare
@@ -39,7 +40,7 @@ class _Swallowing:
     start: int
     """In the whole stream."""
     seen: str
-    goes_on: re.Pattern[str] | None
+    goes_on: regex.Pattern[str] | None
     """None: armour, which ends with its END line."""
     held: str = ""
     """What nobody sees, after which the secret may go on or not."""
