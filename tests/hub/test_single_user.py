@@ -89,6 +89,8 @@ def test_keep_working_needs_a_login_that_the_identity_provider_still_knows(examp
     finally:
         ended.unlink()
     assert wait_for(lambda: keep_working().status_code == 200, "to be known again", 10)
+    # The gateway asks for itself, and remembers what the hub said a moment ago.
+    wait_for(lambda: ada.http.get("jupyter-qsec/tasks").status_code == 200, "to be known to the gateway, too", 10)
 
 
 def test_the_dashboard_is_a_service_of_the_hub_whose_certificate_hub_and_proxy_are_told_of(
