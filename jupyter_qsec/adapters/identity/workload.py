@@ -41,7 +41,8 @@ _AFTER_FAILURE = 5.0
 """Seconds in which an issuer that could not be read is not asked again: anybody may send tokens that name it."""
 _MAX_ANSWER = 1 << 20
 _MAX_KEYS = 100
-_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+_KEY_TYPES = ("RSA", "EC", "OKP")
+"""Compared, not hashed: an issuer may publish anything in that place."""
 _LEAST_RSA_BITS = 2048
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
 _CLAIM = 256

@@ -217,11 +217,14 @@ async def test_no_forged_token_gets_in_and_none_is_repeated_in_an_error(world: W
 async def test_keys_that_cannot_verify_are_left_out(world: World) -> None:
     secret = {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMw", "kid": "oct", "use": "sig"}
     encryption = {**world.issuer.public("ec"), "kid": "enc", "use": "enc"}
-    world.issuer.publish("rsa", more=(secret, encryption, {"kid": "x", "kty": "QUANTUM"}, {"kty": "RSA"}))
-    assert await world.identities.identify(world.token())
+    unreadable = {**world.issuer.public("ec"), "kid": "alg", "alg": ["ES256"]}
+    nonsense = ({"kid": "x", "kty": "QUANTUM"}, {"kty": "RSA"}, {"kid": "y", "kty": ["RSA"]}, {"kid": "z", "kty": {}})
+    world.issuer.publish("rsa", more=(secret, encryption, unreadable, *nonsense))
+    assert await world.identities.identify(world.token()), "the issuer's good keys are taken all the same"
     for token in (
         jwt.encode(world.claims(), "secret-secret-secret-secret-1234", "HS256", headers={"kid": "oct"}),
         world.issuer.sign(world.claims(), "ec", kid="enc"),
+        world.issuer.sign(world.claims(), "ec", kid="alg"),
     ):
         with pytest.raises(UnauthenticatedError):
             await world.identities.identify(token)
