@@ -242,9 +242,15 @@ class Leasing:
         return lease
 
     async def credentials(self, token: str) -> AwsCredentials:
-        """Synthetic AWS credentials for the holder of a lease token; they live 60 minutes and work here only."""
+        """Synthetic AWS credentials for the holder of a lease token; they live an hour or more and work here only."""
         lease = await self.lease_of_token(token)
         return self._credentials.issue(lease.id, self._clock.now())
+
+    async def known_credentials(self, token: str) -> list[AwsCredentials]:
+        """What the holder of a lease token may have been given and can get within half an hour: for those who look
+        for exactly that in what a kernel says."""
+        lease = await self.lease_of_token(token)
+        return self._credentials.known(lease.id, self._clock.now())
 
     def signing_credential(self, access_key_id: str, session_token: str) -> SigningCredential:
         """The secret behind a session token, without I/O. `SignatureError`, `ExpiredSignatureError`."""

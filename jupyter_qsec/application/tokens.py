@@ -6,6 +6,9 @@ Unix seconds (8 bytes, big-endian) and an HMAC-SHA256 of what precedes it, versi
 another prefix; tokens of an unknown version are refused.
 Secret access key: `qsecKey/` and 192 bits of a keyed hash in base64, 40 characters as AWS's. All three are shaped so
 that `scanning.rules` recognises them wherever they are printed.
+
+Within half an hour a lease gets the same credentials however often it asks, and those to come can be told in advance:
+so whoever looks for them exactly, in any encoding, knows them before the lease's holder does.
 """
 
 from __future__ import annotations
@@ -23,7 +26,11 @@ from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
 from jupyter_qsec.domain.lease import UNLEASED, Lease
 
 CREDENTIAL_LIFETIME = timedelta(minutes=60)
-"""botocore refetches on every call once less than 15 minutes are left; see the lease for what ends access."""
+"""At least. botocore refetches on every call once less than 15 minutes are left; see the lease for what ends access."""
+_PERIOD = 30 * 60
+"""Seconds in which a lease gets the same credentials."""
+_AHEAD = 2
+"""Periods to come that are told in advance."""
 
 _LEASE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _BEARER = re.compile(r"qsec-lease\.([0-9a-f]{32})\.[A-Za-z0-9_-]{43}\Z")
@@ -91,11 +98,21 @@ class CredentialForge:
             raise ValueError("the lease key must have at least 32 bytes")
         self._mac_key = hmac.digest(key, b"jupyter-qsec session token v1", "sha256")
         self._secret_key = hmac.digest(key, b"jupyter-qsec secret access key v1", "sha256")
+        self._access_key = hmac.digest(key, b"jupyter-qsec access key id v1", "sha256")
 
     def issue(self, lease_id: str, now: datetime) -> AwsCredentials:
-        """New credentials for a lease, valid for `CREDENTIAL_LIFETIME`."""
-        key_bytes = secrets.token_bytes(10)
-        expires = int((now + CREDENTIAL_LIFETIME).timestamp())
+        """The credentials of a lease at that moment, valid for `CREDENTIAL_LIFETIME` or up to half an hour longer."""
+        return self._until(lease_id, _expiry(now))
+
+    def known(self, lease_id: str, now: datetime) -> list[AwsCredentials]:
+        """All that a lease can hold at that moment or within the next half hour, the oldest first."""
+        last = _expiry(now) + _AHEAD * _PERIOD
+        first = (int(now.timestamp()) // _PERIOD + 1) * _PERIOD
+        return [self._until(lease_id, expires) for expires in range(first, last + 1, _PERIOD)]
+
+    def _until(self, lease_id: str, expires: int) -> AwsCredentials:
+        about = bytes.fromhex(lease_id) + expires.to_bytes(8, "big")
+        key_bytes = hmac.digest(self._access_key, about, "sha256")[:10]
         body = bytes.fromhex(lease_id) + key_bytes + expires.to_bytes(8, "big")
         token = _VERSION + base64.urlsafe_b64encode(body + self._mac(body)).decode()
         return AwsCredentials(_access_key(key_bytes), self._secret(body), token, datetime.fromtimestamp(expires, UTC))
@@ -126,6 +143,11 @@ class CredentialForge:
 
     def _secret(self, body: bytes) -> str:
         return _SECRET_MARK + base64.b64encode(hmac.digest(self._secret_key, body, "sha256")[:24]).decode()
+
+
+def _expiry(now: datetime) -> int:
+    """In Unix seconds: the end of this period, and `CREDENTIAL_LIFETIME` after that."""
+    return (int(now.timestamp()) // _PERIOD + 1) * _PERIOD + int(CREDENTIAL_LIFETIME.total_seconds())
 
 
 def _access_key(key_bytes: bytes) -> str:

@@ -27,7 +27,7 @@ from jupyter_qsec.client.wire import (
     TaskRecord,
 )
 from jupyter_qsec.domain.certificates import certificate_problem
-from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.domain.errors import NotFoundError, QsecError
 
 __all__ = ["AsyncControlClient", "ControlClient", "LeaseAsk", "LeaseRecord", "StatusRecord", "TaskRecord"]
 
@@ -56,6 +56,9 @@ class _Requests:
 
     def revoke(self, lease_id: str, reason: str) -> Request:
         return wire.post(f"/api/v1/leases/{wire.segment(lease_id)}/revoke", {"reason": reason} if reason else {})
+
+    def secrets_of(self, token: str) -> Request:
+        return Request("GET", "/api/v1/leases/self/secrets", repeatable=True, token=token)
 
     def estimate(self, device: str, shots: int, openqasm: str | None) -> Request:
         body: Json = {"device": device, "shots": shots}
@@ -140,7 +143,7 @@ class ControlClient:
         """Send any request of `jupyter_qsec.client.wire` and read its answer."""
         if self._guard is not None:
             self._guard()
-        headers = _headers(current(self._token))
+        headers = _headers(request.token or current(self._token))
         for attempt in (1, 2):
             try:
                 response = self._http.request(request.method, request.path, json=request.body, headers=headers)
@@ -178,6 +181,16 @@ class ControlClient:
 
     def revoke_lease(self, lease_id: str, *, reason: str = "") -> LeaseRecord:
         return cast(LeaseRecord, wire.part(self.send(_REQUESTS.revoke(lease_id, reason)), "lease"))
+
+    def secrets_of(self, token: str) -> Mapping[str, str]:
+        """What the holder of that lease token has been given and can get soon, each with the kind of secret it is.
+        Empty where the gateway is too old to tell."""
+        try:
+            value = self.send(_REQUESTS.secrets_of(token))
+        except NotFoundError:
+            return {}
+        kinds = (("aws-secret-key", "secret_access_keys"), ("aws-session-token", "session_tokens"))
+        return {str(secret): kind for kind, name in kinds for secret in wire.part(value, name)}
 
     def devices(self) -> list[Json]:
         return cast("list[Json]", wire.part(self.send(wire.get("/api/v1/devices")), "devices"))
@@ -254,7 +267,7 @@ class AsyncControlClient:
         if self._guard is not None:
             self._guard()
         token = self._token if isinstance(self._token, str) else await asyncio.to_thread(self._token)
-        headers = _headers(token)
+        headers = _headers(request.token or token)
         for attempt in (1, 2):
             try:
                 response = await self._http.request(request.method, request.path, json=request.body, headers=headers)

@@ -63,6 +63,11 @@ class InheritedLease:
             remedy="It is revoked when that command ends, or by 'jupyter qsec leases revoke'.",
         )
 
+    def secrets_of(self, token: str) -> Mapping[str, str]:
+        """As any gateway tells them."""
+        with self._client(token) as client:
+            return client.secrets_of(token)
+
     def _token(self) -> str:
         try:
             with self.token_file.open(encoding="ascii") as file:
@@ -74,6 +79,9 @@ class InheritedLease:
         return token
 
     def _asked(self, token: str) -> LeaseRecord:
-        address = RemoteAddress(self.endpoints.gateway_url, token, self.endpoints.ca_file)
-        with ControlClient(address.url, token, timeout=_TIMEOUT, trust=address.trust()) as client:
+        with self._client(token) as client:
             return client.lease("self")
+
+    def _client(self, token: str) -> ControlClient:
+        address = RemoteAddress(self.endpoints.gateway_url, token, self.endpoints.ca_file)
+        return ControlClient(address.url, token, timeout=_TIMEOUT, trust=address.trust())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ from jupyter_qsec.domain.lease import UNLEASED
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
 _SLOWLY = 60.0
+_OFTEN = 600.0
 _SHORTEST = timedelta(seconds=10)  # the gateway issues no shorter lease
 _NEVER = float("inf")
 
@@ -43,14 +44,24 @@ class LeaseApi(Protocol):
 
     def revoke_lease(self, lease_id: str, *, reason: str = "") -> LeaseRecord: ...
 
+    def secrets_of(self, token: str) -> Mapping[str, str]:
+        """What the holder of a lease token has been given and can get soon, each with its kind."""
+        ...
+
+
+Tell = Callable[[Mapping[str, str]], object]
+"""Called with everything that a lease's holder must not show, each with its kind, on any thread."""
+
 
 class HeldLease:
     """One holder's place: the lease it has now, or why it has none. Safe to use from any thread."""
 
-    def __init__(self, keeper: LeaseKeeper, ask: LeaseAsk, token_file: Path) -> None:
+    def __init__(self, keeper: LeaseKeeper, ask: LeaseAsk, token_file: Path, tell: Tell | None) -> None:
         self._keeper = keeper
         self.ask = ask
         self.token_file = token_file
+        self.tell = tell
+        self.token = ""
         self.lease: LeaseRecord | None = None
         """The newest that is known of it, whatever its state."""
         self.problem = ""
@@ -106,14 +117,16 @@ class LeaseKeeper:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_change: Callable[[HeldLease], None] | None = None,
+        on_secrets: Callable[[HeldLease, Mapping[str, str]], None] | None = None,
         threaded: bool = True,
     ) -> None:
-        """`on_change` is called on any thread after a lease or its problem changed. `threaded=False`: the caller
-        calls `run_due` itself (tests do)."""
+        """`on_change` is called on any thread after a lease or its problem changed, `on_secrets` as each holder's
+        `tell`. `threaded=False`: the caller calls `run_due` itself (tests do)."""
         self._api = api
         self._monotonic = monotonic
         self._now = now
         self._on_change = on_change
+        self._on_secrets = on_secrets
         self._held: list[HeldLease] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -123,10 +136,11 @@ class LeaseKeeper:
             self._thread.start()
 
     # -- the holder's side
-    def acquire(self, ask: LeaseAsk, token_file: Path) -> HeldLease:
+    def acquire(self, ask: LeaseAsk, token_file: Path, tell: Tell | None = None) -> HeldLease:
         """A place for a lease. Tries once; without a gateway the token file holds a token that no gateway knows,
-        `problem` says why, and the keeper goes on trying until it has a lease."""
-        held = HeldLease(self, ask, token_file)
+        `problem` says why, and the keeper goes on trying until it has a lease. `tell` hears what the holder must not
+        show before the file holds the token with which it can be had."""
+        held = HeldLease(self, ask, token_file, tell)
         # The file exists from the start: the AWS SDKs read it at each refresh and would fail obscurely without it.
         write_no_token(token_file)
         with suppress(QsecError):  # `_acquire` has noted it as the problem
@@ -294,6 +308,10 @@ class LeaseKeeper:
                 held.confinement = None
             self._note(held, answer, "")
             self._again(held)
+            try:
+                self._tell(held, held.token)
+            except QsecError as error:  # renewed it is; what can be had soon is asked for again
+                self._failed(held, str(error))
         return answer
 
     def _expired(self, held: HeldLease, generation: int, error: LeaseExpiredError) -> LeaseRecord:
@@ -324,14 +342,31 @@ class LeaseKeeper:
             self._doom(held, issued.lease["id"], "no longer wanted")
             raise ConflictError("The lease was decided about while it was issued.")
         try:
+            self._tell(held, issued.token)
+        except QsecError as error:
+            self._doom(held, issued.lease["id"], "nobody would know what its holder must not show")
+            self._failed(held, str(error))
+            raise
+        try:
             write_token(held.token_file, issued.token)
         except OSError as error:
             self._doom(held, issued.lease["id"], "its token could not be written")
             self._failed(held, f"The token file cannot be written: {error.strerror}.", at_least=_SLOWLY)
             raise UnavailableError(held.problem) from error
+        held.token = issued.token
         self._note(held, issued.lease, "")
         self._again(held)
         return issued.lease
+
+    def _tell(self, held: HeldLease, token: str) -> None:
+        """Raises what the gateway says when it does not tell."""
+        if held.tell is None and self._on_secrets is None:
+            return
+        secrets = {token: "lease-token", **self._api.secrets_of(token)}
+        if held.tell is not None:
+            held.tell(secrets)
+        if self._on_secrets is not None:
+            self._on_secrets(held, secrets)
 
     # -- state
     def _decide(self, held: HeldLease) -> None:
@@ -350,11 +385,12 @@ class LeaseKeeper:
         self._wake.set()
 
     def _again(self, held: HeldLease) -> None:
-        """Schedule the next renewal: a third of the lifetime leaves room for two failures."""
+        """Schedule the next renewal: a third of the lifetime leaves room for two failures, and what can be had soon
+        must be known in time."""
         with self._lock:
             held.failures = 0
             if not held.doomed:
-                held.due = self._monotonic() + held.ask.ttl.total_seconds() / 3
+                held.due = self._monotonic() + min(held.ask.ttl.total_seconds() / 3, _OFTEN)
         self._wake.set()
 
     def _failed(self, held: HeldLease, problem: str, *, at_least: float = 0.0) -> None:

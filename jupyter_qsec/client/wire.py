@@ -196,6 +196,8 @@ class Request:
     body: Json | None = None
     repeatable: bool = False
     """Sending it twice does no harm: it is sent again once when a kept-alive connection turns out to be dead."""
+    token: str = field(default="", repr=False)
+    """Another token than the client's own, for this call alone."""
 
 
 def get(path: str, **query: str | int) -> Request:

@@ -51,6 +51,18 @@ async def show(call: Call) -> Answer:
     return Answer({"lease": lease_shape(lease, call.gateway.clock.now())})
 
 
+async def secrets(call: Call) -> Answer:
+    """To the holder of the lease's token alone, who can get them one by one."""
+    call.query.end()
+    known = await call.gateway.leasing.known_credentials(call.token)
+    return Answer(
+        {
+            "secret_access_keys": [credentials.secret_access_key for credentials in known],
+            "session_tokens": [credentials.session_token for credentials in known],
+        }
+    )
+
+
 async def renew(call: Call) -> Answer:
     confinement = call.body.text("confinement") if call.body.has("confinement") else None
     call.body.end()
@@ -79,6 +91,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v1/leases", Access.OPERATOR, issue),
     Endpoint("GET", "/api/v1/leases", Access.OPERATOR, listing),
     Endpoint("GET", "/api/v1/leases/{id}", Access.LEASE, show),
+    Endpoint("GET", "/api/v1/leases/self/secrets", Access.LEASE_ONLY, secrets),
     Endpoint("POST", "/api/v1/leases/{id}/renew", Access.OPERATOR, renew),
     Endpoint("POST", "/api/v1/leases/{id}/revoke", Access.LEASE, revoke),
 )

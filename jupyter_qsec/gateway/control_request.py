@@ -69,7 +69,7 @@ class Call:
     query: Fields
     body: Fields
     token: str = ""
-    """The lease token that came with the request; only the credential endpoint needs it."""
+    """The lease token that came with the request; only what gives out credentials needs it."""
 
     @property
     def caller(self) -> Caller | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from jupyter_qsec.client.api import ControlClient, LeaseAsk, LeaseRecord
 from jupyter_qsec.client.credentials import CredentialListener
@@ -32,6 +32,9 @@ class HomeLeases:
 
     def revoke_lease(self, lease_id: str, *, reason: str = "") -> LeaseRecord:
         return self._api().revoke_lease(lease_id, reason=reason)
+
+    def secrets_of(self, token: str) -> Mapping[str, str]:
+        return self._api().secrets_of(token)
 
     def _api(self) -> ControlClient:
         if self._client is None:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +48,9 @@ class KernelSession:
         self.problem = ""
         """Why there is no lease, when that is known before a keeper was asked."""
         self.relay: RelayProcess | None = None
+        self._issued: Mapping[str, str] = {}
+        """What the kernel must not show of its lease, each with its kind."""
+        self._policies: SourcePolicies | None = None
         self._told: tuple[str, object] = ("", None)
         """Whose policy the relay follows (empty while nobody knows the tenant), and which files of secrets."""
         self._asking: Future[HeldLease] | None = None
@@ -92,11 +95,18 @@ class KernelSession:
         return self._asking
 
     def _acquire(self, ask: LeaseAsk) -> HeldLease:
-        held = keeper().acquire(ask, self.folder.token_file)
+        held = keeper().acquire(ask, self.folder.token_file, self._issue)
         self.held = held
         if self._closed:
             held.close("the kernel ended")
         return held
+
+    def _issue(self, secrets: Mapping[str, str]) -> None:
+        """Before the kernel can have them, on a thread."""
+        if secrets != self._issued:
+            self._issued = secrets
+            if self.relay is not None and self._policies is not None:
+                self._tell(self.relay, self._policies.for_tenant(self._told[0]))
 
     def _replace(self, held: HeldLease) -> HeldLease:
         with suppress(QsecError):  # the keeper has noted it as the problem
@@ -142,6 +152,7 @@ class KernelSession:
         on_findings: Callable[[list[KernelFinding]], None],
     ) -> RelayProcess:
         self._told = (self.tenant, self._registry.identity())
+        self._policies, self.relay = policies, start_relay()
         config = RelayConfig(
             client=client,
             kernel=kernel,
@@ -150,8 +161,8 @@ class KernelSession:
             token_file=str(self.folder.token_file),
             source_policy=policies.for_tenant(self._told[0]),
             registered=self._registry.sets(),
+            issued=self._issued,
         )
-        self.relay = start_relay()
         self.relay.configure(config, on_findings)
         return self.relay
 
@@ -165,7 +176,7 @@ class KernelSession:
 
     def _tell(self, relay: RelayProcess, policy: SourcePolicy) -> None:
         try:
-            relay.follow(RelayUpdate(policy, self._registry.sets()))
+            relay.follow(RelayUpdate(policy, self._registry.sets(), self._issued))
         except QsecError as error:
             logging.getLogger(__name__).error("A kernel goes on with what was registered before: %s", error)
 

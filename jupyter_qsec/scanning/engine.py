@@ -23,6 +23,8 @@ SHORTEST = 6
 _NAME_REACH = 40
 _WINDOW_AFTER = 1
 _MAX_JUDGED = 1024
+_SHORT = 4_096
+"""Bytes of a text that is looked over as a whole first: most short ones hold nothing to judge."""
 _ARMOUR = frozenset(trigger.encode() for trigger in pem.TRIGGERS)
 
 Judgements = dict[tuple[int, bytes, int, int, int, int], bool]
@@ -113,7 +115,8 @@ class Engine:
 
     def hits(self, text: str, work: Work | None = None) -> list[Hit]:
         """As `scan`, with what streams need besides; `work` counts what was done."""
-        return merge(self.found(text, work))
+        found = self.found(text, work)
+        return merge(found) if found else found
 
     def found(self, text: str, work: Work | None = None) -> list[Hit]:
         """As `hits`, as they come: what one rule found may lie within what another did."""
@@ -125,13 +128,14 @@ class Engine:
         if has_unseen(text):
             visible = without_unseen(text)
             found += visible.back(self._plain_hits(flat(*visible.parts), work))
-        if "\n" in text and self._may_be_broken(data):
+        if 0 <= text.find("\n") < len(text) - 1 and self._may_be_broken(data):
             found += self._joined_hits(text, found, work)
         return found + self._live_hits(text)
 
     def scan_live(self, text: str) -> list[Match]:
         """The secrets that are known exactly, and no others: for what rules must not judge."""
-        return [Match(hit.kind, hit.start, hit.end) for hit in merge(self._live_hits(text))]
+        hits = self._live_hits(text)
+        return [Match(hit.kind, hit.start, hit.end) for hit in merge(hits)] if hits else []
 
     def _live_hits(self, text: str) -> list[Hit]:
         if self.live is None:
@@ -154,6 +158,8 @@ class Engine:
         return [hit for hit in hits if "\n" in text[hit.start : hit.end]]
 
     def _plain_hits(self, data: bytes, work: Work) -> list[Hit]:
+        if len(data) <= _SHORT and not self.prefilter.any_in(data):
+            return []
         found = self._rule_hits(data, self.prefilter, work)
         for position in self.prefilter.shape_hits(data):
             found += self._shape_hits(data, position, work)

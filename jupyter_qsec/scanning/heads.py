@@ -31,12 +31,16 @@ class Heads:
         found = None if self._search is None else self._search.search(data, position)
         return None if found is None else found[0][0]
 
-    def starts(self, data: bytes) -> Iterator[int]:
-        """Every such place, and those where the data ends before so many bytes."""
+    def places(self, data: bytes) -> Iterator[int]:
+        """Every such place."""
         start = self.first(data)
         while start is not None:
             yield start
             start = self.first(data, start + 1)
+
+    def starts(self, data: bytes) -> Iterator[int]:
+        """Every such place, and those where the data ends before so many bytes."""
+        yield from self.places(data)
         for position in range(max(0, len(data) - SIZE + 1), len(data)):
             if data[position:] in self._begun:
                 yield position

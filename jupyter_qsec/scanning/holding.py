@@ -52,7 +52,7 @@ def _joined_start(engine: Engine, tail: str) -> int:
     body = tail.rstrip("\r\n")
     if not body or len(tail) - len(body) > 2 or not _TOKEN_CHARACTER.match(body[-1]):
         return len(tail)
-    together = joined(body)
+    together = joined(body) if "\n" in body else None
     if together is None:
         return _origin(int, engine.joining_partials.started(body, open_ended=False), body, tail)
     return _origin(

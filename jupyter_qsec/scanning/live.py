@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import AnyStr, Protocol
+from typing import AnyStr, Protocol, TypeVar
 from urllib.parse import quote, quote_plus
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.finding import Match
-from jupyter_qsec.scanning.heads import Heads
+from jupyter_qsec.scanning.heads import SIZE, Heads
+from jupyter_qsec.scanning.prefilter import without
 
 MIN_LENGTH = 8
 MAX_LENGTH = 8192
@@ -28,6 +30,7 @@ _LONGEST_CORE = 512
 _HELD_CORE = 4
 _BETWEEN = 24
 """Most separators between two characters of a secret."""
+_PIECE = 1 << 16
 _SHORT = 4_096
 """Characters of a text in which the beginnings of all forms are looked for first: a longer one has some by chance."""
 
@@ -41,7 +44,7 @@ class _Live:
 
 
 class _Snapshot:
-    """The secrets of one moment, and how their forms begin."""
+    """The secrets of one moment, by how their forms begin."""
 
     def __init__(self, live: tuple[_Live, ...]) -> None:
         self.live = live
@@ -49,19 +52,45 @@ class _Snapshot:
         """Characters of the shortest form of any of them."""
 
     @functools.cached_property
+    def by_form(self) -> Mapping[bytes, list[tuple[str, str]]]:
+        """(kind, form) of the forms as they are."""
+        return _by_head((_narrow(form), (one.kind, form)) for one in self.live for form in one.forms)
+
+    @functools.cached_property
+    def by_core(self) -> Mapping[bytes, list[tuple[str, bytes]]]:
+        """(kind, core) of the forms without separators."""
+        return _by_head((core, (one.kind, core)) for one in self.live for core in one.cores)
+
+    @functools.cached_property
     def forms(self) -> Heads:
         """Beginnings of the forms as they are."""
-        return Heads(_narrow(form) for one in self.live for form in one.forms)
+        return Heads(self.by_form)
 
     @functools.cached_property
     def cores(self) -> Heads:
         """Beginnings of the forms without separators."""
-        return Heads(core for one in self.live for core in one.cores)
+        return Heads(self.by_core)
+
+    @functools.cached_property
+    def either(self) -> Heads:
+        """Both."""
+        return Heads((*self.by_form, *self.by_core))
 
     def may_be_in(self, text: str) -> bool:
         """Whether anything begins as one of them; cheap for short texts."""
         data = _narrow(text)
-        return self.forms.first(data) is not None or self.cores.first(data.translate(None, SEPARATORS)) is not None
+        # Both readings in one search: what only seems to begin costs no more than a closer look.
+        return self.either.first(data + data.translate(None, SEPARATORS)) is not None
+
+
+_Form = TypeVar("_Form")
+
+
+def _by_head(forms: Iterable[tuple[bytes, _Form]]) -> dict[bytes, list[_Form]]:
+    table: dict[bytes, list[_Form]] = {}
+    for raw, form in forms:
+        table.setdefault(raw[:SIZE], []).append(form)
+    return table
 
 
 class Known(Protocol):
@@ -86,6 +115,8 @@ class Together:
 
     def scan(self, text: str) -> list[Match]:
         """As each of them."""
+        if len(self.sets) == 1:
+            return self.sets[0].scan(text)
         found = [match for known in self.sets for match in known.scan(text)]
         return sorted(found, key=lambda match: (match.start, -match.end))
 
@@ -95,7 +126,7 @@ class Together:
 
     def state(self) -> object:
         """Theirs."""
-        return tuple(known.state() for known in self.sets)
+        return self.sets[0].state() if len(self.sets) == 1 else tuple(known.state() for known in self.sets)
 
 
 class LiveSecrets:
@@ -108,13 +139,13 @@ class LiveSecrets:
 
     def add(self, value: str, kind: str) -> None:
         """Watch for `value`. `InvalidRequestError` when it is too short or long, or the set is full."""
-        if not MIN_LENGTH <= len(value) <= MAX_LENGTH:
-            raise InvalidRequestError(f"A live secret has {MIN_LENGTH} to {MAX_LENGTH} characters.")
-        forms = forms_of(value)
+        live = _live(value, kind)
         with self._lock:
+            if self._by_value.get(value) == live:
+                return
             if value not in self._by_value and len(self._by_value) >= MAX_SECRETS:
                 raise InvalidRequestError(f"More than {MAX_SECRETS} live secrets.")
-            self._by_value[value] = _Live(kind, forms, cores_of(forms))
+            self._by_value[value] = live
             self._changed()
 
     def discard(self, value: str) -> None:
@@ -122,6 +153,17 @@ class LiveSecrets:
         with self._lock:
             self._by_value.pop(value, None)
             self._changed()
+
+    def follow(self, values: Mapping[str, str], *, but: Container[str] = ()) -> None:
+        """Watch for these values, each of a kind, and for no others except those of the kinds `but`. As `add`."""
+        new = {value: _live(value, kind) for value, kind in values.items()}
+        with self._lock:
+            kept = {value: live for value, live in self._by_value.items() if value in new or live.kind in but}
+            if len(kept | new) > MAX_SECRETS:
+                raise InvalidRequestError(f"More than {MAX_SECRETS} live secrets.")
+            if kept.keys() != self._by_value.keys() or new.keys() - kept.keys():
+                self._by_value = new | kept
+                self._changed()
 
     def _changed(self) -> None:
         self._snapshot = _Snapshot(tuple(self._by_value.values()))
@@ -137,13 +179,12 @@ class LiveSecrets:
             return []
         if len(text) <= _SHORT and not snapshot.may_be_in(text):
             return []
-        found = _apart(text, snapshot.live)
-        for live in snapshot.live:
-            for form in live.forms:
-                position = text.find(form)
-                while position >= 0:
-                    found.append(Match(live.kind, position, position + len(form)))
-                    position = text.find(form, position + len(form))
+        data = _narrow(text)
+        found = _apart(text, data, snapshot)
+        for start in snapshot.forms.places(data):
+            for kind, form in snapshot.by_form[data[start : start + SIZE]]:
+                if text.startswith(form, start):
+                    found.append(Match(kind, start, start + len(form)))
         found.sort(key=lambda match: (match.start, -match.end))
         return found
 
@@ -165,15 +206,24 @@ class LiveSecrets:
         return self._snapshot
 
 
-def _apart(text: str, lives: tuple[_Live, ...]) -> list[Match]:
+def _live(value: str, kind: str) -> _Live:
+    if not MIN_LENGTH <= len(value) <= MAX_LENGTH:
+        raise InvalidRequestError(f"A live secret has {MIN_LENGTH} to {MAX_LENGTH} characters.")
+    forms = forms_of(value)
+    return _Live(kind, forms, cores_of(forms))
+
+
+def _apart(text: str, data: bytes, snapshot: _Snapshot) -> list[Match]:
     """Spelled out (`a-b-c`), or broken into lines as encoders do."""
-    together = _together(text)
+    together = without(data, SEPARATORS)
+    present = {
+        known
+        for start in snapshot.cores.places(together)
+        for known in snapshot.by_core[together[start : start + SIZE]]
+        if together.startswith(known[1], start)
+    }
     return [
-        Match(live.kind, found.start(), found.end())
-        for live in lives
-        for core in live.cores
-        if core in together
-        for found in _spelled(core).finditer(text)
+        Match(kind, found.start(), found.end()) for kind, core in present for found in _spelled(core).finditer(text)
     ]
 
 
@@ -194,11 +244,17 @@ def _goes_on(begun: AnyStr, wholes: Iterable[AnyStr]) -> bool:
 
 
 def _narrow(text: str) -> bytes:
-    return text.encode("latin-1", "replace")
+    """One byte a character, piece by piece: one operation on all of a large text would hold up every other thread."""
+    if len(text) <= _PIECE:
+        return text.encode("latin-1", "replace")
+    data = io.BytesIO()
+    for start in range(0, len(text), _PIECE):
+        data.write(text[start : start + _PIECE].encode("latin-1", "replace"))
+    return data.getvalue()
 
 
 def _together(text: str) -> bytes:
-    return _narrow(text).translate(None, SEPARATORS)
+    return without(_narrow(text), SEPARATORS)
 
 
 def _nth_from_end(text: str, count: int) -> int:

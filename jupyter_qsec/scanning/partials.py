@@ -23,6 +23,7 @@ class Partials:
         for trigger in armour:
             self._add(trigger, None)
         self._longest = max(map(len, self._by_prefix), default=0)
+        self._last = frozenset(begun[-1] for begun in self._by_prefix)
 
     def _add(self, trigger: str, compiled: CompiledRule | None) -> None:
         for end in range(1, len(trigger)):
@@ -48,6 +49,8 @@ class Partials:
         return earliest
 
     def _begun_trigger(self, tail: str) -> int:
+        if tail[-1:].lower() not in self._last:
+            return len(tail)
         lowered = tail[-self._longest :].lower()
         if len(lowered) != min(len(tail), self._longest):  # some characters grow when lowered
             return len(tail)

@@ -226,8 +226,8 @@ class Prefilter:
         alike: dict[str, list[str]] = {}
         for literal in literals:
             alike.setdefault(_either(gates[literal]), []).append(re2.escape(literal))
-        pattern = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
-        self._search = Expression(pattern.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
+        triggers = "|".join(f"(?:{'|'.join(same)}){gate}" for gate, same in alike.items()) or _NOTHING
+        self._search = Expression(triggers.encode("latin-1"), _options(case_sensitive=False, longest_match=True))
         self._alike: dict[bytes, list[bytes]] = {}
         for literal in sorted(literals, key=len, reverse=True):
             size = next(size for size in _HEADS if size <= len(literal))
@@ -237,8 +237,17 @@ class Prefilter:
         self._by_trigger: dict[bytes, _Triggered] = {}
         self._always = frozenset(literal.encode("latin-1") for literal in extra)
         self._gated = gated
-        either = "|".join(shape.shape.body for shape in shapes)
-        self._shapes = Expression(f"(?:^|[^A-Za-z0-9_-])({either})".encode("latin-1"), _options()) if shapes else None
+        begun = f"(?:^|[^A-Za-z0-9_-])({'|'.join(shape.shape.body for shape in shapes)})"
+        self._shapes = Expression(begun.encode("latin-1"), _options()) if shapes else None
+        self._either = f"(?i:{triggers})|{begun if shapes else _NOTHING}"
+
+    @functools.cached_property
+    def _any(self) -> Expression:
+        return Expression(self._either.encode("latin-1"), _options(never_capture=True))
+
+    def any_in(self, data: bytes) -> bool:
+        """Whether there is a trigger or a shape at all: one search for both."""
+        return self._any.search(data, 0) is not None
 
     def hits(self, data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, tuple[CompiledRule, ...]]]:
         """(position, trigger in lower case, its rules), also for triggers that overlap."""

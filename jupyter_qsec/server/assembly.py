@@ -23,6 +23,7 @@ from jupyter_qsec.kernels.leases import use_keeper
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
 from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.live import Together
 from jupyter_qsec.scanning.scanner import Scanner, ScannerConfig
 from jupyter_qsec.server.contents import SaveGuard
 from jupyter_qsec.server.findings import FindingsBoard
@@ -280,7 +281,8 @@ def guard_saves(contents_manager: Any, parts: ExtensionParts, log: Log) -> None:
         log.warning("fingerprints of findings are good for this run only: %s", error)
         key = secrets.token_bytes(32)
 
-    scanner = Scanner(ScannerConfig(key), engine=Engine.default(live=RegisteredHere(state.gateway.home)))
+    known = Together(RegisteredHere(state.gateway.home), state.gateway.issued)
+    scanner = Scanner(ScannerConfig(key), engine=Engine.default(live=known))
 
     def saved(found: list[Finding], action: str) -> None:
         now = datetime.now(UTC)

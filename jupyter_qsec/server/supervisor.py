@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from weakref import WeakKeyDictionary
 
 from jupyter_qsec.client.api import AsyncControlClient, ControlClient
 from jupyter_qsec.client.endpoints import Endpoints
@@ -14,6 +15,8 @@ from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
 from jupyter_qsec.client.supervision import GatewayCondition, GatewayState
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.server.notices import Log, Notices
 
 _KERNEL = "kernel:"
@@ -50,7 +53,14 @@ class GatewayService:
         self._notices = notices
         self._log = log
         self.gateway = gateway_of(home, options=options, on_change=self._condition_changed, log=log)
-        self.keeper = LeaseKeeper(_Leases(self.client, defaults or LeaseDefaults()), on_change=self._lease_changed)
+        self.issued = LiveSecrets()
+        """What the gateway gives to the kernels of this server."""
+        self._told: WeakKeyDictionary[HeldLease, Mapping[str, str]] = WeakKeyDictionary()
+        self.keeper = LeaseKeeper(
+            _Leases(self.client, defaults or LeaseDefaults()),
+            on_change=self._lease_changed,
+            on_secrets=self._secrets_told,
+        )
         self._lock = threading.Lock()
         self._client: tuple[str, ControlClient] | None = None
         self._async_client: tuple[str, AsyncControlClient] | None = None
@@ -110,6 +120,16 @@ class GatewayService:
         for listener in self.listeners:
             self._notices.on_loop(lambda listener=listener: listener(condition))  # type: ignore[misc]  # bound per turn
 
+    def _secrets_told(self, held: HeldLease, secrets: Mapping[str, str]) -> None:
+        """On any thread."""
+        with self._lock:
+            self._told[held] = secrets
+            everything = {value: kind for told in self._told.values() for value, kind in told.items()}
+            try:
+                self.issued.follow(everything)
+            except InvalidRequestError as error:  # so many kernels that their secrets are found by form alone
+                self._log.warning("what newer leases give is not looked for in files: %s", error)
+
     def _lease_changed(self, held: HeldLease) -> None:
         """On any thread."""
         if held.problem:
@@ -137,3 +157,6 @@ class _Leases:
 
     def revoke_lease(self, lease_id: str, *, reason: str = "") -> LeaseRecord:
         return self._client().revoke_lease(lease_id, reason=reason)
+
+    def secrets_of(self, token: str) -> Mapping[str, str]:
+        return self._client().secrets_of(token)

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.e2e.realserver import RealServer
@@ -121,6 +122,49 @@ def test_not_even_its_own_synthetic_credential_is_shown(shared_server: RealServe
     shown = shared_server.run(client, f"{code}; print(c.access_key); print(c.secret_key); print(c.token)").text
     assert "ASIA" not in shown and "qsec1." not in shown and "qsecKey/" not in shown
     assert shown.count("[REDACTED:") == 6, shown
+
+
+# In the ways in which a program shows something by accident, or somebody who tries.
+IN_OTHER_FORMS = """
+import base64, json, urllib.parse, boto3
+c = boto3.Session().get_credentials().get_frozen_credentials()
+for secret in (c.secret_key, c.token):
+    raw = secret.encode()
+    print(secret[::-1])
+    print(raw.hex(), raw.hex(":"))
+    print(base64.b64encode(b"a" + raw).decode(), base64.encodebytes(raw * 3).decode())
+    print("-".join(secret), list(secret))
+    print(urllib.parse.quote(secret, safe=""), json.dumps({"s": secret}))
+"""
+
+
+def test_its_own_credentials_are_known_exactly_in_every_form(shared_server: RealServer) -> None:
+    shared_server.wait_for_gateway()
+    client = shared_server.client(shared_server.start_session("forms.ipynb"))
+    shown = shared_server.run(client, IN_OTHER_FORMS).text
+    lines = [line for line in shown.splitlines() if line.strip()]
+    assert lines and all("[REDACTED:aws-se" in line or set(line) <= set(" [],'\"{}s:=") for line in lines), shown
+    assert {"[REDACTED:aws-secret-key]", "[REDACTED:aws-session-token]"} <= set(shown.replace('"', " ").split())
+    kept = shared_server.run(client, "open('reversed.txt', 'w').write(c.secret_key[::-1]); print('written')")
+    assert kept.text == "written\n"
+    reversed_key = (shared_server.root / "reversed.txt").read_text()
+    assert len(reversed_key) == 40, "what the test goes by"
+    assert reversed_key not in shown
+
+
+def test_a_save_knows_them_too(shared_server: RealServer) -> None:
+    shared_server.wait_for_gateway()
+    client = shared_server.client(shared_server.start_session("saved.ipynb"))
+    code = (
+        "import boto3; c = boto3.Session().get_credentials(); open('hex.txt', 'w').write(c.secret_key.encode().hex())"
+    )
+    shared_server.run(client, code)
+    text = (shared_server.root / "hex.txt").read_text()
+    assert len(text) == 80, "what the test goes by"
+    cell = dict(nbformat.v4.new_markdown_cell(f"noted: {text}"))
+    shared_server.save_notebook("saved.ipynb", [cell]).raise_for_status()
+    saved = (shared_server.root / "saved.ipynb").read_text("utf-8")
+    assert text not in saved and "[REDACTED:aws-secret-key]" in saved
 
 
 def test_default_credential_files_give_nothing_to_the_kernel(shared_server: RealServer) -> None:

@@ -67,7 +67,8 @@ class FakeLeaseApi:
             confinement=ask.confinement,
         )
         self.stored[lease.id] = lease
-        self.tokens[lease.id] = f"token-{lease.id}"
+        # In no form may it begin with four digits: numbers that are printed would be held back now and then.
+        self.tokens[lease.id] = f"token-{lease.id}-end"
         return Issued(self.record(lease), self.tokens[lease.id])
 
     def _lease(self, lease_id: str) -> Lease:
@@ -82,6 +83,10 @@ class FakeLeaseApi:
             lease = replace(lease, confinement=confinement)
         self.stored[lease_id] = lease
         return self.record(lease)
+
+    def secrets_of(self, token: str) -> dict[str, str]:
+        self._called("secrets")
+        return {f"known-of-{token}": "aws-secret-key"}
 
     def revoke_lease(self, lease_id: str, *, reason: str = "") -> LeaseRecord:
         self._called("revoke")

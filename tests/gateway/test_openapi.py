@@ -103,6 +103,7 @@ def test_real_answers_are_as_documented(shared_gateway: LiveGateway, bell_task: 
         ("GET", "/api/v1/status", "/api/v1/status", None, None),
         ("GET", "/api/v1/leases", "/api/v1/leases?state=active", None, None),
         ("GET", "/api/v1/leases/{id}", "/api/v1/leases/self", None, lease.token),
+        ("GET", "/api/v1/leases/self/secrets", "/api/v1/leases/self/secrets", None, lease.token),
         ("POST", "/api/v1/leases/{id}/renew", f"/api/v1/leases/{lease.id}/renew", {"confinement": "confined"}, None),
         ("GET", "/api/v1/devices", "/api/v1/devices", None, None),
         ("POST", "/api/v1/estimates", "/api/v1/estimates", {"device": "sv1", "shots": 1000}, None),

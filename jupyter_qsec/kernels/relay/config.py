@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,8 @@ class RelayConfig:
     """What is done about secrets in sources, until an update says otherwise."""
     registered: tuple[SecretSet, ...] = ()
     """Secrets that somebody registered, until an update says otherwise."""
+    issued: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the gateway gives to the kernel, each with its kind, until an update says otherwise."""
 
     def to_line(self) -> bytes:
         value = {
@@ -80,6 +83,7 @@ class RelayConfig:
             "token_file": self.token_file,
             "source_policy": self.source_policy.settings(),
             "registered": [one.to_json() for one in self.registered],
+            "issued": dict(self.issued),
         }
         return json.dumps(value).encode("ascii") + b"\n"
 
@@ -96,8 +100,9 @@ class RelayConfig:
                 token_file=str(value["token_file"]),
                 source_policy=SourcePolicy.of(value["source_policy"]),
                 registered=_registered(value["registered"]),
+                issued=_issued(value["issued"]),
             )
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InvalidRequestError("The relay's configuration is malformed.") from None
 
 
@@ -107,10 +112,14 @@ class RelayUpdate:
 
     source_policy: SourcePolicy
     registered: tuple[SecretSet, ...]
+    issued: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def to_line(self) -> bytes:
-        registered = [one.to_json() for one in self.registered]
-        value = {"source_policy": self.source_policy.settings(), "registered": registered}
+        value = {
+            "source_policy": self.source_policy.settings(),
+            "registered": [one.to_json() for one in self.registered],
+            "issued": dict(self.issued),
+        }
         return json.dumps(value).encode("ascii") + b"\n"
 
     @classmethod
@@ -118,9 +127,14 @@ class RelayUpdate:
         """Raises `InvalidRequestError`."""
         try:
             value = json.loads(line)
-            return cls(SourcePolicy.of(value["source_policy"]), _registered(value["registered"]))
-        except (ValueError, TypeError, KeyError, RecursionError):
+            policy = SourcePolicy.of(value["source_policy"])
+            return cls(policy, _registered(value["registered"]), _issued(value["issued"]))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InvalidRequestError("The relay's update is malformed.") from None
+
+
+def _issued(value: dict[str, Any]) -> dict[str, str]:
+    return {str(secret): str(kind) for secret, kind in value.items()}
 
 
 def _registered(value: list[Any]) -> tuple[SecretSet, ...]:

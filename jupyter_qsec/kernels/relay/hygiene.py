@@ -16,6 +16,8 @@ from jupyter_qsec.kernels.relay.wire import Json
 from jupyter_qsec.scanning.finding import Fingerprinter, preview
 
 UNSCANNABLE = "[REDACTED:unscannable]"
+LEASES = "lease-token"
+"""The kind of a live secret that opens a lease."""
 
 _REMEMBERED_REQUESTS = 2_048
 _REMEMBERED_FINDINGS = 4_096
@@ -98,7 +100,7 @@ class LiveToken:
                 token = os.read(descriptor, _MAX_TOKEN).decode("ascii", "ignore").strip()
                 # The tokens before stay known: what was printed with them may be shown again.
                 with suppress(InvalidRequestError):  # no token at all, or the set is full: the relay lives on
-                    self._live.add(token, "lease-token")
+                    self._live.add(token, LEASES)
                 self._known = identity
         finally:
             os.close(descriptor)

@@ -25,6 +25,7 @@ _LAST_TURNS = 100
 _MAX_PINGS = 64
 _MAX_PING = 1_024
 _MAX_LINE = 4 << 20
+_MAX_TOLD = 1 << 16
 
 
 class Switchboard:
@@ -52,6 +53,20 @@ class Switchboard:
         self._pings: OrderedDict[tuple[bytes, ...], None] = OrderedDict()
         self._refused = 0
         self._line = b""
+        self._ways = self._in_order()
+
+    def _in_order(self) -> list[tuple[zmq.Socket[bytes], Callable[[list[bytes]], None]]]:
+        """Each socket with what becomes of its messages: what was published before replies, so that a cell's output is
+        complete when its reply comes."""
+        client, kernel = self._sockets.client, self._sockets.kernel
+        return [
+            (client["hb"], self._ping),
+            (kernel["hb"], self._pong),
+            (client["iopub"], self._subscribed),
+            *((client[channel], partial(self._requested, channel)) for channel in REQUEST_CHANNELS),
+            (kernel["iopub"], self._published),
+            *((kernel[channel], partial(self._replied, channel)) for channel in REQUEST_CHANNELS),
+        ]
 
     def run(self, control: int) -> None:
         """Serve until `control`, a file descriptor, is at its end."""
@@ -61,11 +76,15 @@ class Switchboard:
         poller.register(control, zmq.POLLIN)
         published = self._sockets.kernel["iopub"]
         while True:
-            # While a client falls behind, the kernel's output waits where the kernel notices.
-            poller.register(published, 0 if self._publisher.waits else zmq.POLLIN)
+            waited = self._publisher.waits
             ready = dict(poller.poll(self._timeout()))
+            # First: what the kernel says may hold what was just told.
+            told = control not in ready or self._told(os.read(control, _MAX_TOLD))
             self._turn(ready)
-            if control in ready and not self._told(os.read(control, 4096)):
+            if waited != self._publisher.waits:
+                # While a client falls behind, the kernel's output waits where the kernel notices.
+                poller.register(published, zmq.POLLIN if waited else 0)
+            if not told:
                 break
         self._finish()
 
@@ -88,24 +107,15 @@ class Switchboard:
         return None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)
 
     def _turn(self, ready: dict[object, int]) -> None:
-        """One round: what was published before replies, so that a cell's output is complete when its reply comes."""
         self._token.refresh()
         self._publisher.go_on()
-        client, kernel = self._sockets.client, self._sockets.kernel
-        self._drain(ready, client["hb"], self._ping)
-        self._drain(ready, kernel["hb"], self._pong)
-        self._drain(ready, client["iopub"], self._subscribed)
-        for channel in REQUEST_CHANNELS:
-            self._drain(ready, client[channel], partial(self._requested, channel))
-        self._drain(ready, kernel["iopub"], self._published)
-        for channel in REQUEST_CHANNELS:
-            self._drain(ready, kernel[channel], partial(self._replied, channel))
+        for socket, take in self._ways:
+            if socket in ready:
+                self._drain(socket, take)
         for parts in self._outgoing.streams.due():
             self._to_client("iopub", (*parts, []))
 
-    def _drain(self, ready: dict[object, int], socket: zmq.Socket[bytes], take: Callable[[list[bytes]], None]) -> None:
-        if socket not in ready:
-            return
+    def _drain(self, socket: zmq.Socket[bytes], take: Callable[[list[bytes]], None]) -> None:
         for _ in range(_BATCH):
             try:
                 frames = receive(socket)
@@ -139,7 +149,7 @@ class Switchboard:
         if channel != "control" and not self._publisher.waits:
             # What this request printed may wait in the other socket or be held: it goes out first; a question, too, is
             # asked behind it.
-            self._drain({self._sockets.kernel["iopub"]: 1}, self._sockets.kernel["iopub"], self._published)
+            self._drain(self._sockets.kernel["iopub"], self._published)
         for message in self._outgoing.before_reply(envelope):
             self._to_client("iopub", message)
         for message in self._outgoing.handle(envelope, published=False):

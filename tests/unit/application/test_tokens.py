@@ -24,7 +24,7 @@ def test_credentials_look_like_those_of_a_session():
     made = FORGE.issue(LEASE, NOW)
     assert made.access_key_id.startswith("ASIA") and len(made.access_key_id) == 20
     assert len(made.secret_access_key) == 40
-    assert made.expires_at == NOW + timedelta(minutes=60)
+    assert timedelta(minutes=60) < made.expires_at - NOW <= timedelta(minutes=90)
 
 
 def test_whatever_a_kernel_holds_is_recognised_wherever_it_is_printed():
@@ -40,12 +40,29 @@ def test_a_token_opens_to_the_same_secret_until_it_expires():
     opened = FORGE.open(made.access_key_id, made.session_token, NOW + timedelta(minutes=59))
     assert (opened.lease_id, opened.secret_access_key) == (LEASE, made.secret_access_key)
     with pytest.raises(ExpiredSignatureError):
-        FORGE.open(made.access_key_id, made.session_token, NOW + timedelta(minutes=60))
+        FORGE.open(made.access_key_id, made.session_token, made.expires_at)
 
 
 def test_no_two_credentials_share_a_secret():
-    made = [FORGE.issue(LEASE, NOW) for _ in range(50)]
-    assert len({credential.secret_access_key for credential in made}) == 50
+    later = [FORGE.issue(LEASE, NOW + timedelta(minutes=30 * n)) for n in range(25)]
+    others = [FORGE.issue(f"{n:032x}", NOW) for n in range(25)]
+    for part in ("access_key_id", "secret_access_key", "session_token"):
+        assert len({getattr(credentials, part) for credentials in later + others}) == 50
+
+
+@given(asked=st.integers(0, 10**6), later=st.integers(0, 30 * 60))
+def test_what_a_lease_can_hold_is_known_half_an_hour_ahead(asked, later):
+    known = FORGE.known(LEASE, NOW + timedelta(seconds=asked))
+    assert FORGE.issue(LEASE, NOW + timedelta(seconds=asked + later)) in known
+
+
+@given(asked=st.integers(0, 10**6), before=st.integers(0, 100 * 60))
+def test_what_a_lease_was_given_is_known_until_it_expires(asked, before):
+    now = NOW + timedelta(seconds=asked)
+    given_before = FORGE.issue(LEASE, now - timedelta(seconds=before))
+    known = FORGE.known(LEASE, now)
+    assert (given_before in known) == (given_before.expires_at > now)
+    assert len(known) == 5
 
 
 def test_another_key_opens_nothing():
@@ -55,7 +72,7 @@ def test_another_key_opens_nothing():
 
 
 def test_a_token_goes_with_its_own_access_key_only():
-    first, second = FORGE.issue(LEASE, NOW), FORGE.issue(LEASE, NOW)
+    first, second = FORGE.issue(LEASE, NOW), FORGE.issue(LEASE, NOW + timedelta(minutes=30))
     with pytest.raises(SignatureError):
         FORGE.open(first.access_key_id, second.session_token, NOW)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import stat
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -382,3 +383,79 @@ TestKeeperMachine = KeeperMachine.TestCase
 TestKeeperMachine.settings = settings(
     max_examples=40, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+class Told:
+    """What a holder was told, and what its token file held at that time."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.times: list[tuple[Mapping[str, str], str]] = []
+
+    def __call__(self, secrets: Mapping[str, str]) -> None:
+        self.times.append((secrets, self.world.token_file.read_text()))
+
+    def hold(self) -> HeldLease:
+        return self.world.keeper.acquire(LeaseAsk(), self.world.token_file, self)
+
+
+@pytest.fixture
+def told(world: World) -> Told:
+    return Told(world)
+
+
+def test_what_must_not_be_shown_is_told_before_it_can_be_had(world: World, told: Told) -> None:
+    held = told.hold()
+    assert held.lease is not None
+    token = world.api.tokens[held.lease["id"]]
+    (secrets, in_the_file), *_ = told.times
+    assert secrets == {token: "lease-token", f"known-of-{token}": "aws-secret-key"}
+    assert in_the_file.startswith(UNLEASED)
+
+
+def test_it_is_told_again_with_each_renewal_and_for_each_new_lease(world: World, told: Told) -> None:
+    held = told.hold()
+    world.pass_time(minutes=5)
+    assert len(told.times) == 1 + world.api.calls.count("renew") == 4
+    held.new()
+    token = world.api.tokens[held.lease["id"]] if held.lease else ""
+    assert token in told.times[-1][0] and told.times[-1][1] != token
+
+
+def test_a_long_lease_is_asked_about_before_its_next_credentials_can_be_had(world: World, told: Told) -> None:
+    world.keeper.acquire(LeaseAsk(ttl=timedelta(hours=12)), world.token_file, told)
+    world.pass_time(minutes=29)
+    assert len(told.times) >= 2
+
+
+def test_without_an_answer_there_is_no_lease(world: World, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(world.api, "secrets_of", lambda token: _raise(AWAY))
+        held = told.hold()
+        assert held.lease is None and "nothing answers" in held.problem
+        assert world.token_file.read_text().startswith(UNLEASED)
+        world.pass_time(seconds=1)
+    world.pass_time(seconds=30)
+    assert held.active and held.problem == ""
+    assert len(world.api.active()) == 1, "what was issued without an answer was given back"
+
+
+def test_a_renewal_that_is_not_told_of_counts_and_is_repeated(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = told.hold()
+    with monkeypatch.context() as patched:
+        patched.setattr(world.api, "secrets_of", lambda token: _raise(AWAY))
+        assert held.renew()["state"] == "active"
+        assert held.active and "nothing answers" in held.problem
+    world.pass_time(seconds=2)
+    assert held.problem == "" and len(told.times) == 2
+
+
+def test_a_holder_that_does_not_ask_causes_no_call(world: World) -> None:
+    world.hold()
+    assert "secrets" not in world.api.calls
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

@@ -122,7 +122,7 @@ async def test_an_expired_lease_ends_although_its_credential_lives_on(world: Wor
 
 async def test_an_expired_credential_is_refused(world: World) -> None:
     alpha = await client(world)
-    for _ in range(15):
+    for _ in range(23):
         world.clock.advance(minutes=4)
         await world.leasing.renew(ADA, alpha.lease_id)
     response = await alpha.send("POST", "/quantum-tasks", SEARCH)

@@ -146,3 +146,46 @@ def test_held_back_is_the_longest_end_with_which_some_form_begins(
         assert secrets.hold_from(text) == min(plain, default=len(text))
     else:
         assert secrets.hold_from(text) <= min(plain, default=len(text))
+
+
+def test_a_set_that_is_followed_is_what_was_said_last() -> None:
+    secrets = LiveSecrets()
+    secrets.add("opens-a-lease-0001", "lease-token")
+    secrets.follow({"first-secret-0001": "aws-secret-key"}, but=("lease-token",))
+    before = secrets.state()
+    secrets.follow({"first-secret-0001": "aws-secret-key"}, but=("lease-token",))
+    assert secrets.state() is before, "nothing has changed"
+    secrets.follow({"second-secret-0002": "aws-session-token"}, but=("lease-token",))
+    found = secrets.scan("opens-a-lease-0001 first-secret-0001 second-secret-0002")
+    assert {match.kind for match in found} == {"lease-token", "aws-session-token"}
+    secrets.follow({})
+    assert len(secrets) == 0
+
+
+def test_a_set_too_large_to_search_for_changes_nothing() -> None:
+    secrets = LiveSecrets()
+    secrets.add("opens-a-lease-0001", "lease-token")
+    with pytest.raises(InvalidRequestError):
+        secrets.follow({f"secret-number-{n}": "aws-secret-key" for n in range(1001)})
+    assert len(secrets) == 1 and secrets.scan("opens-a-lease-0001")
+
+
+@given(
+    st.lists(st.text(min_size=8, max_size=40), min_size=1, max_size=4, unique=True),
+    st.integers(0, 200),
+    st.text(max_size=20),
+)
+def test_what_is_found_in_a_long_text_is_what_is_found_in_a_short_one(values: list[str], at: int, between: str) -> None:
+    secrets = LiveSecrets()
+    for value in values:
+        secrets.add(value, "pin")
+    said = between.join(form for value in values for form in forms_of(value))
+    short = secrets.scan(said)
+    padding = "\u2028" * (5_000 + at)  # of no script that a form has
+    found = secrets.scan(padding + said)
+    assert {(match.start - len(padding), match.end - len(padding)) for match in found} == {
+        (match.start, match.end) for match in short
+    }
+    for value in values:
+        start = said.index(value)
+        assert any(match.start <= start and start + len(value) <= match.end for match in short)

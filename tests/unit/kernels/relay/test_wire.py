@@ -80,7 +80,10 @@ def test_an_unknown_scheme_is_refused() -> None:
 
 def test_the_configuration_survives_the_pipe_and_errors_do_not_repeat_it() -> None:
     endpoint = Endpoint("ipc", "/tmp/x/k", {channel: n for n, channel in enumerate(CHANNELS)}, KEY)
-    config = RelayConfig(endpoint, endpoint, "python", b"f" * 32, "/tmp/x/token")
+    config = RelayConfig(
+        endpoint, endpoint, "python", b"f" * 32, "/tmp/x/token", issued={"known-secret": "aws-secret-key"}
+    )
+    assert "known-secret" not in repr(config)
     assert RelayConfig.from_line(config.to_line()) == config
     for line in (b"", b"{}", b"[]", config.to_line().replace(b'"ipc"', b'"udp"'), config.to_line()[:-40]):
         with pytest.raises(InvalidRequestError) as caught:
