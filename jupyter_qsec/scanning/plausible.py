@@ -289,6 +289,16 @@ def after_dashes(name: str, value: str, before: str) -> bool:
     return value[0] != "-" and (quoted(before) or generated(value) or strong(value) or bool(_UUID.fullmatch(value)))
 
 
+def of_a_command(name: str, value: str, before: str) -> bool:
+    """A password behind a command's short option; nothing that a shell or a template puts there."""
+    return not placeholder(value) and value[0] not in "$%<{(" and not _reference(value) and not _names_one(name, value)
+
+
+def in_a_call(name: str, value: str, before: str) -> bool:
+    """A literal in the place of a password; documentation writes words there."""
+    return not placeholder(value) and value[0] not in "$%<{" and (generated(value) or strong(value) or " " in value)
+
+
 def in_statement(name: str, value: str, before: str) -> bool:
     """The password of an SQL statement: a literal, or a word that can be nothing else."""
     value = _without_punctuation(value)

@@ -7,6 +7,7 @@ from jupyter_qsec.scanning.rules import (
     assigned,
     clouds,
     code,
+    commands,
     hosting,
     office,
     payments,
@@ -22,7 +23,7 @@ RULES: tuple[Rule, ...] = (
     *(*quantum.OWN, *quantum.QUANTUM, *quantum.JUPYTER),
     *(*clouds.RULES, *hosting.RULES, *code.RULES, *pipelines.RULES),
     *(*ai.RULES, *payments.RULES, *services.RULES, *office.RULES),
-    *(*web.RULES, *assigned.RULES, *prose.RULES),
+    *(*web.RULES, *assigned.RULES, *prose.RULES, *commands.RULES),
 )
 """More specific rules first: where two meet, the earlier names the kind."""
 

@@ -1,4 +1,4 @@
-"""Secrets in sentences, commands and statements: nothing is assigned, somebody just says them."""
+"""Secrets in sentences: nothing is assigned, somebody just says them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,12 @@ _NAMED = tuple(
     )
 )
 _PAIRS = "id/p", "id / p", "id pw", "id(pw", "user/p", "user / p", "login/p"
-_OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "api-key", "apikey"
 _VALUE = r"[^\s\"'`<>,]"
 _SAID = (
     r"[ \t]{0,4}(?:[:=]|->|=>|[ \t](?:is|was|are|to|ist|es|est)(?:[ \t]?:)?[ \t])"
     r"[ \t]{0,4}(?:\r?\n[ \t]{0,8})?[\"'`(<\[*]{0,3}"
 )
 _ABOUT = r"(?:[ \t](?:for|of|to|on|in)[ \t][^\n:=\"']{1,48}?[ \t]{0,4}(?:[:=]|[ \t]is[ \t])[ \t]{0,4}[\"'`]?)"
-
-_SECURE_STRING = r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}"
-"""What begins with a dash and stands in no quotes is an option, not the secret."""
 
 
 def _said(words: tuple[str, ...], gate: str, examples: tuple[str, ...], never: tuple[str, ...] = ()) -> Rule:
@@ -103,95 +99,6 @@ RULES: tuple[Rule, ...] = (
         advice=CHANGE,
         examples=("ID/PW: ada/{a12}", "user/password ada {a12}"),
         never=("User/Password must not be empty", "columns: id / pw_hash / created_at"),
-    ),
-    Rule(
-        "command-secret",
-        tuple(f"{mark}{option}" for mark in "-_" for option in _OPTIONS),
-        r"[^\s\"'`]{5,200}",
-        lead=rf"[-_](?i:{'|'.join(_OPTIONS)})[\w-]{{0,16}}[ \t]{{1,4}}[\"']?",
-        gate=r"[\w-]{0,16}[ \t]",
-        check=plausible.after_dashes,
-        grows=r"^\s\"'`",
-        severity=Severity.MEDIUM,
-        description="secret on a command line",
-        advice=CHANGE,
-        examples=("mysql -u root --password {a12}", "tool --auth-token '{a32}'"),
-        never=("tool --password-file /run/secret", "tool --token $TOKEN", "tool --password --verbose"),
-    ),
-    Rule(
-        "command-secret",
-        ("identified by", "identified with", "login password", "password '", 'password "', "password e'"),
-        r"[^\s\"';]{4,120}",
-        lead=r"(?i:identified by|login password|password"
-        r"|identified with[ \t]{1,4}[\"']?\w{1,40}[\"']?[ \t]{1,4}(?:by|as))"
-        r"[ \t]{1,4}(?:password[ \t]{1,4}|values?[ \t]{1,4})?e?[\"']?",
-        check=plausible.in_statement,
-        severity=Severity.MEDIUM,
-        description="password in SQL",
-        advice=CHANGE,
-        examples=(
-            "CREATE USER ada IDENTIFIED BY '{a12}';",
-            "ALTER ROLE ada WITH PASSWORD '{a12}';",
-            "CREATE ROLE ada LOGIN PASSWORD {a12};",
-            "ALTER USER ada IDENTIFIED WITH mysql_native_password BY '{a12}'",
-        ),
-        never=("ALTER ROLE ada IDENTIFIED BY '<password>'", "tumors identified by their features"),
-    ),
-    Rule(
-        "command-secret",
-        ("curlopt_password", "curlopt_xoauth2_bearer", "curlopt_userpwd", "curlopt_proxyuserpwd", "curlopt_keypasswd"),
-        r"[^\s\"']{5,400}",
-        lead=r"(?i:curlopt_\w{4,20})[ \t]{0,4}(?:,|=>)[ \t]{0,4}[\"'](?:[^\s\"':]{1,64}:)?",
-        check=plausible.not_placeholder,
-        severity=Severity.MEDIUM,
-        description="password of libcurl",
-        advice=CHANGE,
-        examples=('curl_easy_setopt(curl, CURLOPT_USERPWD, "root:{a12}");',),
-        never=(
-            "curl_easy_setopt(curl, CURLOPT_USERPWD, userpwd1);",
-            'curl_easy_setopt(curl, CURLOPT_PASSWORD, "<password>");',
-        ),
-    ),
-    Rule(
-        "command-secret",
-        ("convertto-securestring",),
-        r"[^\s\"'\\]{5,200}",
-        lead=rf"{_SECURE_STRING}\\?[\"']",
-        check=plausible.not_placeholder,
-        severity=Severity.MEDIUM,
-        description="password in PowerShell",
-        advice=CHANGE,
-        examples=("ConvertTo-SecureString -String '{a12}' -AsPlainText", "ConvertTo-SecureString '-{a12}'"),
-        never=("ConvertTo-SecureString '$password' -AsPlainText", 'ConvertTo-SecureString "<password>" -Force'),
-    ),
-    Rule(
-        "command-secret",
-        ("convertto-securestring",),
-        r"[^\s\"'\\-][^\s\"'\\]{4,199}",
-        lead=_SECURE_STRING,
-        check=plausible.not_placeholder,
-        severity=Severity.MEDIUM,
-        description="password in PowerShell",
-        advice=CHANGE,
-        examples=("ConvertTo-SecureString {a12} -AsPlainText", "ConvertTo-SecureString -Force -String {a12}"),
-        never=(
-            "ConvertTo-SecureString $password -AsPlainText",
-            "ConvertTo-SecureString $env:DB_PASSWORD -Force",
-            "ConvertTo-SecureString -AsPlainText -Force",
-        ),
-    ),
-    Rule(
-        "command-secret",
-        ("define ", "define\t"),
-        r"[^\s\"'`]{8,200}",
-        lead=r"(?i:define)[ \t]{1,4}\w{0,24}(?i:password|passwd|secret|token|api_?key)\w{0,8}[ \t]{1,8}[\"']?",
-        gate=r"[ \t]{0,3}\w{0,24}(?:password|passwd|secret|token|api_?key)\w{0,8}[ \t]",
-        check=plausible.bare_secret,
-        severity=Severity.MEDIUM,
-        description="secret given to a macro",
-        advice=CHANGE,
-        examples=("%define token {h40}", '#define API_KEY "{a32}"'),
-        never=("#define TOKEN_SIZE 4096", "#define PASSWORD_PROMPT please_enter_it"),
     ),
     Rule(
         "product-key",
