@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import math
 import re
 from collections import Counter
@@ -370,41 +367,6 @@ def not_placeholder(name: str, value: str, before: str) -> bool:
 
 def with_letter_and_digit(name: str, value: str, before: str) -> bool:
     return has_letter_and_digit(value) and issued(name, value, before)
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.translate({45: 43, 95: 47}) + "=" * (-len(text) % 4))
-    except (ValueError, binascii.Error):
-        return b""
-
-
-def json_web_token(name: str, value: str, before: str) -> bool:
-    """The first part decodes to a JOSE header (RFC 7515 section 4), as random base64 does not."""
-    header = value.partition(".")[0]
-    try:
-        decoded = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    except (ValueError, binascii.Error, RecursionError):
-        return False
-    return isinstance(decoded, dict) and not decoded.keys().isdisjoint({"alg", "enc", "typ", "kid"})
-
-
-def encoded_web_token(name: str, value: str, before: str) -> bool:
-    """Base64 of a JSON web token."""
-    head = _decoded(value[:400].rstrip("=")[: 4 * (min(len(value.rstrip("=")), 400) // 4)])
-    return head.startswith(b"eyJ") and (b"." in head or len(value) > 200)
-
-
-def encoded_private_key(name: str, value: str, before: str) -> bool:
-    """Base64 of the armour of a private key."""
-    return b"PRIVATE KEY" in _decoded(value[:80])
-
-
-def personal_access_token(name: str, value: str, before: str) -> bool:
-    """Base64 of `digits:random bytes`, as Jira and Confluence give out."""
-    decoded = _decoded(value)
-    number, colon, rest = decoded.partition(b":")
-    return bool(colon) and number.isdigit() and 10 <= len(number) <= 14 and len(rest) >= 18
 
 
 def credentials(name: str, value: str, before: str) -> bool:

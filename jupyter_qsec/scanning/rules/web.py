@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_qsec.scanning import plausible
+from jupyter_qsec.scanning import plausible, webtokens
 from jupyter_qsec.scanning.rules.rule import ASSIGN, CHANGE, OPAQUE, Rule
 from jupyter_qsec.scanning.severity import Severity
 
@@ -17,7 +17,7 @@ RULES: tuple[Rule, ...] = (
         r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){4}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_/+-]*)?",
         gate="[A-Za-z0-9_-]{8}",
         not_after="A-Za-z0-9_-",
-        check=plausible.json_web_token,
+        check=webtokens.json_web_token,
         span=4096,
         grows="A-Za-z0-9_.-",
         joins=True,
@@ -32,7 +32,7 @@ RULES: tuple[Rule, ...] = (
         r"ZXlK[A-Za-z0-9+/_-]{40,}={0,2}",
         gate="[A-Za-z0-9+/_-]{20}",
         not_after="A-Za-z0-9+/",
-        check=plausible.encoded_web_token,
+        check=webtokens.encoded_web_token,
         span=4096,
         grows="A-Za-z0-9+/_=-",
         severity=Severity.MEDIUM,
