@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.contract.builders import DAY, PAYLOAD, TENANT, charge, event, lease, 
 from tests.contract.conftest import SIGNER, postgres_store
 from tests.contract.postgres import PostgresServer
 from tests.contract.processes import Writers
+from tests.contract.test_claims import claim, waiting
 from tests.fakes.clock import FakeClock
 
 
@@ -39,6 +41,19 @@ def edit(url: str, *statements: str) -> None:
     ) as connection:
         for statement in statements:
             connection.run(statement)
+
+
+@contextlib.contextmanager
+def holding(url: str, statement: str) -> Iterator[None]:
+    """What the statement locks stays locked by another connection."""
+    folder, name = url.partition("?host=")[2], url.partition("@/")[2].partition("?")[0]
+    with pg8000.native.Connection(
+        "qsec", unix_sock=f"{folder}/.s.PGSQL.5432", database=name, ssl_context=False
+    ) as connection:
+        connection.run("BEGIN")
+        assert connection.run(statement), "there is something to hold"
+        yield
+        connection.run("ROLLBACK")
 
 
 class TestProcesses:
@@ -84,6 +99,19 @@ class TestProcesses:
         await asyncio.gather(*[grow_and_publish(store) for store in stores])
         assert (await stores[0].checkpoint()).size == 45
         await asyncio.gather(*[store.close() for store in stores])
+
+    async def test_a_claim_passes_over_what_somebody_else_holds(self, postgres_url: str, home: Path) -> None:
+        """An administrator's open transaction, for instance: others' tasks need not wait for it."""
+        store = postgres_store(postgres_url, home, shared=True)
+        await store.open()
+        await store.claims.enlist("w1", 4)
+        await waiting(store, "held", tenant="alpha")
+        await waiting(store, "free", tenant="beta")
+        async with asyncio.timeout(20):
+            with holding(postgres_url, "SELECT task_id FROM task_queue WHERE task_id = 'held' FOR UPDATE"):
+                assert await claim(store, "w1", 4) == ["free"]
+            assert await claim(store, "w1", 4) == ["held"]
+        await store.close()
 
 
 class TestOutages:

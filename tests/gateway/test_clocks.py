@@ -6,16 +6,25 @@ import gc
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import boto3
+import botocore.auth
 import pytest
+from botocore.compat import get_current_datetime
+from botocore.exceptions import ClientError
+from braket.aws import AwsDevice, AwsSession
+from braket.circuits import Circuit
 
 from jupyter_qsec import bootstrap
 from jupyter_qsec.adapters.clock import SystemClock
+from tests.gateway.inkernel import enter_kernel
 from tests.gateway.livegateway import LiveGateway
 from tests.gateway.signedcalls import SignedBraket
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # boto3's connections
 
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 OnMachine = Callable[[timedelta], LiveGateway]
 
 
@@ -68,3 +77,48 @@ def test_without_a_common_time_it_would_have_expired(on_machine: OnMachine, monk
     right, wrong = on_machine(timedelta(0)), on_machine(timedelta(minutes=4))
     lease = right.lease(tenant="sandbox", ttl_seconds=120)
     assert wrong.get("/credentials", lease.token).json()["code"] == "lease-expired"
+
+
+# -- a kernel on a machine with another time
+@pytest.fixture
+def right(on_machine: OnMachine) -> LiveGateway:
+    """A gateway whose clock is right."""
+    return on_machine(timedelta(0))
+
+
+@pytest.fixture
+def kernel(right: LiveGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[timedelta], Any]]:
+    """Gives sessions as a kernel has them whose clock is wrong by so much."""
+    enter_kernel(right, right.lease(tenant="sandbox"), tmp_path, monkeypatch)
+
+    def session(by: timedelta) -> Any:
+        monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: get_current_datetime() + by)
+        return boto3.Session(region_name="us-east-1")
+
+    yield session
+    gc.collect()
+
+
+@pytest.mark.parametrize("minutes", [4, -4])
+def test_a_kernel_whose_clock_is_four_minutes_off_works(kernel: Callable[[timedelta], Any], minutes: int) -> None:
+    session = AwsSession(kernel(timedelta(minutes=minutes)))
+    task = AwsDevice(SV1, aws_session=session).run(Circuit().h(0).cnot(0, 1), shots=10)
+    assert sum(task.result().measurement_counts.values()) == 10
+
+
+@pytest.mark.parametrize("minutes", [6, -6])
+def test_one_whose_clock_is_six_minutes_off_is_told_so(
+    kernel: Callable[[timedelta], Any], right: LiveGateway, minutes: int
+) -> None:
+    session = kernel(timedelta(minutes=minutes))
+    with pytest.raises(ClientError, match="clock") as braket:
+        session.client("braket").search_quantum_tasks(filters=[])
+    assert braket.value.response["Error"]["Code"] == "InvalidSignatureException"
+    with pytest.raises(ClientError, match="clock") as s3:
+        session.client("s3").list_objects_v2(Bucket="amazon-braket-us-east-1-100000000001")
+    assert s3.value.response["Error"]["Code"] == "RequestTimeTooSkewed"
+    with pytest.raises(ClientError, match="clock"):
+        AwsDevice(SV1, aws_session=AwsSession(session)).run(Circuit().h(0), shots=10)
+    assert right.get("/api/v1/tasks").json()["tasks"] == [], "nothing half done"
+    records = right.get("/api/v1/audit/records?limit=1000").json()["records"]
+    assert "request.rejected" in {record["event"]["kind"] for record in records}
