@@ -203,6 +203,10 @@ class RegisteredHere:
         """As `scan`."""
         return self._newest().hold_from(text)
 
+    def may_be_in(self, data: bytes) -> bool:
+        """As `scan`."""
+        return self._newest().may_be_in(data)
+
     def state(self) -> object:
         """As `scan`."""
         return self._newest().state()

@@ -137,6 +137,12 @@ class Engine:
         hits = self._live_hits(text)
         return [Match(hit.kind, hit.start, hit.end) for hit in merge(hits)] if hits else []
 
+    def alive(self, data: bytes) -> bool:
+        """Whether a secret that is known exactly is in it; for short ASCII texts, of which hardly any holds one."""
+        if self.live is None or not self.live.may_be_in(data):
+            return False
+        return bool(self._live_hits(data.decode("latin-1")))
+
     def _live_hits(self, text: str) -> list[Hit]:
         if self.live is None:
             return []

@@ -76,9 +76,8 @@ class _Snapshot:
         """Both."""
         return Heads((*self.by_form, *self.by_core))
 
-    def may_be_in(self, text: str) -> bool:
+    def may_be_in(self, data: bytes) -> bool:
         """Whether anything begins as one of them; cheap for short texts."""
-        data = _narrow(text)
         # Both readings in one search: what only seems to begin costs no more than a closer look.
         return self.either.first(data + data.translate(None, SEPARATORS)) is not None
 
@@ -102,6 +101,9 @@ class Known(Protocol):
     def hold_from(self, text: str) -> int:
         """Index from which one may have begun at the end of the text; the text's length when none has."""
 
+    def may_be_in(self, data: bytes) -> bool:
+        """False only when nothing is found in the text of these characters (of Latin-1)."""
+
     def state(self) -> object:
         """Equal to what it was before only while the same is found in the same texts."""
 
@@ -123,6 +125,10 @@ class Together:
     def hold_from(self, text: str) -> int:
         """As each of them."""
         return min((known.hold_from(text) for known in self.sets), default=len(text))
+
+    def may_be_in(self, data: bytes) -> bool:
+        """As each of them."""
+        return any(known.may_be_in(data) for known in self.sets)
 
     def state(self) -> object:
         """Theirs."""
@@ -177,9 +183,9 @@ class LiveSecrets:
         snapshot = self._snapshot
         if not snapshot.live or len(text) < snapshot.shortest:
             return []
-        if len(text) <= _SHORT and not snapshot.may_be_in(text):
-            return []
         data = _narrow(text)
+        if len(text) <= _SHORT and not snapshot.may_be_in(data):
+            return []
         found = _apart(text, data, snapshot)
         for start in snapshot.forms.places(data):
             for kind, form in snapshot.by_form[data[start : start + SIZE]]:
@@ -200,6 +206,11 @@ class LiveSecrets:
             if _goes_on(text[start:], (form for live in snapshot.live for form in live.forms)):
                 return start
         return apart
+
+    def may_be_in(self, data: bytes) -> bool:
+        """One search for all of them."""
+        snapshot = self._snapshot
+        return bool(snapshot.live) and snapshot.may_be_in(data)
 
     def state(self) -> object:
         """A new object after each change."""

@@ -147,6 +147,10 @@ class RegisteredSecrets:
         """Index from which some form may have begun; the text's length when none has."""
         return self._plain.begun(flat(text)) if self._plain else len(text)
 
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether anything begins as one of them."""
+        return self._plain.may_be_in(data) or self._cores.may_be_in(without(data, SEPARATORS))
+
     def state(self) -> object:
         """Itself: the set is fixed."""
         return self
@@ -183,6 +187,9 @@ class _Search:
 
     def __bool__(self) -> bool:
         return bool(self._known)
+
+    def may_be_in(self, data: bytes) -> bool:
+        return self._heads.first(data) is not None
 
     def matches(self, data: bytes) -> Iterator[tuple[str, int, int]]:
         """(name, start, end) of each form, the longest at each place: found where a hint fits, proved by the HMAC."""

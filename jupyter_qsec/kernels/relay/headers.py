@@ -94,10 +94,11 @@ class Headers:
         """The parent header and its request's id; the last one is kept, because most messages repeat it."""
         if part == self._parent[0] or part == self._reordered:
             return self._parent[1], self._parent[2]
-        form = _STOCK.fullmatch(part) or _LAB.fullmatch(part)
-        if form is None and len(part) == len(self._parent[0]) and load_object(part) == load_object(self._parent[0]):
+        # Whatever is put together of the same fields, what goes out is the parent that was looked at.
+        if len(part) == len(self._parent[0]) and _fields(part) == _fields(self._parent[0]):
             self._reordered = part
             return self._parent[1], self._parent[2]
+        form = _STOCK.fullmatch(part) or _LAB.fullmatch(part)
         request = "" if form is None else form["id"].decode("ascii")
         if form is not None and self._is_known(form) and (form.re is _STOCK or self._reporter.knows(request)):
             self._parent = (part, part, request)
@@ -113,7 +114,7 @@ class Headers:
         return (
             form["kind"] in _KINDS
             and (form["session"], form["username"]) in self._known
-            and not self._engine.scan_live(form[0].decode("latin-1"))
+            and not self._engine.alive(form[0])
         )
 
     def _read(self, part: bytes, form: re.Match[bytes] | None) -> Json:
@@ -139,6 +140,10 @@ class Headers:
         # What only the joined text showed is not worth telling apart: nothing of such a header goes on.
         clean: Json = value if not self._engine.scan(_GLUE.join(_strings(value))) else {"msg_type": "", "msg_id": ""}
         return clean
+
+
+def _fields(part: bytes) -> list[bytes]:
+    return sorted(part[1:-1].split(b", "))
 
 
 def _strings(value: Any) -> Iterator[str]:

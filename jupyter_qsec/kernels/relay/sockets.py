@@ -19,6 +19,8 @@ _MOST_PUBLISHED = 5_000
 # As plain numbers: ZMQ's enumerations cost more than the calls.
 _NOBLOCK = int(zmq.NOBLOCK)
 _SNDMORE = int(zmq.SNDMORE)
+_EVENTS = int(zmq.EVENTS)
+_POLLIN = int(zmq.POLLIN)
 
 
 def send(socket: zmq.Socket[bytes], frames: Sequence[bytes], *, wait: bool = True) -> None:
@@ -29,6 +31,11 @@ def send(socket: zmq.Socket[bytes], frames: Sequence[bytes], *, wait: bool = Tru
     for frame in frames[:-1]:
         socket.send(frame, more)
     socket.send(frames[-1], last)
+
+
+def readable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether there is another message; asking costs a fifth of being refused one."""
+    return bool(int(socket.get(_EVENTS)) & _POLLIN)
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes]:

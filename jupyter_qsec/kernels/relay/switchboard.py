@@ -16,7 +16,7 @@ from jupyter_qsec.kernels.relay.hygiene import LiveToken
 from jupyter_qsec.kernels.relay.incoming import Incoming, Step
 from jupyter_qsec.kernels.relay.outgoing import Message, Outgoing
 from jupyter_qsec.kernels.relay.publishing import RETRY, Publisher
-from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets, receive, send
+from jupyter_qsec.kernels.relay.sockets import REQUEST_CHANNELS, Sockets, readable, receive, send
 from jupyter_qsec.kernels.relay.wire import Json, Signer, WireError, dump_object, new_header
 
 _BATCH = 128
@@ -128,6 +128,8 @@ class Switchboard:
                 self._refuse(str(error))
             except Exception as error:  # noqa: BLE001 - one message must not end the way for all others
                 self._refuse(f"{type(error).__name__} while a message was handled.")
+            if not readable(socket):
+                return
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1

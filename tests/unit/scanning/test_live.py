@@ -189,3 +189,15 @@ def test_what_is_found_in_a_long_text_is_what_is_found_in_a_short_one(values: li
     for value in values:
         start = said.index(value)
         assert any(match.start <= start and start + len(value) <= match.end for match in short)
+
+
+@given(st.text(max_size=30), st.sampled_from(["", "-", ", "]), st.text(max_size=30))
+def test_what_may_be_in_a_text_is_never_less_than_what_is(before: str, separator: str, after: str) -> None:
+    secrets = LiveSecrets()
+    secrets.add(TOKEN, "lease-token")
+    for form in forms_of(TOKEN):
+        text = before + separator.join(form) + after
+        found = bool(secrets.scan(text))
+        assert secrets.may_be_in(text.encode("latin-1", "replace")) or not found
+        assert found or separator, "forms with separators count when they are long enough"
+    assert not LiveSecrets().may_be_in(TOKEN.encode())

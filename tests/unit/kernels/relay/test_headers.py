@@ -32,8 +32,8 @@ class Counting:
     def scan_markup(self, text: str) -> list[Match]:
         return self.scan(text)
 
-    def scan_live(self, text: str) -> list[Match]:
-        return Engine.default(live=self.live).scan_live(text)
+    def alive(self, data: bytes) -> bool:
+        return Engine.default(live=self.live).alive(data)
 
 
 @pytest.fixture
