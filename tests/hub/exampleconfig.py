@@ -18,6 +18,9 @@ def with_tls(c, **options):
         c.JupyterHub.internal_ssl = True
         c.JupyterHub.internal_certs_location = str(Path("internal-ssl").absolute())
         options |= {"ca": "internal-ssl/notebooks-ca/notebooks-ca.crt"}
+    if tenants := os.environ.get("HUB_COMPANY"):
+        options |= {"config": tenants, "claims": True, "options": ["--processes", "2", "--workers", "1"]}
+        c.Authenticator.enable_auth_state = True
     configure(c, **options)
     if kind == "untold":
         del os.environ["NODE_EXTRA_CA_CERTS"]
@@ -35,7 +38,16 @@ async def refresh_user(authenticator, user, handler=None, **_):
     return not (ended.exists() and user.name in ended.read_text().split())
 
 
+async def authenticate(authenticator, handler, data, *, known=SharedPasswordAuthenticator.authenticate):
+    """As an identity provider that says how people logged in: those who are named in a file with a second factor."""
+    person = await known(authenticator, handler, data)
+    factors = Path("second-factors")
+    with_one = person is not None and factors.exists() and person["name"] in factors.read_text().split()
+    return None if person is None else {**person, "auth_state": {"amr": ["pwd", *(["mfa"] if with_one else [])]}}
+
+
 SharedPasswordAuthenticator.refresh_user = refresh_user
+SharedPasswordAuthenticator.authenticate = authenticate
 c.Authenticator.auth_refresh_age = 1
 c.Authenticator.auth_refresh_strict = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +57,12 @@ class Person:
 class ExampleHub:
     """The hub, and its people as they log in."""
 
-    def __init__(self, folder: Path, tls: Literal["", "private", "untold", "internal"] = "private") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tls: Literal["", "private", "untold", "internal"] = "private",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         """`tls`: the gateway's certificate is by an authority of its own (`untold`: nobody told the proxy), or by the
         hub's."""
         self.data = folder / "data"
@@ -75,6 +81,7 @@ class ExampleHub:
                 "QSEC_HUB_PASSWORD": PASSWORD,
                 "QSEC_GATEWAY_URL": self.gateway_url,
                 "HUB_TLS": tls,
+                **(environ or {}),
             },
         )
         self.hub.url, self.hub.api_url = self.url, f"{self.url}/hub/api"
