@@ -190,7 +190,7 @@ class ControlClient:
         except NotFoundError:
             return {}
         kinds = (("aws-secret-key", "secret_access_keys"), ("aws-session-token", "session_tokens"))
-        return {str(secret): kind for kind, name in kinds for secret in wire.part(value, name)}
+        return {secret: kind for kind, name in kinds for secret in wire.texts(value, name)}
 
     def devices(self) -> list[Json]:
         return cast("list[Json]", wire.part(self.send(wire.get("/api/v1/devices")), "devices"))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from jupyter_qsec.client import drafts
@@ -62,6 +63,8 @@ class HeldLease:
         self.token_file = token_file
         self.tell = tell
         self.token = ""
+        self.told: Mapping[str, str] = {}
+        """What the holder must not show, as far as it was told."""
         self.lease: LeaseRecord | None = None
         """The newest that is known of it, whatever its state."""
         self.problem = ""
@@ -338,15 +341,17 @@ class LeaseKeeper:
             self._failed(held, str(error), at_least=0.0 if isinstance(error, UnavailableError) else _SLOWLY)
             raise
         held.error = None
+        try:
+            # Until it has the new token the holder can still show what it had before.
+            self._tell(held, issued.token, held.told)
+        except Exception as error:
+            self._doom(held, issued.lease["id"], "nobody would know what its holder must not show")
+            if generation == held.generation and isinstance(error, QsecError):
+                self._failed(held, str(error))
+            raise
         if generation != held.generation:
             self._doom(held, issued.lease["id"], "no longer wanted")
             raise ConflictError("The lease was decided about while it was issued.")
-        try:
-            self._tell(held, issued.token)
-        except QsecError as error:
-            self._doom(held, issued.lease["id"], "nobody would know what its holder must not show")
-            self._failed(held, str(error))
-            raise
         try:
             write_token(held.token_file, issued.token)
         except OSError as error:
@@ -358,11 +363,12 @@ class LeaseKeeper:
         self._again(held)
         return issued.lease
 
-    def _tell(self, held: HeldLease, token: str) -> None:
-        """Raises what the gateway says when it does not tell."""
+    def _tell(self, held: HeldLease, token: str, before: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Raises what the gateway says when it does not tell, and what those say who are told."""
         if held.tell is None and self._on_secrets is None:
             return
-        secrets = {token: "lease-token", **self._api.secrets_of(token)}
+        secrets = {**before, token: "lease-token", **self._api.secrets_of(token)}
+        held.told = secrets
         if held.tell is not None:
             held.tell(secrets)
         if self._on_secrets is not None:

@@ -260,6 +260,14 @@ def part(value: Json, name: str) -> Any:
     return value[name]
 
 
+def texts(value: Json, name: str) -> list[str]:
+    """A field that an answer must have, and that is a list of texts."""
+    found = part(value, name)
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise errors.UnavailableError(f"{name!r} in the gateway's answer is no list of texts.")
+    return found
+
+
 def _problem(status: int, value: Json) -> errors.QsecError:
     text = str(value.get("detail") or value.get("title") or f"The gateway answered HTTP {status}.")
     kind = _BY_CODE.get(str(value.get("code", "")))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,6 +23,8 @@ _COMMAND = (sys.executable, "-P", "-m", "jupyter_qsec.kernels.relay")
 """`-P`: a module in the working directory must not get into the process that sees everything."""
 _MAX_LINE = 1_000_000
 _END_SECONDS = 3.0
+_TELL_SECONDS = 3.0
+_START_SECONDS = 30.0
 
 
 class RelayError(UnavailableError):
@@ -45,6 +49,9 @@ class RelayProcess:
             start_new_session=True,  # an interrupt in the server's terminal is not meant for it
         )
         self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        os.set_blocking(self._input.fileno(), False)
+        self._writing = threading.Lock()
+        self._unsent = b""
         self._bound: Future[None] = Future()
         self._ready: Future[None] = Future()
         self._on_findings: Callable[[list[KernelFinding]], None] = lambda findings: None
@@ -68,20 +75,36 @@ class RelayProcess:
         """Tell it its work. `on_findings` is called on a thread of this object."""
         self._on_findings = on_findings
         self._reader.start()
-        with suppress(OSError):  # it died: the reader finds out
-            self._input.write(config.to_line())
-            self._input.flush()
+        self._send(config.to_line(), _START_SECONDS)
 
     def follow(self, update: RelayUpdate) -> None:
-        """Tell it what has changed once it is ready; a relay that is gone needs nothing."""
+        """Tell it what has changed; a relay that is gone needs nothing. It goes by it from the next message on that
+        reaches it. `RelayError` when it does not listen for seconds."""
+        self._send(update.to_line(), _TELL_SECONDS)
 
-        def tell(ready: Future[None]) -> None:
-            with suppress(OSError, ValueError):
-                if ready.exception() is None:
-                    self._input.write(update.to_line())
-                    self._input.flush()
+    def _send(self, line: bytes, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        with self._writing:
+            # The end of a line for which there was no room goes first: half a line would spoil the next.
+            for piece in (self._unsent, line):
+                self._unsent = piece
+                while self._unsent:
+                    self._write(deadline)
 
-        self._ready.add_done_callback(tell)
+    def _write(self, deadline: float) -> None:
+        try:
+            pipe = self._input.fileno()
+            try:
+                self._unsent = self._unsent[os.write(pipe, self._unsent) :]
+            except BlockingIOError:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise RelayError("The relay of the kernel does not listen.") from None
+                room = select.poll()
+                room.register(pipe, select.POLLOUT)
+                room.poll(left * 1000)
+        except (OSError, ValueError):  # it died, or is at its end: the reader finds out
+            self._unsent = b""
 
     def alive(self) -> bool:
         return self._process.poll() is None

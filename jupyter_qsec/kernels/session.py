@@ -29,7 +29,6 @@ from jupyter_qsec.kernels.observer import KernelFinding
 from jupyter_qsec.kernels.policies import SourcePolicies
 from jupyter_qsec.kernels.relay.config import CHANNELS, Endpoint, RelayConfig, RelayUpdate
 from jupyter_qsec.kernels.relay_process import RelayProcess, start_relay
-from jupyter_qsec.scanning.policy import SourcePolicy
 
 # Where endpoints point when there is no state directory: the discard port, which nothing serves.
 _NOWHERE = Endpoints.on_loopback("http://127.0.0.1:9")
@@ -51,6 +50,10 @@ class KernelSession:
         self._issued: Mapping[str, str] = {}
         """What the kernel must not show of its lease, each with its kind."""
         self._policies: SourcePolicies | None = None
+        self._telling = threading.Lock()
+        """Held from looking at what is to be told until it is told: the newest comes last."""
+        self._behind = False
+        """Whether the relay could not be told something."""
         self._told: tuple[str, object] = ("", None)
         """Whose policy the relay follows (empty while nobody knows the tenant), and which files of secrets."""
         self._asking: Future[HeldLease] | None = None
@@ -102,11 +105,10 @@ class KernelSession:
         return held
 
     def _issue(self, secrets: Mapping[str, str]) -> None:
-        """Before the kernel can have them, on a thread."""
-        if secrets != self._issued:
+        """Before the kernel can have them, on a thread. Raises `QsecError` when the relay does not know them then."""
+        if secrets != self._issued or self._behind:
             self._issued = secrets
-            if self.relay is not None and self._policies is not None:
-                self._tell(self.relay, self._policies.for_tenant(self._told[0]))
+            self._tell()
 
     def _replace(self, held: HeldLease) -> HeldLease:
         with suppress(QsecError):  # the keeper has noted it as the problem
@@ -151,20 +153,22 @@ class KernelSession:
         policies: SourcePolicies,
         on_findings: Callable[[list[KernelFinding]], None],
     ) -> RelayProcess:
-        self._told = (self.tenant, self._registry.identity())
-        self._policies, self.relay = policies, start_relay()
-        config = RelayConfig(
-            client=client,
-            kernel=kernel,
-            language=language,
-            fingerprint_key=self.fingerprint_key,
-            token_file=str(self.folder.token_file),
-            source_policy=policies.for_tenant(self._told[0]),
-            registered=self._registry.sets(),
-            issued=self._issued,
-        )
-        self.relay.configure(config, on_findings)
-        return self.relay
+        with self._telling:
+            self._told = (self.tenant, self._registry.identity())
+            config = RelayConfig(
+                client=client,
+                kernel=kernel,
+                language=language,
+                fingerprint_key=self.fingerprint_key,
+                token_file=str(self.folder.token_file),
+                source_policy=policies.for_tenant(self._told[0]),
+                registered=self._registry.sets(),
+                issued=self._issued,
+            )
+            relay = start_relay()
+            relay.configure(config, on_findings)
+            self._policies, self.relay, self._behind = policies, relay, False
+        return relay
 
     def follow(self, policies: SourcePolicies) -> None:
         """Tell the relay when the tenant (with the lease) or what is registered has changed. On a thread: a relay
@@ -172,13 +176,23 @@ class KernelSession:
         relay, now = self.relay, (self.tenant, self._registry.identity())
         if relay is not None and self._told != now:
             self._told = now
-            _workers.submit(self._tell, relay, policies.for_tenant(now[0]))
+            _workers.submit(self._follow)
 
-    def _tell(self, relay: RelayProcess, policy: SourcePolicy) -> None:
+    def _follow(self) -> None:
         try:
-            relay.follow(RelayUpdate(policy, self._registry.sets(), self._issued))
+            self._tell()
         except QsecError as error:
             logging.getLogger(__name__).error("A kernel goes on with what was registered before: %s", error)
+
+    def _tell(self) -> None:
+        """Tell the relay all that it goes by, as it is now."""
+        with self._telling:
+            relay, policies = self.relay, self._policies
+            if relay is None or policies is None:
+                return  # it will be told at its start
+            self._behind = True
+            relay.follow(RelayUpdate(policies.for_tenant(self.tenant), self._registry.sets(), self._issued))
+            self._behind = False
 
     def end_relay(self) -> None:
         relay, self.relay = self.relay, None

@@ -16,8 +16,10 @@ _MAX_MEMORY = 256 << 20
 class Heads:
     """The beginnings of a set of byte strings. Immutable and thread-safe."""
 
-    def __init__(self, wholes: Iterable[bytes]) -> None:
-        heads = {whole[:SIZE] for whole in wholes}
+    def __init__(self, wholes: Iterable[bytes], size: int = SIZE) -> None:
+        """`size`: how many bytes of each are looked at; all of them have as many."""
+        self._size = size
+        heads = {whole[:size] for whole in wholes}
         self._begun = frozenset(head[:size] for head in heads for size in range(1, len(head)))
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
@@ -27,7 +29,7 @@ class Heads:
         self._search = Expression(pattern.encode("ascii"), options) if heads else None
 
     def first(self, data: bytes, position: int = 0) -> int | None:
-        """The next place from `position` on where one begins with its first `SIZE` bytes."""
+        """The next place from `position` on where one begins with its first bytes."""
         found = None if self._search is None else self._search.search(data, position)
         return None if found is None else found[0][0]
 
@@ -41,7 +43,7 @@ class Heads:
     def starts(self, data: bytes) -> Iterator[int]:
         """Every such place, and those where the data ends before so many bytes."""
         yield from self.places(data)
-        for position in range(max(0, len(data) - SIZE + 1), len(data)):
+        for position in range(max(0, len(data) - self._size + 1), len(data)):
             if data[position:] in self._begun:
                 yield position
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.scanning.finding import Match
-from jupyter_qsec.scanning.heads import SIZE, Heads
+from jupyter_qsec.scanning.heads import Heads
 from jupyter_qsec.scanning.prefilter import without
 
 MIN_LENGTH = 8
@@ -31,6 +31,8 @@ _HELD_CORE = 4
 _BETWEEN = 24
 """Most separators between two characters of a secret."""
 _PIECE = 1 << 16
+_HEAD = MIN_LENGTH
+"""Characters by which the forms are told apart first: what a gateway gives out begins alike."""
 _SHORT = 4_096
 """Characters of a text in which the beginnings of all forms are looked for first: a longer one has some by chance."""
 
@@ -64,17 +66,17 @@ class _Snapshot:
     @functools.cached_property
     def forms(self) -> Heads:
         """Beginnings of the forms as they are."""
-        return Heads(self.by_form)
+        return Heads(self.by_form, _HEAD)
 
     @functools.cached_property
     def cores(self) -> Heads:
         """Beginnings of the forms without separators."""
-        return Heads(self.by_core)
+        return Heads(self.by_core, _HEAD)
 
     @functools.cached_property
     def either(self) -> Heads:
         """Both."""
-        return Heads((*self.by_form, *self.by_core))
+        return Heads((*self.by_form, *self.by_core), _HEAD)
 
     def may_be_in(self, data: bytes) -> bool:
         """Whether anything begins as one of them; cheap for short texts."""
@@ -88,7 +90,7 @@ _Form = TypeVar("_Form")
 def _by_head(forms: Iterable[tuple[bytes, _Form]]) -> dict[bytes, list[_Form]]:
     table: dict[bytes, list[_Form]] = {}
     for raw, form in forms:
-        table.setdefault(raw[:SIZE], []).append(form)
+        table.setdefault(raw[:_HEAD], []).append(form)
     return table
 
 
@@ -188,7 +190,7 @@ class LiveSecrets:
             return []
         found = _apart(text, data, snapshot)
         for start in snapshot.forms.places(data):
-            for kind, form in snapshot.by_form[data[start : start + SIZE]]:
+            for kind, form in snapshot.by_form[data[start : start + _HEAD]]:
                 if text.startswith(form, start):
                     found.append(Match(kind, start, start + len(form)))
         found.sort(key=lambda match: (match.start, -match.end))
@@ -230,7 +232,7 @@ def _apart(text: str, data: bytes, snapshot: _Snapshot) -> list[Match]:
     present = {
         known
         for start in snapshot.cores.places(together)
-        for known in snapshot.by_core[together[start : start + SIZE]]
+        for known in snapshot.by_core[together[start : start + _HEAD]]
         if together.startswith(known[1], start)
     }
     return [

@@ -15,8 +15,7 @@ from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
 from jupyter_qsec.client.supervision import GatewayCondition, GatewayState
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
-from jupyter_qsec.domain.errors import InvalidRequestError
-from jupyter_qsec.scanning.live import LiveSecrets
+from jupyter_qsec.scanning.live import MAX_SECRETS, LiveSecrets
 from jupyter_qsec.server.notices import Log, Notices
 
 _KERNEL = "kernel:"
@@ -121,14 +120,15 @@ class GatewayService:
             self._notices.on_loop(lambda listener=listener: listener(condition))  # type: ignore[misc]  # bound per turn
 
     def _secrets_told(self, held: HeldLease, secrets: Mapping[str, str]) -> None:
-        """On any thread."""
+        """On any thread. With very many kernels those that were told of last count; the others' are found by form."""
         with self._lock:
+            self._told.pop(held, None)
             self._told[held] = secrets
-            everything = {value: kind for told in self._told.values() for value, kind in told.items()}
-            try:
-                self.issued.follow(everything)
-            except InvalidRequestError as error:  # so many kernels that their secrets are found by form alone
-                self._log.warning("what newer leases give is not looked for in files: %s", error)
+            newest: dict[str, str] = {}
+            for holder, told in reversed(list(self._told.items())):
+                if not holder.closed and len(newest) + len(told) <= MAX_SECRETS:
+                    newest |= told
+            self.issued.follow(newest)
 
     def _lease_changed(self, held: HeldLease) -> None:
         """On any thread."""

@@ -65,7 +65,8 @@ def main() -> int:
     # Nothing but events may ever go to the provisioner's pipe, whatever a library prints.
     os.dup2(2, 1)
     try:
-        config = RelayConfig.from_line(_read_line(0))
+        line, behind = _read_line(0)
+        config = RelayConfig.from_line(line)
     except InvalidRequestError as error:
         events.send({"event": "failed", "reason": "configuration", "detail": str(error)})
         events.drain(1)
@@ -88,20 +89,21 @@ def main() -> int:
     events.send({"event": "ready"})
     # While the kernel starts, so that the first finding of a session need not wait for it.
     threading.Thread(target=plugins.warm, name="qsec-plugins", daemon=True).start()
-    switchboard.run(0)
+    switchboard.run(0, behind)
     events.drain(1)
     return 0
 
 
-def _read_line(descriptor: int) -> bytes:
-    """The first line that the provisioner sends. It sends another one only when the relay is ready."""
+def _read_line(descriptor: int) -> tuple[bytes, bytes]:
+    """The first line that the provisioner sends, and what came with it of the next."""
     line = b""
-    while not line.endswith(b"\n"):
+    while b"\n" not in line:
         block = os.read(descriptor, _MAX_CONFIG)
         if not block or len(line) > _MAX_CONFIG:
             raise InvalidRequestError("The relay's configuration is incomplete.")
         line += block
-    return line
+    first, _, behind = line.partition(b"\n")
+    return first, behind
 
 
 def _harden() -> None:

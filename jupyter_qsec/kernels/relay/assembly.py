@@ -30,8 +30,8 @@ def assemble(config: RelayConfig, sockets: Sockets, note: Callable[[Json], None]
 
     def follow(update: RelayUpdate) -> None:
         incoming.follow(update.source_policy)
+        known.sets = (live, *searching(update.registered).sets)
         # Tokens of leases before stay known: what was printed with them may be shown again.
         live.follow(update.issued, but=(LEASES,))
-        known.sets = (live, *searching(update.registered).sets)
 
     return Switchboard(config, sockets, Outgoing(engine, reporter), incoming, token, follow, note)

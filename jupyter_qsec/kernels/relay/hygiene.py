@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ LEASES = "lease-token"
 _REMEMBERED_REQUESTS = 2_048
 _REMEMBERED_FINDINGS = 4_096
 _MAX_TOKEN = 4_096
+_REMEMBERED_TOKENS = 64
 
 
 class Reporter:
@@ -78,6 +79,7 @@ class LiveToken:
         self._path = path
         self._live = live
         self._clock = clock
+        self._tokens: deque[str] = deque()
         self._known: tuple[int, int, int] | None = None
         self._looked = float("-inf")
 
@@ -99,11 +101,19 @@ class LiveToken:
             if identity != self._known and stat.S_ISREG(status.st_mode):
                 token = os.read(descriptor, _MAX_TOKEN).decode("ascii", "ignore").strip()
                 # The tokens before stay known: what was printed with them may be shown again.
-                with suppress(InvalidRequestError):  # no token at all, or the set is full: the relay lives on
+                with suppress(InvalidRequestError):  # no token at all
                     self._live.add(token, LEASES)
+                    self._keep(token)
                 self._known = identity
         finally:
             os.close(descriptor)
+
+    def _keep(self, token: str) -> None:
+        """Whoever may write the file could make the set grow for ever."""
+        if token not in self._tokens:
+            self._tokens.append(token)
+            while len(self._tokens) > _REMEMBERED_TOKENS:
+                self._live.discard(self._tokens.popleft())
 
     def _unchanged(self) -> bool:
         """Asked for every cell, so by one call; whatever else is there is looked at in full."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -53,6 +54,9 @@ class Switchboard:
         self._pings: OrderedDict[tuple[bytes, ...], None] = OrderedDict()
         self._refused = 0
         self._line = b""
+        self._control = -1
+        self._said = select.poll()
+        self._ended = False
         self._ways = self._in_order()
 
     def _in_order(self) -> list[tuple[zmq.Socket[bytes], Callable[[list[bytes]], None]]]:
@@ -68,8 +72,11 @@ class Switchboard:
             *((kernel[channel], partial(self._replied, channel)) for channel in REQUEST_CHANNELS),
         ]
 
-    def run(self, control: int) -> None:
-        """Serve until `control`, a file descriptor, is at its end."""
+    def run(self, control: int, told: bytes = b"") -> None:
+        """Serve until `control`, a file descriptor, is at its end. `told` was read from it before."""
+        self._control = control
+        self._said.register(control, select.POLLIN)
+        self._follow_lines(told)
         poller = zmq.Poller()
         for socket in (*self._sockets.client.values(), *self._sockets.kernel.values()):
             poller.register(socket, zmq.POLLIN)
@@ -78,18 +85,23 @@ class Switchboard:
         while True:
             waited = self._publisher.waits
             ready = dict(poller.poll(self._timeout()))
-            # First: what the kernel says may hold what was just told.
-            told = control not in ready or self._told(os.read(control, _MAX_TOLD))
+            self._listen()
             self._turn(ready)
             if waited != self._publisher.waits:
                 # While a client falls behind, the kernel's output waits where the kernel notices.
                 poller.register(published, zmq.POLLIN if waited else 0)
-            if not told:
+            if self._ended:
                 break
         self._finish()
 
-    def _told(self, block: bytes) -> bool:
-        """What the provisioner says while the relay runs, a line each. `False` at its end."""
+    def _listen(self) -> None:
+        """Hear what the provisioner has said. To be called before each message: it may hold what was just told."""
+        while not self._ended and self._said.poll(0):
+            block = os.read(self._control, _MAX_TOLD)
+            self._ended = not block
+            self._follow_lines(block)
+
+    def _follow_lines(self, block: bytes) -> None:
         *lines, self._line = (self._line + block).split(b"\n")
         for line in lines:
             try:
@@ -98,7 +110,6 @@ class Switchboard:
                 self._refuse(str(error))
         if len(self._line) > _MAX_LINE:
             self._line = b""
-        return bool(block)
 
     def _timeout(self) -> int | None:
         if self._publisher.waits:
@@ -121,6 +132,7 @@ class Switchboard:
                 frames = receive(socket)
             except zmq.Again:
                 return
+            self._listen()
             try:
                 take(frames)
             except WireError as error:

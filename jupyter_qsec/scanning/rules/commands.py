@@ -9,7 +9,9 @@ from jupyter_qsec.scanning.severity import Severity
 _OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "api-key", "apikey"
 _SECURE_STRING = r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}"
 """What begins with a dash and stands in no quotes is an option, not the secret."""
-_WORDS = r"(?:[ \t]{1,4}[^\s;|&<>\"'`]{1,80}){0,12}"
+_GAP = r"[ \t]{1,4}(?:\\\r?\n[ \t]{0,16})?"
+"""Also with a line that goes on."""
+_WORDS = rf"(?:\.exe)?(?:{_GAP}[^\s;|&<>\"'`]{{1,48}}){{0,8}}?"
 """Of a command, before the option that matters."""
 _CALLED = "auth=(", "auth = (", "basicauth(", "httpdigestauth(", "httpproxyauth("
 _SECRET_NAMES = (
@@ -19,14 +21,14 @@ _SECRET_NAMES = (
 
 
 def _option(description: str, *commands: str, option: str, glued: bool, example: str, never: tuple[str, ...]) -> Rule:
-    """A password behind a short option of certain commands; `glued` to it, or behind a space."""
-    gap = "" if glued else r"[ \t]{1,4}"
+    """A password behind a short option of certain commands; `glued`: only without a space between them."""
+    gap = "" if glued else r"[ \t]{0,4}"
     return Rule(
         "command-secret",
         commands,
         r"[^\s\"'`;|&<>-][^\s\"'`;|&<>]{3,199}",
-        lead=rf"(?i:{'|'.join(commands)}){_WORDS}[ \t]{{1,4}}{option}{gap}[\"']?",
-        not_after="A-Za-z0-9_./-",
+        lead=rf"(?i:{'|'.join(commands)}){_WORDS}{_GAP}{option}{gap}[\"']?",
+        not_after="A-Za-z0-9_-",
         span=1024,
         check=plausible.of_a_command,
         severity=Severity.MEDIUM,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -393,7 +393,8 @@ class Told:
         self.times: list[tuple[Mapping[str, str], str]] = []
 
     def __call__(self, secrets: Mapping[str, str]) -> None:
-        self.times.append((secrets, self.world.token_file.read_text()))
+        file = self.world.token_file
+        self.times.append((secrets, file.read_text() if file.exists() else ""))
 
     def hold(self) -> HeldLease:
         return self.world.keeper.acquire(LeaseAsk(), self.world.token_file, self)
@@ -459,3 +460,53 @@ def test_a_holder_that_does_not_ask_causes_no_call(world: World) -> None:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
+
+
+def while_it_asks(world: World, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Something happens once, between the answer with a lease and the one that says what must not be shown."""
+    known, waiting = world.api.secrets_of, [action]
+
+    def secrets_of(token: str) -> Mapping[str, str]:
+        while waiting:
+            waiting.pop()()
+        return known(token)
+
+    monkeypatch.setattr(world.api, "secrets_of", secrets_of)
+
+
+def test_who_ends_while_a_lease_comes_leaves_none_behind(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.api.failure = AWAY
+    held = told.hold()
+    world.api.failure = None
+    while_it_asks(world, monkeypatch, lambda: held.close("the kernel ended"))
+    world.pass_time(seconds=30)
+    world.pass_time(seconds=30)
+    assert world.api.stored and not world.api.active()
+    assert not world.token_file.exists()
+
+
+def test_what_is_revoked_while_its_successor_comes_has_none(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = told.hold()
+    world.clock.advance(minutes=6)  # nobody renewed it: this machine was asleep
+
+    def revoke() -> None:
+        with suppress(QsecError):
+            held.revoke("a person decided so")
+
+    while_it_asks(world, monkeypatch, revoke)
+    world.pass_time(minutes=1)
+    world.pass_time(minutes=1)
+    assert len(world.api.stored) == 2 and not world.api.active() and not held.active
+
+
+def test_what_could_be_shown_before_stays_known_until_the_new_token_is_there(world: World, told: Told) -> None:
+    held = told.hold()
+    first = set(told.times[0][0])
+    held.new()
+    assert first < set(told.times[-1][0])
+    world.pass_time(minutes=2)
+    assert not first & set(told.times[-1][0]), "with the next renewal it is gone"

@@ -293,3 +293,15 @@ def test_a_file_that_holds_no_token_ends_nothing(tmp_path: Path) -> None:
     live = LiveSecrets()
     LiveToken(str(path), live).refresh(at_once=True)
     assert len(live) == 0
+
+
+def test_tokens_that_somebody_writes_into_the_file_fill_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    live, clock = LiveSecrets(), Clock()
+    token = LiveToken(str(path), live, clock)
+    for number in range(200):
+        path.unlink(missing_ok=True)
+        path.write_text(f"token-number-{number:04}" + "x" * number)
+        token.refresh(at_once=True)
+    assert len(live) == 64
+    assert live.scan("token-number-0199" + "x" * 199) and not live.scan("token-number-0001x")
