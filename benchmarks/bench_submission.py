@@ -2,7 +2,7 @@
 real SigV4 signatures over keep-alive connections. Beside it a tornado server that reads the same requests and answers
 what it always answers: the share of HTTP itself.
 
-The measured gateway is a real process whose tasks wait for an hour before their turn, so that the figure is that of
+The measured gateway is a real process in which it is nobody's turn, so that the figure is that of
 submissions; the second row has them run at the same time."""
 
 from __future__ import annotations
@@ -182,16 +182,18 @@ async def _send(port: int, requests: list[bytes]) -> Outcome:
 
 
 _WAITING = """
-import functools, sys
-from jupyter_qsec.gateway import __main__, process
-process.GatewayConfig = functools.partial(process.GatewayConfig, hold=3600.0)
+import sys
+from jupyter_qsec.application.turns import Turns
+from jupyter_qsec.gateway import __main__
+assert Turns._may_start
+Turns._may_start = lambda turns, tenant: False
 sys.exit(__main__.main(sys.argv[1:]))
 """
 
 
 @contextlib.contextmanager
 def _waiting_gateway() -> Iterator[None]:
-    """Within, `stack.start` starts gateways whose tasks wait for an hour."""
+    """Within, `stack.start` starts gateways whose tasks wait."""
 
     def start(home: Path, *, workers: int = 0, port: int | None = None) -> subprocess.Popen[bytes]:
         options = ["serve", "--home", str(home), "--keystore", "file", "--workers", str(workers)]
