@@ -12,7 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +150,14 @@ def free_ports(count: int) -> list[int]:
     for opened in sockets:
         opened.close()
     return ports
+
+
+def free_hub_port() -> int:
+    """A port that is free together with the two that `examples/hub` takes beside it: below those that systems give to
+    outgoing connections, where another test would take one of them before the hub does."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), ExitStack() as taken:
+            for beside in (0, 1, 81):
+                taken.enter_context(socket.create_server(("127.0.0.1", port + beside)))
+            return port

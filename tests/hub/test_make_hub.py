@@ -13,17 +13,17 @@ import pytest
 
 from tests.e2e.offline import FORBIDDEN
 from tests.hub.madehub import PARTS, MadeHub, visit
-from tests.hub.realhub import ROOT, free_ports
+from tests.hub.realhub import ROOT, free_hub_port, free_ports
 
 pytestmark = pytest.mark.xdist_group("make-hub")
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[MadeHub]:
-    public, gateway = free_ports(2)
+    [gateway] = free_ports(1)
     hub = MadeHub(
         tmp_path,
-        QSEC_HUB_URL=f"http://127.0.0.1:{public}",
+        QSEC_HUB_URL=f"http://127.0.0.1:{free_hub_port()}",
         QSEC_GATEWAY_URL=f"http://127.0.0.1:{gateway}",
         QSEC_HUB_PASSWORD="the-password-of-this-test",
     )
