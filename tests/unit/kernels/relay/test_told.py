@@ -46,11 +46,18 @@ class Bench:
         header = dump_object(new_header("display_data", "s"))
         self.kernel.send_multipart(self._signer.seal([b"t"], header, b"{}", b"{}", content))
 
-    def received(self) -> list[bytes]:
-        messages = []
-        while self.client.poll(500):
-            messages.append(self.client.recv_multipart()[-1])
-        return messages
+    def arrived(self) -> bool:
+        """Whether what was published is at the relay."""
+        return bool(self.sockets.kernel["iopub"].poll(10_000))
+
+    def received(self, count: int) -> bytes:
+        """The contents of so many displays, one behind the other."""
+        displays: list[bytes] = []
+        while len(displays) < count:
+            assert self.client.poll(10_000)
+            content = self.client.recv_multipart()[-1]
+            displays += [content] if b'"text/plain"' in content else []
+        return b"".join(displays)
 
     def close(self) -> None:
         self.sockets.close()
@@ -68,31 +75,36 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_a_message_behind_the_one_at_work_is_looked_at_with_what_was_told_meanwhile(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle, told = bench.switchboard._outgoing.handle, []
+    handle, handled = bench.switchboard._outgoing.handle, []
 
     def slow(envelope: Any, *, published: bool) -> Any:
-        if not told:  # while it is at the first message
-            told.append(os.write(bench.say, RelayUpdate(SourcePolicy(), (), {SECRET: "aws-secret-key"}).to_line()))
+        if not handled:  # while it is at the first message
+            os.write(bench.say, RelayUpdate(SourcePolicy(), (), {SECRET: "aws-secret-key"}).to_line())
+        handled.append(envelope)
         return handle(envelope, published=published)
 
     monkeypatch.setattr(bench.switchboard._outgoing, "handle", slow)
     bench.publish("at work")
     bench.publish(f"behind it {SECRET[::-1]}")
     os.set_blocking(bench.say, True)
-    assert bench.sockets.kernel["iopub"].poll(5000)
+    assert bench.arrived()
     bench.switchboard._control = bench.pipe
     bench.switchboard._said.register(bench.pipe)
-    while len(told) < 1 or bench.sockets.kernel["iopub"].poll(200):
+    done = 0
+    while done < 2:
+        assert bench.arrived()
         bench.switchboard._turn({bench.sockets.kernel["iopub"]: zmq.POLLIN})
+        done = len(handled)
     os.close(bench.say)
-    shown = b"".join(bench.received())
+    shown = bench.received(2)
     assert b"at work" in shown and b"[REDACTED:aws-secret-key]" in shown
     assert SECRET[::-1].encode() not in shown
 
 
 def test_what_came_with_the_configuration_counts_from_the_first_message_on(bench: Bench) -> None:
     bench.publish(f"early {SECRET[::-1]}")
+    assert bench.arrived()
     os.close(bench.say)
     bench.switchboard.run(bench.pipe, RelayUpdate(SourcePolicy(), (), {SECRET: "aws-secret-key"}).to_line())
-    shown = b"".join(bench.received())
+    shown = bench.received(1)
     assert b"early" in shown and SECRET[::-1].encode() not in shown
