@@ -6,7 +6,6 @@ heartbeat survives everything else: a gateway that is away, refuses, or answers 
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +13,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
-from jupyter_qsec.client import drafts
+from jupyter_qsec.client.held import HeldLease, Tell, write_no_token, write_token
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -27,11 +25,11 @@ from jupyter_qsec.domain.errors import (
     QsecError,
     UnavailableError,
 )
-from jupyter_qsec.domain.lease import UNLEASED
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
 _SLOWLY = 60.0
 _OFTEN = 600.0
+"""Within what is told of credentials to come."""
 _SHORTEST = timedelta(seconds=10)  # the gateway issues no shorter lease
 _NEVER = float("inf")
 
@@ -48,66 +46,6 @@ class LeaseApi(Protocol):
     def secrets_of(self, token: str) -> Mapping[str, str]:
         """What the holder of a lease token has been given and can get soon, each with its kind."""
         ...
-
-
-Tell = Callable[[Mapping[str, str]], object]
-"""Called with everything that a lease's holder must not show, each with its kind, on any thread."""
-
-
-class HeldLease:
-    """One holder's place: the lease it has now, or why it has none. Safe to use from any thread."""
-
-    def __init__(self, keeper: LeaseKeeper, ask: LeaseAsk, token_file: Path, tell: Tell | None) -> None:
-        self._keeper = keeper
-        self.ask = ask
-        self.token_file = token_file
-        self.tell = tell
-        self.token = ""
-        self.told: Mapping[str, str] = {}
-        """What the holder must not show, as far as it was told."""
-        self.lease: LeaseRecord | None = None
-        """The newest that is known of it, whatever its state."""
-        self.problem = ""
-        """Why there is no usable lease, or why its renewal fails; empty when all is well."""
-        self.error: QsecError | None = None
-        """Why the newest attempt to get a lease failed."""
-        self.closed = False
-        self.generation = 0
-        """Moves when a person or the holder decides something; an answer to an older question is dropped."""
-        self.due = 0.0
-        self.failures = 0
-        self.confinement: str | None = None
-        self.doomed: list[tuple[str, str]] = []
-        """Leases that must still be revoked, with the reason; tried again until the gateway has heard it."""
-
-    @property
-    def active(self) -> bool:
-        """Whether the lease was usable when last heard of."""
-        return self.lease is not None and self.lease["state"] == "active"
-
-    def renew(self) -> LeaseRecord:
-        """Renew now. Raises the gateway's refusal; `ConflictError` when there is no lease."""
-        return self._keeper.renew(self)
-
-    def revoke(self, reason: str = "") -> LeaseRecord:
-        """Revoke now and stop renewing. When the gateway is away this raises, and goes on trying in the background."""
-        return self._keeper.revoke(self, reason)
-
-    def new(self, tenant: str = "", project: str = "") -> LeaseRecord:
-        """Take a new lease (same tenant and project unless given) and revoke the one before."""
-        return self._keeper.replace(self, tenant, project)
-
-    def report_confinement(self, confinement: str) -> None:
-        """`confined` or `unconfined: REASON`, as the holder's probe found it; told with the next renewal, at once."""
-        self._keeper.report_confinement(self, confinement)
-
-    def observe(self, record: LeaseRecord) -> None:
-        """Take over what the gateway says about this lease, for example that somebody else revoked it."""
-        self._keeper.observe(self, record)
-
-    def close(self, reason: str = "") -> None:
-        """The holder ended: revoke (now or as soon as the gateway is back), delete the token file. Never raises."""
-        self._keeper.release(self, reason)
 
 
 class LeaseKeeper:
@@ -311,6 +249,8 @@ class LeaseKeeper:
                 held.confinement = None
             self._note(held, answer, "")
             self._again(held)
+            # What leases before gave could be shown until the holder had this one's token.
+            held.secrets = {token: known for token, known in held.secrets.items() if token == held.token}
             try:
                 self._tell(held, held.token)
             except QsecError as error:  # renewed it is; what can be had soon is asked for again
@@ -342,8 +282,19 @@ class LeaseKeeper:
             raise
         held.error = None
         try:
-            # Until it has the new token the holder can still show what it had before.
-            self._tell(held, issued.token, held.told)
+            self._hand_over(held, issued, generation)
+        except Exception:
+            held.secrets.pop(issued.token, None)
+            raise
+        held.token = issued.token
+        self._note(held, issued.lease, "")
+        self._again(held)
+        return issued.lease
+
+    def _hand_over(self, held: HeldLease, issued: Issued, generation: int) -> None:
+        """Give the holder its new token, or take the lease back and raise."""
+        try:
+            self._tell(held, issued.token)
         except Exception as error:
             self._doom(held, issued.lease["id"], "nobody would know what its holder must not show")
             if generation == held.generation and isinstance(error, QsecError):
@@ -358,21 +309,17 @@ class LeaseKeeper:
             self._doom(held, issued.lease["id"], "its token could not be written")
             self._failed(held, f"The token file cannot be written: {error.strerror}.", at_least=_SLOWLY)
             raise UnavailableError(held.problem) from error
-        held.token = issued.token
-        self._note(held, issued.lease, "")
-        self._again(held)
-        return issued.lease
 
-    def _tell(self, held: HeldLease, token: str, before: Mapping[str, str] = MappingProxyType({})) -> None:
+    def _tell(self, held: HeldLease, token: str) -> None:
         """Raises what the gateway says when it does not tell, and what those say who are told."""
         if held.tell is None and self._on_secrets is None:
             return
-        secrets = {**before, token: "lease-token", **self._api.secrets_of(token)}
-        held.told = secrets
+        held.secrets[token] = {token: "lease-token", **self._api.secrets_of(token)}
+        everything = {secret: kind for known in list(held.secrets.values()) for secret, kind in known.items()}
         if held.tell is not None:
-            held.tell(secrets)
+            held.tell(everything)
         if self._on_secrets is not None:
-            self._on_secrets(held, secrets)
+            self._on_secrets(held, everything)
 
     # -- state
     def _decide(self, held: HeldLease) -> None:
@@ -411,16 +358,6 @@ class LeaseKeeper:
         held.lease, held.problem = record, problem
         if changed and self._on_change is not None:
             self._on_change(held)
-
-
-def write_token(path: Path, token: str) -> None:
-    """Replace the file in one step, mode 0600, no newline: readers see the old token or the new one."""
-    drafts.replace(path, token.encode("ascii"))
-
-
-def write_no_token(path: Path) -> None:
-    """What stands there until a lease comes: another each time, so that nobody can take it for a lease's."""
-    write_token(path, f"{UNLEASED}{secrets.token_urlsafe(32)}")
 
 
 def _state_text(record: LeaseRecord) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from jupyter_qsec.client.leases import HeldLease
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.domain.lease import MAX_TEXT
 
 Action = Literal["redacted", "blocked", "warned", "reported"]

@@ -170,7 +170,7 @@ class QsecProvisioner(KernelSettings):
     def _follow(self) -> None:
         """Another lease may be of another tenant, with another policy; somebody may have registered a secret."""
         if self._session is not None:
-            self._session.follow(self.policies)
+            self._session.follow()
 
     # -- command
     def _command(self, session: KernelSession, cmd: list[str]) -> list[str]:

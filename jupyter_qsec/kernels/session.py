@@ -19,8 +19,8 @@ from typing import Any
 
 from jupyter_qsec.client.api import LeaseAsk
 from jupyter_qsec.client.endpoints import Endpoints
+from jupyter_qsec.client.held import HeldLease, write_no_token
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.leases import HeldLease, write_no_token
 from jupyter_qsec.client.registry import Registry
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
@@ -170,7 +170,7 @@ class KernelSession:
             self._policies, self.relay, self._behind = policies, relay, False
         return relay
 
-    def follow(self, policies: SourcePolicies) -> None:
+    def follow(self) -> None:
         """Tell the relay when the tenant (with the lease) or what is registered has changed. On a thread: a relay
         that is busy must not hold up the server."""
         relay, now = self.relay, (self.tenant, self._registry.identity())

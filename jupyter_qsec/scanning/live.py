@@ -164,13 +164,16 @@ class LiveSecrets:
 
     def follow(self, values: Mapping[str, str], *, but: Container[str] = ()) -> None:
         """Watch for these values, each of a kind, and for no others except those of the kinds `but`. As `add`."""
-        new = {value: _live(value, kind) for value, kind in values.items()}
         with self._lock:
-            kept = {value: live for value, live in self._by_value.items() if value in new or live.kind in but}
-            if len(kept | new) > MAX_SECRETS:
+            known = self._by_value
+            wanted = {value: live for value, live in known.items() if live.kind in but}
+            for value, kind in values.items():
+                live = known.get(value)
+                wanted[value] = live if live is not None and live.kind == kind else _live(value, kind)
+            if len(wanted) > MAX_SECRETS:
                 raise InvalidRequestError(f"More than {MAX_SECRETS} live secrets.")
-            if kept.keys() != self._by_value.keys() or new.keys() - kept.keys():
-                self._by_value = new | kept
+            if wanted != known:
+                self._by_value = wanted
                 self._changed()
 
     def _changed(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jupyter_qsec.client.leases import HeldLease
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.domain.times import rfc3339
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from jupyter_qsec.client.leases import HeldLease
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.domain.activity import SessionClock, SessionLimits, SessionVerdict, TenantLimits
 from jupyter_qsec.domain.errors import QsecError
 from jupyter_qsec.server.notices import Log, Notices

@@ -10,7 +10,7 @@ from typing import Any
 
 from jupyter_qsec._version import __version__
 from jupyter_qsec.client import wire
-from jupyter_qsec.client.leases import HeldLease
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, NotFoundError, QsecError
 from jupyter_qsec.server.findings import FindingsBoard
 from jupyter_qsec.server.kernelview import ServerKernels

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 from jupyter_qsec.client.api import AsyncControlClient, ControlClient
 from jupyter_qsec.client.endpoints import Endpoints
 from jupyter_qsec.client.gateways import async_client_of, client_of, gateway_of
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
+from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.client.supervision import GatewayCondition, GatewayState
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
 from jupyter_qsec.scanning.live import MAX_SECRETS, LiveSecrets

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_qsec.client.endpoints import Endpoints
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.client.inherited import InheritedLease
-from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
+from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.client.wire import LeaseAsk
 from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, LeaseRevokedError, UnavailableError
 from jupyter_qsec.kernels.observer import KernelFinding, KernelReport
@@ -179,3 +180,10 @@ def test_a_gateway_that_is_away_holds_the_relay_up_once_and_not_each_time(below:
     for below.now[0] in (1, 2, 29, 31, 32):
         reporter.findings("k1", [FINDING])
     assert asked == [0.0, 31]
+
+
+def test_what_its_kernels_must_not_show_is_known_below_it_too(below: Below) -> None:
+    given = below.gateway.get("/credentials", below.token()).json()
+    known = below.lease.secrets_of(below.token())
+    assert known[given["SecretAccessKey"]] == "aws-secret-key"
+    assert known[given["Token"]] == "aws-session-token"

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 
 from jupyter_qsec import bootstrap
 from jupyter_qsec.client.api import ControlClient, LeaseAsk
-from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
+from jupyter_qsec.client.held import HeldLease
+from jupyter_qsec.client.leases import LeaseKeeper
 from tests.fakes.clock import FakeClock
 from tests.gateway.inkernel import enter_kernel
 from tests.gateway.livegateway import Issued, LiveGateway

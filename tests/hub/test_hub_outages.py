@@ -19,7 +19,8 @@ import pytest
 
 from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS
 from jupyter_qsec.client.api import ControlClient
-from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
+from jupyter_qsec.client.held import HeldLease
+from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.client.wire import LeaseAsk
 from jupyter_qsec.domain.errors import UnavailableError
 from tests.fakes.waiting import wait_for

@@ -251,3 +251,16 @@ async def test_the_clients_for_event_loops_speak_the_same(canned: Canned) -> Non
             await client.status()
     finally:
         await client.close()
+
+
+def test_secrets_are_asked_for_with_the_leases_token_and_come_with_their_kinds(
+    canned: Canned, client: ControlClient
+) -> None:
+    canned.answer({"secret_access_keys": ["a-key"], "session_tokens": ["a-token"]})
+    assert client.secrets_of("token-of-a-lease") == {"a-key": "aws-secret-key", "a-token": "aws-session-token"}
+    assert canned.headers[0]["Authorization"] == "Bearer token-of-a-lease"
+
+
+def test_a_gateway_that_is_too_old_tells_none(canned: Canned, client: ControlClient) -> None:
+    canned.answer({"code": "not-found", "message": "There is nothing here."}, 404)
+    assert client.secrets_of("token-of-a-lease") == {}

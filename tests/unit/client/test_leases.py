@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jupyter_qsec.client.leases import HeldLease, LeaseKeeper, write_token
+from jupyter_qsec.client.held import write_token
+from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.client.wire import Issued, LeaseAsk, LeaseRecord
 from jupyter_qsec.domain.errors import (
     ConflictError,
@@ -28,46 +27,8 @@ from jupyter_qsec.domain.errors import (
 )
 from jupyter_qsec.domain.lease import UNLEASED
 from tests.fakes.clock import FakeClock
+from tests.fakes.kept_leases import AWAY, World
 from tests.fakes.lease_api import FakeLeaseApi
-
-AWAY = UnavailableError("The qsec gateway cannot be reached (nothing answers on its port).")
-
-
-class World:
-    """A keeper whose time is moved by hand: `pass_time` lets the heartbeat do what falls due on the way."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock = FakeClock()
-        self.start = self.clock.now()
-        self.api = FakeLeaseApi(self.clock)
-        self.changes: list[tuple[str, str]] = []
-        self.keeper = LeaseKeeper(
-            self.api,
-            monotonic=self.seconds,
-            now=self.clock.now,
-            on_change=lambda held: self.changes.append((held.lease["state"] if held.lease else "", held.problem)),
-            threaded=False,
-        )
-        self.token_file = folder / "token"
-
-    def seconds(self) -> float:
-        return (self.clock.now() - self.start).total_seconds()
-
-    def hold(self, **ask: Any) -> HeldLease:
-        return self.keeper.acquire(LeaseAsk(**ask), self.token_file)
-
-    def pass_time(self, **delta: float) -> None:
-        end = self.clock.now() + timedelta(**delta)
-        while True:
-            step = min(self.keeper.run_due(), (end - self.clock.now()).total_seconds())
-            if step <= 0:
-                return
-            self.clock.advance(seconds=step)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def test_the_token_file_is_private_and_holds_the_token_alone(world: World) -> None:
@@ -383,130 +344,3 @@ TestKeeperMachine = KeeperMachine.TestCase
 TestKeeperMachine.settings = settings(
     max_examples=40, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
 )
-
-
-class Told:
-    """What a holder was told, and what its token file held at that time."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.times: list[tuple[Mapping[str, str], str]] = []
-
-    def __call__(self, secrets: Mapping[str, str]) -> None:
-        file = self.world.token_file
-        self.times.append((secrets, file.read_text() if file.exists() else ""))
-
-    def hold(self) -> HeldLease:
-        return self.world.keeper.acquire(LeaseAsk(), self.world.token_file, self)
-
-
-@pytest.fixture
-def told(world: World) -> Told:
-    return Told(world)
-
-
-def test_what_must_not_be_shown_is_told_before_it_can_be_had(world: World, told: Told) -> None:
-    held = told.hold()
-    assert held.lease is not None
-    token = world.api.tokens[held.lease["id"]]
-    (secrets, in_the_file), *_ = told.times
-    assert secrets == {token: "lease-token", f"known-of-{token}": "aws-secret-key"}
-    assert in_the_file.startswith(UNLEASED)
-
-
-def test_it_is_told_again_with_each_renewal_and_for_each_new_lease(world: World, told: Told) -> None:
-    held = told.hold()
-    world.pass_time(minutes=5)
-    assert len(told.times) == 1 + world.api.calls.count("renew") == 4
-    held.new()
-    token = world.api.tokens[held.lease["id"]] if held.lease else ""
-    assert token in told.times[-1][0] and told.times[-1][1] != token
-
-
-def test_a_long_lease_is_asked_about_before_its_next_credentials_can_be_had(world: World, told: Told) -> None:
-    world.keeper.acquire(LeaseAsk(ttl=timedelta(hours=12)), world.token_file, told)
-    world.pass_time(minutes=29)
-    assert len(told.times) >= 2
-
-
-def test_without_an_answer_there_is_no_lease(world: World, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(world.api, "secrets_of", lambda token: _raise(AWAY))
-        held = told.hold()
-        assert held.lease is None and "nothing answers" in held.problem
-        assert world.token_file.read_text().startswith(UNLEASED)
-        world.pass_time(seconds=1)
-    world.pass_time(seconds=30)
-    assert held.active and held.problem == ""
-    assert len(world.api.active()) == 1, "what was issued without an answer was given back"
-
-
-def test_a_renewal_that_is_not_told_of_counts_and_is_repeated(
-    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = told.hold()
-    with monkeypatch.context() as patched:
-        patched.setattr(world.api, "secrets_of", lambda token: _raise(AWAY))
-        assert held.renew()["state"] == "active"
-        assert held.active and "nothing answers" in held.problem
-    world.pass_time(seconds=2)
-    assert held.problem == "" and len(told.times) == 2
-
-
-def test_a_holder_that_does_not_ask_causes_no_call(world: World) -> None:
-    world.hold()
-    assert "secrets" not in world.api.calls
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
-
-
-def while_it_asks(world: World, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
-    """Something happens once, between the answer with a lease and the one that says what must not be shown."""
-    known, waiting = world.api.secrets_of, [action]
-
-    def secrets_of(token: str) -> Mapping[str, str]:
-        while waiting:
-            waiting.pop()()
-        return known(token)
-
-    monkeypatch.setattr(world.api, "secrets_of", secrets_of)
-
-
-def test_who_ends_while_a_lease_comes_leaves_none_behind(
-    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.api.failure = AWAY
-    held = told.hold()
-    world.api.failure = None
-    while_it_asks(world, monkeypatch, lambda: held.close("the kernel ended"))
-    world.pass_time(seconds=30)
-    world.pass_time(seconds=30)
-    assert world.api.stored and not world.api.active()
-    assert not world.token_file.exists()
-
-
-def test_what_is_revoked_while_its_successor_comes_has_none(
-    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = told.hold()
-    world.clock.advance(minutes=6)  # nobody renewed it: this machine was asleep
-
-    def revoke() -> None:
-        with suppress(QsecError):
-            held.revoke("a person decided so")
-
-    while_it_asks(world, monkeypatch, revoke)
-    world.pass_time(minutes=1)
-    world.pass_time(minutes=1)
-    assert len(world.api.stored) == 2 and not world.api.active() and not held.active
-
-
-def test_what_could_be_shown_before_stays_known_until_the_new_token_is_there(world: World, told: Told) -> None:
-    held = told.hold()
-    first = set(told.times[0][0])
-    held.new()
-    assert first < set(told.times[-1][0])
-    world.pass_time(minutes=2)
-    assert not first & set(told.times[-1][0]), "with the next renewal it is gone"

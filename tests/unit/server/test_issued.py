@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from jupyter_events import EventLogger
 
+from jupyter_qsec.client.held import HeldLease
 from jupyter_qsec.client.home import QsecHome
-from jupyter_qsec.client.leases import HeldLease
 from jupyter_qsec.client.wire import LeaseAsk
 from jupyter_qsec.server.notices import Notices
 from jupyter_qsec.server.supervisor import GatewayService

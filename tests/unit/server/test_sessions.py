@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_qsec.client.leases import HeldLease, LeaseKeeper
+from jupyter_qsec.client.held import HeldLease
+from jupyter_qsec.client.leases import LeaseKeeper
 from jupyter_qsec.client.wire import LeaseAsk
 from jupyter_qsec.domain.activity import SessionLimits, TenantLimits
 from jupyter_qsec.domain.errors import InvalidRequestError, LeaseExpiredError, UnavailableError
