@@ -25,7 +25,7 @@ HOST = "127.0.0.1:8000"
 
 def rows() -> list[Row]:
     clock = SystemClock()
-    forge = CredentialForge(b"k" * 32)
+    forge = CredentialForge(lambda _: b"k" * 32)
     credentials = [forge.issue(f"{number:032x}", clock.now()) for number in range(CREDENTIALS)]
     arrived = _signed(credentials)
     verify, sign = [], []

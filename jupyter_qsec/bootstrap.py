@@ -20,7 +20,7 @@ from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.choice import identities_of
 from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
 from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
-from jupyter_qsec.adapters.keys import KeyStoreChoice, open_key_store
+from jupyter_qsec.adapters.keys import open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
@@ -50,27 +50,27 @@ from jupyter_qsec.application.ports import (
 )
 from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder, ReportLimit
+from jupyter_qsec.application.rootsecrets import RootSecrets, root_key
+from jupyter_qsec.application.rotation import Rotation
 from jupyter_qsec.application.running import Runner
 from jupyter_qsec.application.sharing import SharedDispatcher
 from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
+from jupyter_qsec.application.tokens import CredentialForge
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, StateDirectoryError
+from jupyter_qsec.domain.errors import InvalidRequestError, KeyStoreError, QsecError, StateDirectoryError
 from jupyter_qsec.domain.principal import Principal, Role
+from jupyter_qsec.domain.rootsecret import AUDIT_LOG, LEASES
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 _FLUSH_SECONDS = 15.0
 _TIME_SECONDS = 15.0
+_SECRETS_SECONDS = {True: 1.0, False: 15.0}
+"""Where other processes may replace root secrets, and where only what could not be read is tried again."""
 _SCRAPE_SECONDS = 2.0
-
-
-class KeyStoreError(StateDirectoryError):
-    """The key store cannot be used."""
-
-    code = "key-store"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class GatewayConfig:
     shared: Path | None = None
     """Where keys, results and checkpoints lie, when gateways with state directories of their own share them and the
     database; `None`: in the state directory."""
-    keystore: KeyStoreChoice = "auto"
+    keystore: str = "auto"
+    """`auto`, `keyring`, `file`, or the name of one that a package brings."""
     workers: int = 0
     """Simulator processes of its own; 0: as many as there are CPUs, 4 at most."""
     dask: DaskCluster | None = None
@@ -113,8 +114,7 @@ class Gateway:
     started_at: datetime
     operator: Principal
     """The operating-system account, whom the control token stands for."""
-    keystore: str
-    """Where root keys lie, in words."""
+    secrets: RootSecrets
     clock: CommonClock
     catalogue: Catalogue
     policy: Policy
@@ -126,6 +126,7 @@ class Gateway:
     recorder: Recorder
     reports: ReportLimit
     leasing: Leasing
+    rotation: Rotation
     dispatcher: Dispatch
     submissions: Submissions
     tasks: Tasks
@@ -139,9 +140,6 @@ class Gateway:
     """Tells the time that the gateways on one database have in common; `None`: there are no others."""
     signatures: Signatures | None = None
     """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
-    page_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    dashboard_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    """Seals what browsers keep; the same in all processes."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     _checkpoint_size: int = 0
     _housekeeping: Sequence[asyncio.Task[None]] = ()
@@ -152,15 +150,18 @@ class Gateway:
         try:
             await self.agree_on_time()
             await self.store.record([self._own_event("gateway.started")])
+            await self.secrets.open()
             await self.dispatcher.start()
         except BaseException:
             await self.close()
             raise
         loop = asyncio.get_running_loop()
+        learning = _SECRETS_SECONDS[self.time is not None]
         self._housekeeping = (
             loop.create_task(self._every(self.checkpoint_seconds, self.publish_checkpoint), name="checkpoints"),
             loop.create_task(self._every(_FLUSH_SECONDS, self.recorder.flush), name="refusal counts"),
             loop.create_task(self._every(_TIME_SECONDS, self.agree_on_time), name="the common time"),
+            loop.create_task(self._every(learning, self.secrets.learn), name="root secrets"),
         )
 
     async def close(self) -> None:
@@ -198,6 +199,17 @@ class Gateway:
             )
         )
 
+    def page_key(self) -> bytes:
+        """Seals page tokens; the same in all processes."""
+        return self._key_for(b"jupyter_qsec page tokens")
+
+    def dashboard_key(self) -> bytes:
+        """Seals what browsers keep; the same in all processes."""
+        return self._key_for(b"jupyter_qsec dashboard")
+
+    def _key_for(self, what: bytes) -> bytes:
+        return hmac.digest(self.secrets.in_force(LEASES, self.clock.now().timestamp()), what, "sha256")
+
     async def agree_on_time(self) -> None:
         """Go by the database's clock where others share it: their machines may have the wrong time, or this one."""
         if self.time is not None:
@@ -233,11 +245,12 @@ def operating_system_principal() -> Principal:
     return Principal(f"os:{name}", name, roles=frozenset({Role.DEVELOPER, Role.WORKSPACE_ADMIN, Role.AUDITOR}))
 
 
-def _keys(config: GatewayConfig) -> tuple[KeyStore, NoteSigner, bytes]:
-    """The key store, the log's signer, and the key behind all leases' credentials."""
+def _keys(config: GatewayConfig) -> tuple[KeyStore, NoteSigner]:
+    """The key store, and the log's signer."""
+    choice = "file" if config.shared is not None and config.keystore == "auto" else config.keystore
     try:
-        keys = open_key_store(config.keystore if config.shared is None else "file", config.shared or config.home)
-        return keys, NoteSigner.from_key_store(keys), keys.key("leases")
+        keys = open_key_store(choice, config.shared or config.home)
+        return keys, NoteSigner(root_key(keys, AUDIT_LOG))
     except StateDirectoryError as error:
         raise KeyStoreError(error.message, remedy=error.remedy) from error
 
@@ -297,7 +310,7 @@ async def build(config: GatewayConfig) -> Gateway:
     metrics = Metrics(catalogue, catalogue.membership.grants)
     mfa_of = ("hub",) if catalogue.require_mfa else ()
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
-    keys, signer, lease_key = _keys(config)
+    keys, signer = _keys(config)
     for name in ("results", "checkpoints"):
         ensure_private_directory(folder / name)
     store = SqlStore(
@@ -310,6 +323,10 @@ async def build(config: GatewayConfig) -> Gateway:
         patience=config.patience,
         observer=metrics,
     )
+    operator = operating_system_principal()
+    root_secrets = RootSecrets(store, keys, policy, clock, operator)
+    forge = CredentialForge(root_secrets.of(LEASES))
+    leasing = Leasing(store, catalogue, policy, clock, forge, fresh_seconds=FRESH_SECONDS if shared else None)
     results = FileResultStore(folder / "results")
     devices = EmbeddedDevices(config.limits)
     executor = _executor(config)
@@ -340,8 +357,8 @@ async def build(config: GatewayConfig) -> Gateway:
         home=home,
         instance=secrets.token_hex(16),
         started_at=clock.now(),
-        operator=operating_system_principal(),
-        keystore=keys.description,
+        operator=operator,
+        secrets=root_secrets,
         clock=clock,
         catalogue=catalogue,
         policy=policy,
@@ -352,7 +369,8 @@ async def build(config: GatewayConfig) -> Gateway:
         executor=executor,
         recorder=recorder,
         reports=ReportLimit(clock),
-        leasing=Leasing(store, catalogue, policy, clock, lease_key, fresh_seconds=FRESH_SECONDS if shared else None),
+        leasing=leasing,
+        rotation=Rotation(root_secrets, leasing, policy),
         dispatcher=dispatcher,
         submissions=Submissions(
             store=store,
@@ -367,12 +385,12 @@ async def build(config: GatewayConfig) -> Gateway:
         tasks=Tasks(store=store, book=book, dispatcher=dispatcher, policy=policy, recorder=recorder, clock=clock),
         pausing=Pausing(store, catalogue, policy, dispatcher, clock),
         objects=objects,
-        health=Health(store, policy, lambda: has_room(folder), fresh=config.health_seconds),
+        health=Health(
+            store, policy, lambda: has_room(folder), lambda: root_secrets.complete, fresh=config.health_seconds
+        ),
         metrics=metrics,
         identities=_identities(config, catalogue, clock),
         checkpoint_seconds=config.checkpoint_seconds,
         time=store.claims.time if shared else None,
         signatures=store.signatures if shared else None,
-        page_key=hmac.digest(lease_key, b"jupyter_qsec page tokens", "sha256"),
-        dashboard_key=hmac.digest(lease_key, b"jupyter_qsec dashboard", "sha256"),
     )

@@ -28,15 +28,18 @@ class Health:
         store: Store,
         policy: Policy,
         has_room: Callable[[], bool],
+        has_secrets: Callable[[], bool],
         *,
         fresh: float = FRESH_SECONDS,
         asker_waits: float = ASKER_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`has_room` tells whether the disk of results takes more."""
+        """`has_room` tells whether the disk of results takes more, `has_secrets` whether all root secrets in use are
+        held."""
         self._store = store
         self._policy = policy
         self._has_room = has_room
+        self._has_secrets = has_secrets
         self._fresh = fresh
         self._asker_waits = asker_waits
         self._monotonic = monotonic
@@ -85,6 +88,8 @@ class Health:
             return "The gateway cannot decide: its policies fail."
         if not self._has_room():
             return "The gateway cannot record: its disk is full or read-only."
+        if not self._has_secrets():
+            return "The gateway cannot decide: a root secret cannot be read."
         try:
             await self._store.probe()
         except QsecError:

@@ -21,7 +21,7 @@ from time import monotonic
 from jupyter_qsec.application import tokens
 from jupyter_qsec.application.callers import Caller, lease_principal, operator_access, require
 from jupyter_qsec.application.ports import Catalogue, Clock, Policy, Store
-from jupyter_qsec.application.tokens import AwsCredentials, SigningCredential
+from jupyter_qsec.application.tokens import AwsCredentials, CredentialForge, SigningCredential
 from jupyter_qsec.domain.access import AccessRequest, Action, Permit
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import (
@@ -84,7 +84,7 @@ class Leasing:
         catalogue: Catalogue,
         policy: Policy,
         clock: Clock,
-        key: bytes,
+        credentials: CredentialForge,
         *,
         fresh_seconds: float | None = None,
         timer: Callable[[], float] = monotonic,
@@ -95,7 +95,7 @@ class Leasing:
         self._catalogue = catalogue
         self._policy = policy
         self._clock = clock
-        self._credentials = tokens.CredentialForge(key)
+        self._credentials = credentials
         self._fresh_seconds = fresh_seconds
         self._timer = timer
         self._cache: OrderedDict[str, Lease] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Bearer tokens of leases and the synthetic AWS credentials derived from them. Pure functions of a key and a time.
+"""Bearer tokens of leases and the synthetic AWS credentials derived from them. Pure functions of root keys and a time.
 
 Bearer token: `qsec-lease.LEASE_ID.SECRET`, the secret being 256 random bits in URL-safe base64.
 Session token, version 1: `qsec1.` and the URL-safe base64 of lease id (16 bytes), access key id (10 bytes), expiry in
@@ -19,11 +19,12 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from jupyter_qsec.domain.errors import ExpiredSignatureError, SignatureError
-from jupyter_qsec.domain.lease import UNLEASED, Lease
+from jupyter_qsec.domain.lease import NEW_LEASE_HINT, UNLEASED, Lease
 
 CREDENTIAL_LIFETIME = timedelta(minutes=60)
 """At least. botocore refetches on every call once less than 15 minutes are left; see the lease for what ends access."""
@@ -39,6 +40,8 @@ _VERSION = "qsec1."
 _SECRET_MARK = "qsecKey/"  # noqa: S105 - the mark of a secret, not one
 _BODY = 16 + 10 + 8
 _MAC = 32
+_LAST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
+_LEAST_ROOT = 32
 _TOKEN_LENGTH = len(_VERSION) + 4 * ((_BODY + _MAC) // 3)  # 66 bytes: no padding
 
 
@@ -90,15 +93,29 @@ def with_confinement(lease: Lease, confinement: str) -> Lease:
     return replace(lease, confinement=confinement)
 
 
-class CredentialForge:
-    """Makes and opens synthetic credentials under one key."""
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What is derived from one root key."""
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) < 32:
-            raise ValueError("the lease key must have at least 32 bytes")
-        self._mac_key = hmac.digest(key, b"jupyter-qsec session token v1", "sha256")
-        self._secret_key = hmac.digest(key, b"jupyter-qsec secret access key v1", "sha256")
-        self._access_key = hmac.digest(key, b"jupyter-qsec access key id v1", "sha256")
+    mac: bytes
+    secret: bytes
+    access: bytes
+
+    @classmethod
+    def under(cls, root: bytes) -> _Keys:
+        if len(root) < _LEAST_ROOT:
+            raise ValueError(f"the lease key must have at least {_LEAST_ROOT} bytes")
+        names = (b"session token v1", b"secret access key v1", b"access key id v1")
+        return cls(*(hmac.digest(root, b"jupyter-qsec " + name, "sha256") for name in names))
+
+
+class CredentialForge:
+    """Makes and opens synthetic credentials under the root key that counts when they expire."""
+
+    def __init__(self, root: Callable[[float], bytes]) -> None:
+        """`root` tells the root key for credentials that expire at that Unix time."""
+        self._root = root
+        self._derived: dict[bytes, _Keys] = {}
 
     def issue(self, lease_id: str, now: datetime) -> AwsCredentials:
         """The credentials of a lease at that moment, valid for `CREDENTIAL_LIFETIME` or up to half an hour longer."""
@@ -110,17 +127,10 @@ class CredentialForge:
         first = (int(now.timestamp()) // _PERIOD + 1) * _PERIOD
         return [self._until(lease_id, expires) for expires in range(first, last + 1, _PERIOD)]
 
-    def _until(self, lease_id: str, expires: int) -> AwsCredentials:
-        about = bytes.fromhex(lease_id) + expires.to_bytes(8, "big")
-        key_bytes = hmac.digest(self._access_key, about, "sha256")[:10]
-        body = bytes.fromhex(lease_id) + key_bytes + expires.to_bytes(8, "big")
-        token = _VERSION + base64.urlsafe_b64encode(body + self._mac(body)).decode()
-        return AwsCredentials(_access_key(key_bytes), self._secret(body), token, datetime.fromtimestamp(expires, UTC))
-
     def open(self, access_key_id: str, session_token: str, now: datetime) -> SigningCredential:
         """The secret behind a session token. `SignatureError` for any that was not made here for that access key,
         `ExpiredSignatureError` for one whose time is over."""
-        wrong = SignatureError("The security token included in the request is invalid.")
+        wrong = SignatureError("The security token included in the request is invalid.", remedy=NEW_LEASE_HINT)
         if len(session_token) != _TOKEN_LENGTH or not session_token.startswith(_VERSION):
             raise wrong
         if not _ACCESS_KEY.match(access_key_id):
@@ -130,19 +140,46 @@ class CredentialForge:
         except (binascii.Error, ValueError):
             raise wrong from None
         body, mac = raw[:_BODY], raw[_BODY:]
-        genuine = hmac.compare_digest(mac, self._mac(body))
+        expires = int.from_bytes(body[26:34], "big")
+        if expires > _LAST:
+            raise wrong
+        keys = self._keys(expires)
+        genuine = hmac.compare_digest(mac, _mac(keys, body))
         if not genuine or not hmac.compare_digest(_access_key(body[16:26]), access_key_id):
             raise wrong
-        expires_at = datetime.fromtimestamp(int.from_bytes(body[26:34], "big"), UTC)
+        expires_at = datetime.fromtimestamp(expires, UTC)
         if now >= expires_at:
             raise ExpiredSignatureError("The security token included in the request is expired.")
-        return SigningCredential(body[:16].hex(), self._secret(body), expires_at)
+        return SigningCredential(body[:16].hex(), _secret(keys, body), expires_at)
 
-    def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._mac_key, _VERSION.encode() + body, "sha256")
+    def _until(self, lease_id: str, expires: int) -> AwsCredentials:
+        keys = self._keys(expires)
+        about = bytes.fromhex(lease_id) + expires.to_bytes(8, "big")
+        key_bytes = hmac.digest(keys.access, about, "sha256")[:10]
+        body = bytes.fromhex(lease_id) + key_bytes + expires.to_bytes(8, "big")
+        token = _VERSION + base64.urlsafe_b64encode(body + _mac(keys, body)).decode()
+        return AwsCredentials(_access_key(key_bytes), _secret(keys, body), token, datetime.fromtimestamp(expires, UTC))
 
-    def _secret(self, body: bytes) -> str:
-        return _SECRET_MARK + base64.b64encode(hmac.digest(self._secret_key, body, "sha256")[:24]).decode()
+    def _keys(self, expires: int) -> _Keys:
+        root = self._root(expires)
+        found = self._derived.get(root)
+        if found is None:
+            found = self._derived[root] = _Keys.under(root)
+        return found
+
+
+def seamless_from(now: datetime) -> datetime:
+    """From when on a new root key can count without anybody noticing: all credentials that were told in advance, also
+    by a process that has not heard of it for half an hour, expire before."""
+    return datetime.fromtimestamp(_expiry(now) + (_AHEAD + 2) * _PERIOD, UTC)
+
+
+def _mac(keys: _Keys, body: bytes) -> bytes:
+    return hmac.digest(keys.mac, _VERSION.encode() + body, "sha256")
+
+
+def _secret(keys: _Keys, body: bytes) -> str:
+    return _SECRET_MARK + base64.b64encode(hmac.digest(keys.secret, body, "sha256")[:24]).decode()
 
 
 def _expiry(now: datetime) -> int:

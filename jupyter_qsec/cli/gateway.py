@@ -19,10 +19,11 @@ _START_SECONDS = 90.0
 @click.group(invoke_without_command=True)
 @click.option(
     "--keystore",
-    type=click.Choice(["auto", "keyring", "file"]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="Where the gateway's keys lie: the system's keyring, or private files below the state directory.",
+    help="Where the gateway's root secrets lie: 'keyring' (the system's), 'file' (private files below the state "
+    "directory), 'auto', or a store that a package brings.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Simulations that may run at once (default: by the cores).")
 @format_option

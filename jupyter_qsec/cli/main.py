@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("jupyter_qsec.cli.doctor", "doctor", "Check this machine's set-up; each finding says what to mend."),
     "exec": ("jupyter_qsec.cli.exec_", "exec_", "Run a command with a lease of its own instead of credentials."),
     "gateway": ("jupyter_qsec.cli.gateway", "gateway", "Run the gateway in the foreground, or show its status."),
+    "keys": ("jupyter_qsec.cli.keys", "keys", "List the gateway's root secrets with their age, or replace them."),
     "leases": ("jupyter_qsec.cli.leases", "leases", "List leases, or revoke them at once."),
     "scan": ("jupyter_qsec.cli.scan.command", "scan", "Find secrets in files, notebooks, standard input and Git."),
     "secrets": (

@@ -23,6 +23,8 @@ from jupyter_qsec.client.wire import (
     LeaseAsk,
     LeaseRecord,
     Request,
+    RootSecretRecord,
+    RootSecretsRecord,
     StatusRecord,
     TaskRecord,
 )
@@ -191,6 +193,14 @@ class ControlClient:
             return {}
         kinds = (("aws-secret-key", "secret_access_keys"), ("aws-session-token", "session_tokens"))
         return {secret: kind for kind, name in kinds for secret in wire.texts(value, name)}
+
+    def root_secrets(self) -> RootSecretsRecord:
+        return cast(RootSecretsRecord, self.send(wire.get("/api/v1/root-secrets")))
+
+    def rotate_root_secret(self, name: str, *, reason: str, at_once: bool = False) -> RootSecretRecord:
+        path = f"/api/v1/root-secrets/{wire.segment(name)}/rotate"
+        value = self.send(wire.post(path, {"reason": reason, "at_once": at_once}))
+        return cast(RootSecretRecord, wire.part(value, "secret"))
 
     def devices(self) -> list[Json]:
         return cast("list[Json]", wire.part(self.send(wire.get("/api/v1/devices")), "devices"))

@@ -97,6 +97,24 @@ class StatusRecord(TypedDict):
     tasks: dict[str, int]
 
 
+class RootSecretRecord(TypedDict):
+    """One generation of a root secret, without the secret."""
+
+    name: str
+    generation: int
+    state: Literal["coming", "present", "replaced"]
+    created_at: str
+    starts_at: str
+    due_at: str | None
+    principal: str
+    because: str
+
+
+class RootSecretsRecord(TypedDict):
+    place: str
+    secrets: list[RootSecretRecord]
+
+
 class FindingRecord(TypedDict):
     """A finding as it is reported: where and what kind, never the secret."""
 
@@ -235,6 +253,7 @@ _BY_CODE: Mapping[str, type[errors.QsecError]] = {
         errors.ClaimLostError,
         errors.RecordingError,
         errors.StateDirectoryError,
+        errors.KeyStoreError,
         errors.UnavailableError,
     )
 }

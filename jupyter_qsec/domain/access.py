@@ -31,6 +31,9 @@ class Action(StrEnum):
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
     TENANT_PAUSE = "tenant:pause"
+    KEY_READ = "key:read"
+    """Which root secrets there are and how old they are: never what they are."""
+    KEY_ROTATE = "key:rotate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ class StateDirectoryError(QsecError):
     code = "state-directory"
 
 
+class KeyStoreError(StateDirectoryError):
+    """The key store cannot be used, or does not hold what was made."""
+
+    code = "key-store"
+
+
 class UnavailableError(QsecError):
     """Something that the request needs is not there at the moment; the same request may succeed later."""
 

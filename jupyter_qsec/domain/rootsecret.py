@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 ROTATION_DUE = timedelta(days=90)
 """A root secret that is older should be replaced."""
@@ -18,6 +20,13 @@ AUDIT_LOG = "audit-log"
 _CHECK_HEX = 16
 
 
+class RootSecretState(StrEnum):
+    COMING = "coming"
+    """What is under it expires later than anything that there is now."""
+    PRESENT = "present"
+    REPLACED = "replaced"
+
+
 @dataclass(frozen=True, slots=True)
 class RootSecret:
     """One generation of a root secret: everything but what it is."""
@@ -25,6 +34,8 @@ class RootSecret:
     name: str
     generation: int
     """Counts from 1."""
+    entry: str
+    """Its name in the key store, never used for another."""
     created_at: datetime
     starts_at: datetime
     """It is used for whatever expires from then on, until a later generation starts."""
@@ -34,21 +45,19 @@ class RootSecret:
     check: str
     """Tells whether a secret is this one, and nothing else of it."""
 
-    @property
-    def entry(self) -> str:
-        """Its name in the key store."""
-        return entry_of(self.name, self.generation)
+    def due_at(self) -> datetime | None:
+        """When it should be replaced; `None`: it stays, because checkpoints kept elsewhere are held against it."""
+        return None if self.name == AUDIT_LOG else self.created_at + ROTATION_DUE
 
-    def due_at(self) -> datetime:
-        """When it should be replaced."""
-        return self.created_at + ROTATION_DUE
+    def state(self, others: Iterable[RootSecret], now: datetime) -> RootSecretState:
+        """Among all generations of its name."""
+        later = [each for each in others if each.name == self.name and each.generation > self.generation]
+        if any(each.starts_at <= max(now, self.starts_at) for each in later):
+            return RootSecretState.REPLACED
+        return RootSecretState.PRESENT if self.starts_at <= now else RootSecretState.COMING
 
     def is_of(self, secret: bytes) -> bool:
         return hmac.compare_digest(self.check, check_of(secret))
-
-
-def entry_of(name: str, generation: int) -> str:
-    return name if generation == 1 else f"{name}-{generation}"
 
 
 def check_of(secret: bytes) -> str:

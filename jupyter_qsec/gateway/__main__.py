@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--key", type=_path, help="the certificate's key, closed to others")
     run.add_argument("--config", type=_path, help="where tenants.toml and policies/ lie (default: --home)")
     run.add_argument("--shared", type=_path, help="where keys, results and checkpoints that several gateways share lie")
-    run.add_argument("--keystore", choices=("auto", "keyring", "file"), default="auto", help="where root keys lie")
+    run.add_argument("--keystore", default="auto", help="where root secrets lie: auto, keyring, file, or a package's")
     run.add_argument("--parent-fd", type=_descriptor, help="a pipe; the gateway ends when its other end closes")
     run.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
     run.add_argument("--processes", type=_processes, default=1, help="gateway processes; several need PostgreSQL")

@@ -22,7 +22,7 @@ from jupyter_qsec.domain.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from jupyter_qsec.gateway import control_evidence, control_general, control_leases, control_tasks
+from jupyter_qsec.gateway import control_evidence, control_general, control_leases, control_secrets, control_tasks
 from jupyter_qsec.gateway.connections import AttendedHandler
 from jupyter_qsec.gateway.control_request import (
     MAX_BODY,
@@ -45,6 +45,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *control_leases.ENDPOINTS,
     *control_tasks.ENDPOINTS,
     *control_evidence.ENDPOINTS,
+    *control_secrets.ENDPOINTS,
 )
 
 STATUS: Mapping[str, int] = {
@@ -64,6 +65,7 @@ STATUS: Mapping[str, int] = {
     "claim-lost": 409,
     "not-recorded": 503,
     "state-directory": 503,
+    "key-store": 503,
     "unavailable": 503,
     "internal": 500,
 }

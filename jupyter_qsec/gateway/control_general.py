@@ -28,7 +28,8 @@ async def metrics(call: Call) -> Text:
 
 
 async def credentials(call: Call) -> Answer:
-    """Container credentials in botocore's form."""
+    """Container credentials in botocore's form, under the root key that counts now, whichever process replaced it."""
+    await call.gateway.secrets.learn()
     issued = await call.gateway.leasing.credentials(call.token)
     return Answer(
         {
@@ -53,7 +54,7 @@ async def status(call: Call) -> Answer:
             "version": __version__,
             "instance": gateway.instance,
             "started_at": moment(gateway.started_at),
-            "keystore": gateway.keystore,
+            "keystore": gateway.secrets.place,
             "principal": principal_shape(call.principal),
             "tenants": [tenant_shape(tenant) for tenant in tenants],
             "tasks": {"running": running, "waiting": waiting},

@@ -54,6 +54,7 @@ async def show(call: Call) -> Answer:
 async def secrets(call: Call) -> Answer:
     """To the holder of the lease's token alone, who can get them one by one."""
     call.query.end()
+    await call.gateway.secrets.learn()
     known = await call.gateway.leasing.known_credentials(call.token)
     return Answer(
         {

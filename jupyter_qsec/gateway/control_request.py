@@ -125,6 +125,12 @@ class Fields:
             raise self._wrong(name, f"must be a whole number from {least} to {most}")
         return value
 
+    def truth(self, name: str, default: bool) -> bool:
+        value = self._take(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "must be true or false")
+        return value
+
     def has(self, name: str) -> bool:
         return name in self._values
 

@@ -96,6 +96,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "claim-lost": _INTERNAL,
     "not-recorded": _INTERNAL,
     "state-directory": _INTERNAL,
+    "key-store": _INTERNAL,
     "unavailable": Spelling(503, "ServiceUnavailableException", "ServiceUnavailable", "ServiceUnavailable"),
     "internal": _INTERNAL,
 }

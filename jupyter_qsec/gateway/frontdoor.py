@@ -54,7 +54,6 @@ class Gateway(Protocol):
         """Where the processes of a gateway keep together which request signatures they saw."""
         ...
 
-    @property
     def page_key(self) -> bytes:
         """32 bytes that seal the positions in listings."""
         ...

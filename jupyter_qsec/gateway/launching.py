@@ -19,7 +19,7 @@ class ServeOptions:
     """A directory with `tenants.toml` and `policies/`, when they are not in `home`."""
     shared: Path | None = None
     """A directory for keys, results and checkpoints that several gateways share, each with a `home` of its own."""
-    keystore: Literal["auto", "keyring", "file"] = "auto"
+    keystore: str = "auto"
     parent_fd: int | None = None
     """A pipe whose other end the starter holds: the gateway ends when it closes."""
     with_parent: bool = False

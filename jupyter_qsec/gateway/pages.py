@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Callable
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 
@@ -12,9 +13,10 @@ _MAC = 16
 
 
 class PageTokens:
-    """Seals and opens under a key that all processes of a gateway have: any of them goes on with a listing."""
+    """Seals and opens under a key that all processes of a gateway have: any of them goes on with a listing. When it is
+    replaced, listings start again."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: Callable[[], bytes]) -> None:
         self._key = key
 
     def seal(self, tenant: str, listing: str, position: str) -> str:
@@ -38,4 +40,4 @@ class PageTokens:
 
     def _mac(self, tenant: str, listing: str, text: bytes) -> bytes:
         scope = f"{len(tenant)}:{tenant}{len(listing)}:{listing}".encode()
-        return hmac.digest(self._key, scope + text, "sha256")[:_MAC]
+        return hmac.digest(self._key(), scope + text, "sha256")[:_MAC]

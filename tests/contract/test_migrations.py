@@ -49,6 +49,7 @@ ADDED = {
     "0003": ["tenant_pauses"],
     "0004": ["audit_key"],
     "0005": ["leases.claims"],
+    "0006": ["root_secrets"],
 }
 """The tables and columns that each version lacks of the next one."""
 

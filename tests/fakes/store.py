@@ -29,6 +29,7 @@ from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, QsecE
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.notes import checkpoint_text, format_note, parse_checkpoint
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaBreach, QuotaUsage
+from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
 from jupyter_qsec.domain.tenant import Pause
 from tests.fakes.claims import FakeClaims, FakeSignatures
@@ -49,6 +50,7 @@ class FakeStore:
         self._open = False
         self._leases: dict[str, Lease] = {}
         self.paused: dict[str, Pause] = {}
+        self._root_secrets: dict[tuple[str, int], RootSecret] = {}
         self._tasks: dict[str, QuantumTask] = {}
         self._payloads: dict[str, TaskPayload] = {}
         self._reserved: dict[str, list[Charge]] = {}
@@ -146,6 +148,17 @@ class FakeStore:
     async def tasks(self, query: TaskQuery) -> Sequence[QuantumTask]:
         found = [task for task in self._tasks.values() if _matches(task, query)]
         return sorted(found, key=lambda task: (task.created_at, task.id), reverse=True)[: max(query.limit, 0)]
+
+    # -- root secrets
+    async def add_root_secret(self, made: RootSecret, events: Sequence[AuditEvent]) -> None:
+        leaves = self._writing(events)
+        if (made.name, made.generation) in self._root_secrets:
+            raise ConflictError("That generation exists already.")
+        self._root_secrets[made.name, made.generation] = made
+        self._append(leaves)
+
+    async def root_secrets(self) -> Sequence[RootSecret]:
+        return list(self._root_secrets.values())
 
     # -- pauses
     async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:

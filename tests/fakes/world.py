@@ -22,6 +22,7 @@ from jupyter_qsec.application.sharing import SharedDispatcher
 from jupyter_qsec.application.submission import SubmissionRequest, Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
+from jupyter_qsec.application.tokens import CredentialForge
 from jupyter_qsec.domain.principal import Principal, Role
 from jupyter_qsec.domain.task import QuantumTask
 from tests.fakes.catalogue import FakeCatalogue
@@ -59,12 +60,14 @@ class World:
     executor: FakeExecutor = field(default_factory=FakeExecutor)
     policy: Policy = field(default_factory=CedarPolicy)
     key: bytes = b"k" * 32
-    page_key: bytes = b"p" * 32
     shared: bool = field(default_factory=lambda: World.shared_by_default)
     """Whether it is one of several workers on the store."""
     shared_by_default: ClassVar[bool] = False
     alive: ClassVar[list[World]] = []
     """Worlds that were made and not killed, for the fixture that clears up."""
+
+    def page_key(self) -> bytes:
+        return b"p" * 32
 
     def __post_init__(self) -> None:
         World.alive.append(self)
@@ -78,7 +81,7 @@ class World:
             self.catalogue,
             self.policy,
             self.clock,
-            self.key,
+            CredentialForge(lambda _: self.key),
             fresh_seconds=1.0 if self.shared else None,
             timer=lambda: self.clock.now().timestamp(),
         )

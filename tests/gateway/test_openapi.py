@@ -118,6 +118,8 @@ def test_real_answers_are_as_documented(shared_gateway: LiveGateway, bell_task: 
         ("POST", "/api/v1/audit/checkpoint", "/api/v1/audit/checkpoint", None, None),
         ("GET", "/api/v1/audit/proof", "/api/v1/audit/proof?index=0", None, None),
         ("GET", "/api/v1/audit/consistency", "/api/v1/audit/consistency?old=1&new=2", None, None),
+        ("GET", "/api/v1/root-secrets", "/api/v1/root-secrets", None, None),
+        ("POST", "/api/v1/root-secrets/{name}/rotate", "/api/v1/root-secrets/leases/rotate", {"reason": "age"}, None),
         ("POST", "/api/v1/leases/{id}/revoke", f"/api/v1/leases/{lease.id}/revoke", {"reason": "done"}, None),
     ]
     for method, path, target, body, token in calls:

@@ -1,19 +1,17 @@
-"""Chooses where the root keys lie, once for each state directory."""
+"""Chooses where the root secrets lie, once for each state directory."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
+from jupyter_qsec.adapters.keys.brought import brought
 from jupyter_qsec.adapters.keys.files import SUFFIX, FileKeyStore
 from jupyter_qsec.adapters.keys.oskeyring import KeyringKeyStore, choose_backend, is_refused, is_system_backend
 from jupyter_qsec.adapters.privatefiles import create_private, ensure_private_directory, read_private
 from jupyter_qsec.application.ports import KeyStore
 from jupyter_qsec.domain.errors import StateDirectoryError
-
-KeyStoreChoice = Literal["auto", "keyring", "file"]
 
 MARKER = "keyring.id"
 """In `keys/`: the random name under which the keyring holds the keys of this state directory, and the backend."""
@@ -21,18 +19,21 @@ MARKER = "keyring.id"
 _PROBE_SECONDS = 5.0
 
 
-def open_key_store(choice: KeyStoreChoice, home: Path) -> KeyStore:
+def open_key_store(choice: str, home: Path) -> KeyStore:
     """The key store of the state directory `home`; its description says which it is, and why.
 
-    `auto` takes the operating system's keyring where one answers and key files elsewhere, and then stays with what was
-    chosen: a log must not change its key because somebody logged in over SSH today. `StateDirectoryError` when the
-    store of that choice cannot be used.
+    `choice` is `auto`, `keyring`, `file`, or the name of an entry point of the group `jupyter_qsec.key_stores`. `auto`
+    takes the operating system's keyring where one answers and key files elsewhere, and then stays with what was chosen:
+    a log must not change its key because somebody logged in over SSH today. `StateDirectoryError` when the store of
+    that choice cannot be used.
     """
     directory = home / "keys"
     if choice == "file":
         return FileKeyStore(directory, because="chosen by the user")
     if choice == "keyring":
         return _keyring(directory, lambda backend: not is_refused(backend))
+    if choice != "auto":
+        return brought(choice, home)
     if any(directory.glob(f"*{SUFFIX}")):
         return FileKeyStore(directory, because="this state directory was set up with key files")
     if (directory / MARKER).exists():

@@ -1,15 +1,14 @@
-"""Root keys in the keyring of the operating system, through the `keyring` library."""
+"""Root secrets in the keyring of the operating system, through the `keyring` library."""
 
 from __future__ import annotations
 
 import queue
-import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jupyter_qsec.adapters.keys.files import KEY_BYTES, require_name
+from jupyter_qsec.adapters.keys.files import require_name
 from jupyter_qsec.adapters.privatefiles import directory_lock, ensure_private_directory
 from jupyter_qsec.domain.errors import StateDirectoryError
 
@@ -59,8 +58,8 @@ def choose_backend(acceptable: Callable[[Any], bool]) -> Any:
 
 
 class KeyringKeyStore:
-    """Implements the `KeyStore` port. Keys are stored in hex under the service name given, which tells apart the state
-    directories of one user."""
+    """Implements the `KeyStore` port. Secrets are stored in hex under the service name given, which tells apart the
+    state directories of one user."""
 
     def __init__(self, service: str, lock_directory: Path, backend: Any) -> None:
         """`backend` is a backend object of the keyring library. Its plaintext and null backends are refused with
@@ -80,23 +79,29 @@ class KeyringKeyStore:
             return f"the operating system's keyring ({module.rpartition('.')[2]})"
         return f"the keyring backend {module}"
 
-    def key(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes | None:
+        require_name(name)
+        text = self._get(name)
+        if text is None:
+            return None
+        try:
+            return bytes.fromhex(text)
+        except (ValueError, TypeError):
+            raise StateDirectoryError(
+                f"The keyring's entry {name!r} of {self._service} is not a secret of ours."
+            ) from None
+
+    def create(self, name: str, secret: bytes) -> bytes:
         require_name(name)
         ensure_private_directory(self._lock_directory)
         with directory_lock(self._lock_directory):
-            text = self._call(lambda: self._backend.get_password(self._service, name))
-            if text is None:
-                text = secrets.token_hex(KEY_BYTES)
-                self._call(lambda: self._backend.set_password(self._service, name, text))
-                if self._call(lambda: self._backend.get_password(self._service, name)) != text:
-                    raise StateDirectoryError("The keyring did not keep the key.", remedy=_REMEDY)
-        try:
-            key = bytes.fromhex(text)
-        except (ValueError, TypeError):
-            key = b""
-        if len(key) != KEY_BYTES:
-            raise StateDirectoryError(f"The keyring's entry {name!r} of {self._service} is not a key.")
-        return key
+            present = self.read(name)
+            if present is not None:
+                return present
+            self._call(lambda: self._backend.set_password(self._service, name, secret.hex()))
+            if self.read(name) != secret:
+                raise StateDirectoryError("The keyring did not keep the secret.", remedy=_REMEDY)
+        return secret
 
     def probe(self, timeout: float) -> None:
         """Whether the keyring answers within `timeout` seconds. `StateDirectoryError` when it is locked, absent, or
@@ -105,7 +110,7 @@ class KeyringKeyStore:
 
         def ask() -> None:
             try:
-                self._call(lambda: self._backend.get_password(self._service, "probe"))
+                self._get("probe")
                 answer.put(None)
             except StateDirectoryError as error:
                 answer.put(error)
@@ -118,6 +123,10 @@ class KeyringKeyStore:
             raise StateDirectoryError(f"The keyring did not answer within {timeout:g} s.", remedy=_REMEDY) from None
         if problem is not None:
             raise problem
+
+    def _get(self, name: str) -> str | None:
+        text: str | None = self._call(lambda: self._backend.get_password(self._service, name))
+        return text
 
     def _call(self, action: Callable[[], Answer]) -> Answer:
         try:

@@ -7,11 +7,7 @@ import hashlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from jupyter_qsec.application.ports import KeyStore
 from jupyter_qsec.domain.notes import ED25519, NoteSignature, VerifierKey, signed_by
-
-AUDIT_LOG_KEY = "audit-log"
-"""Name of the key in the key store: the 32-byte Ed25519 seed."""
 
 
 def verify_ed25519(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -33,11 +29,6 @@ class NoteSigner:
         public = self._private.public_key().public_bytes_raw()
         name = f"jupyter-qsec/{instance or hashlib.sha256(public).hexdigest()[:16]}"
         self._key = VerifierKey(name=name, algorithm=ED25519, public_key=public)
-
-    @classmethod
-    def from_key_store(cls, keys: KeyStore, *, instance: str = "") -> NoteSigner:
-        """With the key `audit-log` of the store; `StateDirectoryError` when it cannot be had."""
-        return cls(keys.key(AUDIT_LOG_KEY), instance=instance)
 
     @property
     def origin(self) -> str:

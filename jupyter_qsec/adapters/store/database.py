@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jupyter_qsec.adapters.store.session import Session
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """Newest migration; a database at this version is opened without loading the migration tool."""
 
 

@@ -19,6 +19,7 @@ from jupyter_qsec.domain.audit import AuditEvent, canonical_leaf
 from jupyter_qsec.domain.errors import ClaimLostError, ConflictError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, QuotaBreach
+from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from jupyter_qsec.domain.tenant import Pause
 
@@ -228,6 +229,16 @@ class DropPause(Operation):
     def apply(self, session: Session) -> None:
         if not session.execute(session.statements.delete_pause, {"paused_tenant": self._tenant}):
             raise ConflictError(f"Tenant {self._tenant} is not paused.")
+
+
+class AddRootSecret(Operation):
+    def __init__(self, made: RootSecret, events: Sequence[AuditEvent]) -> None:
+        super().__init__(events)
+        self._row = rows.root_secret_row(made)
+
+    def apply(self, session: Session) -> None:
+        if not session.execute(session.statements.insert_root_secret, self._row):
+            raise ConflictError(f"Generation {self._row['generation']} of {self._row['name']} exists already.")
 
 
 class AddFindings(Operation):

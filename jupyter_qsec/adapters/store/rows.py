@@ -12,6 +12,7 @@ from jupyter_qsec.application.ports import Finding
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, Metric
+from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskState
 from jupyter_qsec.domain.tenant import Pause
 
@@ -87,6 +88,16 @@ def pause_row(pause: Pause) -> Row:
 
 def pause_from(row: Mapping[str, Any]) -> Pause:
     return Pause(row["tenant"], row["principal"], moment(row["paused_at"]), row["because"])
+
+
+def root_secret_row(made: RootSecret) -> Row:
+    row = {name: getattr(made, name) for name in ("name", "generation", "entry", "principal", "because", "check")}
+    return row | {"created_at": micros(made.created_at), "starts_at": micros(made.starts_at)}
+
+
+def root_secret_from(row: Mapping[str, Any]) -> RootSecret:
+    times = {name: moment(row[name]) for name in ("created_at", "starts_at")}
+    return RootSecret(**{**row, **times})
 
 
 def task_row(task: QuantumTask) -> Row:

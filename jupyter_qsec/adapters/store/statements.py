@@ -63,6 +63,13 @@ class Statements:
         return self._compile(fresh, [column.name for column in table.columns])
 
     @cached_property
+    def insert_root_secret(self) -> Statement:
+        """No row when that generation exists."""
+        table = tables.root_secrets
+        fresh = self._insert(table).on_conflict_do_nothing().returning(table.c.name)
+        return self._compile(fresh, [column.name for column in table.columns])
+
+    @cached_property
     def delete_pause(self) -> Statement:
         """No row when the tenant is not paused."""
         table = tables.tenant_pauses

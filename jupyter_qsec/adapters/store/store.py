@@ -40,6 +40,7 @@ from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint, Consi
 from jupyter_qsec.domain.errors import InvalidRequestError, StateDirectoryError, UnavailableError
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaUsage
+from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
 from jupyter_qsec.domain.tenant import Pause
 
@@ -199,8 +200,6 @@ class SqlStore:
     async def tasks(self, query: TaskQuery) -> Sequence[QuantumTask]:
         return [rows.task_from(row) for row in await self._select(_task_query(query), query.limit)]
 
-    # -- quota
-
     # -- pauses
 
     async def pause(self, pause: Pause, events: Sequence[AuditEvent]) -> None:
@@ -212,6 +211,16 @@ class SqlStore:
     async def pauses(self) -> Mapping[str, Pause]:
         found = await self._select(select(tables.tenant_pauses), MAX_LIMIT)
         return {row["tenant"]: rows.pause_from(row) for row in found}
+
+    # -- root secrets
+
+    async def add_root_secret(self, made: RootSecret, events: Sequence[AuditEvent]) -> None:
+        await self._writer.commit(operations.AddRootSecret(made, events))
+
+    async def root_secrets(self) -> Sequence[RootSecret]:
+        return [rows.root_secret_from(row) for row in await self._select(select(tables.root_secrets), MAX_LIMIT)]
+
+    # -- quota
 
     async def usage(self, scopes: Sequence[str], window: str) -> Sequence[QuotaUsage]:
         table = tables.counters

@@ -174,6 +174,20 @@ audit_key = Table(
     CheckConstraint("id = 1", name="audit_key_one_row"),
 )
 
+root_secrets = Table(
+    # Every generation of every root secret; what it is lies in the key store.
+    "root_secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("entry", Text, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("starts_at", BigInteger, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("check", Text, nullable=False),
+)
+
 write_groups = Table(
     # The number of the group that each writer committed last.
     "write_groups",

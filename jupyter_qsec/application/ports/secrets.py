@@ -27,13 +27,21 @@ class CheckpointSigner(Protocol):
 
 
 class KeyStore(Protocol):
-    """Holds the gateway's root keys (OS keyring, or a 0600 key file that the user chose)."""
+    """Holds the gateway's root secrets: the operating system's keyring, private files, or what a package brings under
+    the entry point `jupyter_qsec.key_stores`. Names are at most 64 of `a-z`, `0-9` and `-`, secrets at most 4,096
+    bytes; nothing that was stored is ever changed. The methods block, may be called by several threads and processes at
+    once, and raise `StateDirectoryError` when the store cannot be used."""
 
     @property
     def description(self) -> str:
-        """Where keys lie, for `doctor` and the panel."""
+        """Where secrets lie, for `doctor` and the panel; tells no secret."""
         ...
 
-    def key(self, name: str) -> bytes:
-        """The 32-byte key of that name, created on first use. `StateDirectoryError` when it cannot be had."""
+    def read(self, name: str) -> bytes | None:
+        """The secret of that name, `None` when there is none."""
+        ...
+
+    def create(self, name: str, secret: bytes) -> bytes:
+        """Store it durably unless there is one of that name; either way, what lies there now: whoever comes second
+        gets the first one's."""
         ...

@@ -14,6 +14,7 @@ from typing import Protocol
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.quota import Charge, QuotaBreach, QuotaUsage
+from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from jupyter_qsec.domain.tenant import Pause
 
@@ -155,6 +156,15 @@ class Store(Protocol):
 
     async def pauses(self) -> Mapping[str, Pause]:
         """Those that stand, by tenant."""
+        ...
+
+    # -- root secrets
+    async def add_root_secret(self, made: RootSecret, events: Sequence[AuditEvent]) -> None:
+        """`ConflictError` when that generation exists."""
+        ...
+
+    async def root_secrets(self) -> Sequence[RootSecret]:
+        """All generations of all names."""
         ...
 
     # -- quota

@@ -10,6 +10,7 @@ import binascii
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,11 +47,11 @@ class Login:
 
 
 class Seals:
-    """Seals cookies with AES-256-GCM, each kind under its own name, so that none can stand for another."""
+    """Seals cookies with AES-256-GCM, each kind under its own name, so that none can stand for another. When the key is
+    replaced, people log in again."""
 
-    def __init__(self, key: bytes) -> None:
-        self._cookies = AESGCM(hmac.digest(key, b"cookies", "sha256"))
-        self._forms = hmac.digest(key, b"forms", "sha256")
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        self._key = key
 
     # -- session
     def session(self, token: str, now: datetime) -> str:
@@ -78,16 +79,22 @@ class Seals:
     # -- forms
     def form_token(self, session: Session) -> str:
         """What each form of a session carries; another site cannot know it."""
-        return hmac.digest(self._forms, session.id.encode(), "sha256").hex()
+        return hmac.digest(self._derived(b"forms"), session.id.encode(), "sha256").hex()
 
     def form_holds(self, session: Session, token: str) -> bool:
         return hmac.compare_digest(self.form_token(session).encode(), token.encode("utf-8", "replace"))
 
     # -- inside
+    def _derived(self, what: bytes) -> bytes:
+        return hmac.digest(self._key(), what, "sha256")
+
+    def _cookies(self) -> AESGCM:
+        return AESGCM(self._derived(b"cookies"))
+
     def _seal(self, kind: str, fields: dict[str, str], until: datetime) -> str:
         text = json.dumps({**fields, "until": until.timestamp()}, separators=(",", ":"))
         nonce = secrets.token_bytes(_NONCE)
-        sealed = nonce + self._cookies.encrypt(nonce, text.encode(), kind.encode())
+        sealed = nonce + self._cookies().encrypt(nonce, text.encode(), kind.encode())
         return base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
 
     def _open(self, kind: str, sealed: str, now: datetime, names: tuple[str, ...]) -> dict[str, str] | None:
@@ -95,7 +102,7 @@ class Seals:
             return None
         try:
             raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
-            found: dict[str, Any] = json.loads(self._cookies.decrypt(raw[:_NONCE], raw[_NONCE:], kind.encode()))
+            found: dict[str, Any] = json.loads(self._cookies().decrypt(raw[:_NONCE], raw[_NONCE:], kind.encode()))
         except (binascii.Error, InvalidTag, ValueError):
             return None
         if now.timestamp() >= found.pop("until", 0):

@@ -12,7 +12,9 @@ import pytest
 from keyring.errors import KeyringLocked, NoKeyringError
 
 from jupyter_qsec.adapters.keys import FileKeyStore, KeyringKeyStore, NoteSigner, open_key_store
+from jupyter_qsec.application.rootsecrets import root_key
 from jupyter_qsec.domain.errors import StateDirectoryError
+from jupyter_qsec.domain.rootsecret import AUDIT_LOG
 
 
 class MemoryKeyring:
@@ -59,13 +61,13 @@ class TestKeyFiles:
     def test_a_key_is_made_once_and_closed_to_others(self, tmp_path: Path) -> None:
         previous = os.umask(0)
         try:
-            key = FileKeyStore(tmp_path / "keys").key("audit-log")
+            key = root_key(FileKeyStore(tmp_path / "keys"), "audit-log")
         finally:
             os.umask(previous)
         file = tmp_path / "keys" / "audit-log.key"
         assert (len(key), file.read_bytes()) == (32, key)
-        assert FileKeyStore(tmp_path / "keys").key("audit-log") == key
-        assert FileKeyStore(tmp_path / "keys").key("leases") != key
+        assert root_key(FileKeyStore(tmp_path / "keys"), "audit-log") == key
+        assert root_key(FileKeyStore(tmp_path / "keys"), "leases") != key
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
         assert sorted(path.name for path in file.parent.iterdir()) == ["audit-log.key", "leases.key"]
@@ -75,7 +77,7 @@ class TestKeyFiles:
 
         def start(_: int) -> bytes:
             barrier.wait()
-            return FileKeyStore(tmp_path / "keys").key("audit-log")
+            return root_key(FileKeyStore(tmp_path / "keys"), "audit-log")
 
         with ThreadPoolExecutor(8) as pool:
             assert len(set(pool.map(start, range(8)))) == 1
@@ -83,41 +85,41 @@ class TestKeyFiles:
     @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o601])
     def test_a_key_that_others_could_read_or_write_is_refused(self, tmp_path: Path, mode: int) -> None:
         store = FileKeyStore(tmp_path / "keys")
-        store.key("audit-log")
+        root_key(store, "audit-log")
         (tmp_path / "keys" / "audit-log.key").chmod(mode)
         with pytest.raises(StateDirectoryError, match="by others"):
-            store.key("audit-log")
+            root_key(store, "audit-log")
 
     def test_a_directory_that_others_could_enter_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "keys").mkdir(mode=0o755)
         (tmp_path / "keys").chmod(0o755)
         with pytest.raises(StateDirectoryError, match="by others"):
-            FileKeyStore(tmp_path / "keys").key("audit-log")
+            root_key(FileKeyStore(tmp_path / "keys"), "audit-log")
 
     def test_links_are_not_followed(self, tmp_path: Path) -> None:
         store = FileKeyStore(tmp_path / "keys")
-        store.key("audit-log")
+        root_key(store, "audit-log")
         (tmp_path / "keys" / "leases.key").symlink_to(tmp_path / "keys" / "audit-log.key")
         (tmp_path / "linked").symlink_to(tmp_path / "keys")
         with pytest.raises(StateDirectoryError):
-            store.key("leases")
+            root_key(store, "leases")
         with pytest.raises(StateDirectoryError):
-            FileKeyStore(tmp_path / "linked").key("audit-log")
+            root_key(FileKeyStore(tmp_path / "linked"), "audit-log")
 
     @pytest.mark.parametrize("content", [b"", b"short", b"x" * 33, b"x" * 10_000])
     def test_a_file_that_holds_no_key_is_refused_and_kept(self, tmp_path: Path, content: bytes) -> None:
         store = FileKeyStore(tmp_path / "keys")
-        store.key("audit-log")
+        root_key(store, "audit-log")
         file = tmp_path / "keys" / "audit-log.key"
         file.write_bytes(content)
         with pytest.raises(StateDirectoryError):
-            store.key("audit-log")
+            root_key(store, "audit-log")
         assert file.read_bytes() == content
 
     @pytest.mark.parametrize("name", ["", "../x", "a/b", "A", "-a", "a" * 65, "a\n"])
     def test_a_name_cannot_leave_the_directory(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(StateDirectoryError):
-            FileKeyStore(tmp_path / "keys").key(name)
+            root_key(FileKeyStore(tmp_path / "keys"), name)
 
 
 class TestKeyring:
@@ -126,8 +128,8 @@ class TestKeyring:
 
     def test_a_key_is_made_once_and_read_again(self, tmp_path: Path) -> None:
         backend = MemoryKeyring()
-        key = self.store(tmp_path, backend).key("audit-log")
-        assert self.store(tmp_path, backend).key("audit-log") == key
+        key = root_key(self.store(tmp_path, backend), "audit-log")
+        assert root_key(self.store(tmp_path, backend), "audit-log") == key
         assert backend.entries == {("jupyter-qsec:test", "audit-log"): key.hex()}
 
     @pytest.mark.parametrize("problem", [NoKeyringError("none"), KeyringLocked("locked"), OSError("no bus")])
@@ -135,7 +137,7 @@ class TestKeyring:
         backend = MemoryKeyring()
         backend.problem = problem
         with pytest.raises(StateDirectoryError) as caught:
-            self.store(tmp_path, backend).key("audit-log")
+            root_key(self.store(tmp_path, backend), "audit-log")
         assert "--keystore file" in caught.value.remedy
 
     @pytest.mark.parametrize("content", ["", "zz", "00" * 31])
@@ -143,13 +145,13 @@ class TestKeyring:
         backend = MemoryKeyring()
         backend.entries["jupyter-qsec:test", "audit-log"] = content
         with pytest.raises(StateDirectoryError):
-            self.store(tmp_path, backend).key("audit-log")
+            root_key(self.store(tmp_path, backend), "audit-log")
         assert list(backend.entries.values()) == [content]
 
     def test_a_keyring_that_forgets_is_refused(self, tmp_path: Path) -> None:
         forgetful = from_module("keyring.backends.kwallet", set_password=lambda *_: None)
         with pytest.raises(StateDirectoryError, match="did not keep"):
-            self.store(tmp_path, forgetful).key("audit-log")
+            root_key(self.store(tmp_path, forgetful), "audit-log")
 
     @pytest.mark.parametrize(
         "module", ["keyring.backends.fail", "keyring.backends.null", "keyrings.alt.file", "keyrings.alt.Gnome"]
@@ -170,21 +172,21 @@ class TestKeyring:
 class TestChoice:
     def test_the_keyring_of_the_system_is_preferred(self, tmp_path: Path, system: MemoryKeyring) -> None:
         store = open_key_store("auto", tmp_path)
-        key = store.key("audit-log")
+        key = root_key(store, "audit-log")
         assert store.description == "the operating system's keyring (SecretService)"
         assert key.hex() in system.entries.values()
         assert not list((tmp_path / "keys").glob("*.key"))
-        assert open_key_store("auto", tmp_path).key("audit-log") == key
-        assert open_key_store("keyring", tmp_path).key("audit-log") == key
+        assert root_key(open_key_store("auto", tmp_path), "audit-log") == key
+        assert root_key(open_key_store("keyring", tmp_path), "audit-log") == key
 
     def test_two_state_directories_do_not_share_keys(self, tmp_path: Path, system: MemoryKeyring) -> None:
-        one, other = (open_key_store("auto", tmp_path / name).key("audit-log") for name in ("one", "other"))
+        one, other = (root_key(open_key_store("auto", tmp_path / name), "audit-log") for name in ("one", "other"))
         assert one != other
 
     @pytest.mark.usefixtures("headless")
     def test_without_a_keyring_key_files_are_used_and_the_reason_is_told(self, tmp_path: Path) -> None:
         store = open_key_store("auto", tmp_path)
-        assert store.key("audit-log") == (tmp_path / "keys" / "audit-log.key").read_bytes()
+        assert root_key(store, "audit-log") == (tmp_path / "keys" / "audit-log.key").read_bytes()
         assert "mode 0600" in store.description
         assert "No keyring of the operating system works here (found: keyring.backends.fail)" in store.description
 
@@ -209,7 +211,7 @@ class TestChoice:
         plain, good = from_module("keyrings.alt.file"), from_module("keyring.backends.libsecret")
         chain = from_module("keyring.backends.chainer", backends=[plain, good])
         monkeypatch.setattr(keyring, "get_keyring", lambda: chain)
-        open_key_store("auto", tmp_path).key("audit-log")
+        root_key(open_key_store("auto", tmp_path), "audit-log")
         assert (len(plain.entries), len(good.entries), len(chain.entries)) == (0, 1, 0)
 
     def test_what_was_chosen_stays_so(
@@ -217,26 +219,26 @@ class TestChoice:
     ) -> None:
         with monkeypatch.context() as without:
             without.setattr(keyring, "get_keyring", lambda: from_module("keyring.backends.fail"))
-            in_files = open_key_store("auto", tmp_path / "files").key("audit-log")
-        assert open_key_store("auto", tmp_path / "files").key("audit-log") == in_files
+            in_files = root_key(open_key_store("auto", tmp_path / "files"), "audit-log")
+        assert root_key(open_key_store("auto", tmp_path / "files"), "audit-log") == in_files
 
-        in_keyring = open_key_store("auto", tmp_path / "keyring").key("audit-log")
+        in_keyring = root_key(open_key_store("auto", tmp_path / "keyring"), "audit-log")
         with monkeypatch.context() as without:
             without.setattr(keyring, "get_keyring", lambda: from_module("keyring.backends.fail"))
             with pytest.raises(StateDirectoryError):
                 open_key_store("auto", tmp_path / "keyring")
-        assert open_key_store("auto", tmp_path / "keyring").key("audit-log") == in_keyring
+        assert root_key(open_key_store("auto", tmp_path / "keyring"), "audit-log") == in_keyring
 
     @pytest.mark.usefixtures("system")
     def test_key_files_can_be_chosen(self, tmp_path: Path) -> None:
         store = open_key_store("file", tmp_path)
-        store.key("audit-log")
+        root_key(store, "audit-log")
         assert "chosen by the user" in store.description
         assert (tmp_path / "keys" / "audit-log.key").exists()
 
 
 def test_the_signer_comes_from_the_key_store(tmp_path: Path) -> None:
     store = FileKeyStore(tmp_path / "keys")
-    signer = NoteSigner.from_key_store(store)
-    assert signer.verifier_key == NoteSigner(store.key("audit-log")).verifier_key
+    signer = NoteSigner(root_key(store, AUDIT_LOG))
+    assert signer.verifier_key == NoteSigner(root_key(store, "audit-log")).verifier_key
     assert signer.verifier_key.startswith(signer.origin)

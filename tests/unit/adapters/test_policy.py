@@ -19,6 +19,7 @@ READS = {Action.DEVICE_READ, Action.TASK_READ, Action.QUOTA_READ, Action.ESTIMAT
 REPORTS = {Action.FINDING_REPORT, Action.SESSION_REPORT}
 OBJECTS = {Action.RESULT_READ, Action.OBJECT_WRITE}
 WORK = READS | OBJECTS | REPORTS | {Action.TASK_CREATE, Action.TASK_CANCEL, Action.TASK_TAG}
+KEYS = {Action.KEY_READ, Action.KEY_ROTATE}
 OWN_LEASE = {Action.LEASE_READ, Action.LEASE_RENEW, Action.LEASE_REVOKE}
 
 TABLE: dict[Role, set[Action]] = {
@@ -30,6 +31,7 @@ TABLE: dict[Role, set[Action]] = {
     Role.WORKSPACE_ADMIN: READS
     | REPORTS
     | OWN_LEASE
+    | KEYS
     | {Action.TASK_CANCEL, Action.TASK_TAG, Action.FINDING_READ, Action.METRICS_READ, Action.TENANT_PAUSE},
     Role.APPROVER: READS,
     Role.INCIDENT_RESPONDER: {
@@ -41,6 +43,7 @@ TABLE: dict[Role, set[Action]] = {
         Action.FINDING_READ,
         Action.AUDIT_READ,
         Action.TENANT_PAUSE,
+        *KEYS,
     },
     Role.BILLING: READS,
     Role.AUDITOR: {
@@ -51,6 +54,7 @@ TABLE: dict[Role, set[Action]] = {
         Action.FINDING_READ,
         Action.AUDIT_READ,
         Action.METRICS_READ,
+        Action.KEY_READ,
     },
     Role.SERVICE: WORK | OWN_LEASE,
 }

@@ -33,7 +33,15 @@ class Watched:
         self.room = True
         self.store = CountingStore()
         self.policy = FakePolicy()
-        self.health = Health(self.store, self.policy, lambda: self.room, asker_waits=0.01, monotonic=lambda: self.now)
+        self.secrets = True
+        self.health = Health(
+            self.store,
+            self.policy,
+            lambda: self.room,
+            lambda: self.secrets,
+            asker_waits=0.01,
+            monotonic=lambda: self.now,
+        )
 
     async def opened(self) -> Watched:
         await self.store.open()

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_qsec.application.ports import TaskPayload
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.domain.errors import NotFoundError, RecordingError
-from jupyter_qsec.domain.task import QuantumTask, TaskState
+from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from tests.fakes.store import FakeStore
 from tests.unit.application.test_outcomes import NOW, task_of
 

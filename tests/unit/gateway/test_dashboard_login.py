@@ -24,7 +24,7 @@ from jupyter_qsec.gateway.dashboard.sealing import Seals
 from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
 
 ENVIRONMENT = {"JUPYTERHUB_SERVICE_PREFIX": "/hubs/a/services/qsec/", "JUPYTERHUB_BASE_URL": "/hubs/a/"}
-LOGIN, _ = Seals(b"k" * 32).login("/hubs/a/services/qsec/", datetime(2026, 1, 1, tzinfo=UTC))
+LOGIN, _ = Seals(lambda: b"k" * 32).login("/hubs/a/services/qsec/", datetime(2026, 1, 1, tzinfo=UTC))
 SERVICE_TOKEN = "the-gateways-own"
 
 

@@ -126,13 +126,13 @@ def test_percent_encoding_is_undone_once() -> None:
 
 # -- pages
 def test_a_page_token_goes_on_where_it_was_made() -> None:
-    pages = PageTokens(b"k" * 32)
+    pages = PageTokens(lambda: b"k" * 32)
     assert pages.open("alpha", "tasks", pages.seal("alpha", "tasks", "2026 ü")) == "2026 ü"
 
 
 @pytest.mark.parametrize(("tenant", "listing"), [("beta", "tasks"), ("alpha", "devices"), ("alphat", "asks")])
 def test_a_page_token_is_bound_to_tenant_and_listing(tenant: str, listing: str) -> None:
-    pages = PageTokens(b"k" * 32)
+    pages = PageTokens(lambda: b"k" * 32)
     with pytest.raises(InvalidRequestError, match="page token"):
         pages.open(tenant, listing, pages.seal("alpha", "tasks", "10"))
 
@@ -140,7 +140,7 @@ def test_a_page_token_is_bound_to_tenant_and_listing(tenant: str, listing: str) 
 @pytest.mark.parametrize("token", ["", "x", "é", "A" * 5000, base64.urlsafe_b64encode(b"0" * 16 + b"99").decode()])
 def test_a_made_up_page_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidRequestError, match="page token"):
-        PageTokens(b"k" * 32).open("alpha", "tasks", token)
+        PageTokens(lambda: b"k" * 32).open("alpha", "tasks", token)
 
 
 # -- checksums
