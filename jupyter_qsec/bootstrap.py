@@ -195,6 +195,7 @@ class Gateway:
                 workers=self.executor.capacity,
                 busy=self.executor.busy,
                 healthy=not problem,
+                secrets=self.secrets.made(),
                 figures=figures,
             )
         )

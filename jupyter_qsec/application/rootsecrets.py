@@ -87,10 +87,9 @@ class RootSecrets:
                 raise UnavailableError(f"Generation {known.generation} of the root secret {name} cannot be read now.")
         raise UnavailableError(f"There is no root secret {name}.")
 
-    def present(self, name: str) -> RootSecret | None:
-        """The newest generation, as known here."""
-        known = self._known.get(name)
-        return known[-1] if known else None
+    def made(self) -> dict[str, datetime]:
+        """When the newest generation of each was made, as known here."""
+        return {name: known[-1].created_at for name, known in self._known.items()}
 
     @property
     def complete(self) -> bool:

@@ -18,6 +18,7 @@ from jupyter_qsec.client.endpoints import URL_VARIABLE
 from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.responder import responders_reason
+from jupyter_qsec.client.wire import RootSecretRecord, is_overdue
 from jupyter_qsec.domain.errors import QsecError
 
 _MAX_FILE = 1 << 20
@@ -170,6 +171,7 @@ def gateway(home: QsecHome) -> Iterator[Check]:
             if not client.healthy():
                 yield Check("gateway", "wrong", "it can neither record nor decide", f"See its log in {home.logs}.")
             status = client.status()
+            secrets = client.root_secrets()["secrets"]
     except QsecError as error:
         yield Check("gateway", "wrong", error.message, error.remedy or f"See its log in {home.logs}.")
         return
@@ -183,6 +185,16 @@ def gateway(home: QsecHome) -> Iterator[Check]:
     else:
         yield Check("gateway", "ok", f"process {running.pid} on port {running.port}, version {status['version']}")
     yield Check("key store", "ok", status["keystore"])
+    yield root_secrets(secrets)
+
+
+def root_secrets(found: Sequence[RootSecretRecord]) -> Check:
+    """Whether one should be replaced by now."""
+    due = [record["name"] for record in found if is_overdue(record)]
+    if due:
+        remedy = f"Run: jupyter qsec keys rotate {due[0]} --reason 'it was due'"
+        return Check("root keys", "warning", f"due to be replaced: {', '.join(due)}", remedy)
+    return Check("root keys", "ok", "none is due to be replaced")
 
 
 def remote_gateway(home: QsecHome) -> Check:
@@ -203,7 +215,7 @@ def remote_gateway(home: QsecHome) -> Check:
 def keyring_backend(home: QsecHome) -> Check:
     """Where a gateway would keep its keys. Asks no keyring for anything."""
     name = "key store"
-    if home.keys.is_dir():
+    if any(home.keys.glob("*.key")):
         return Check(name, "ok", f"key files below {home.keys} (mode 0600)")
     try:
         import keyring

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from jupyter_qsec.cli.output import age, emit_fields, emit_json, emit_table, format_option, gateway_client
-from jupyter_qsec.client.wire import RootSecretRecord
+from jupyter_qsec.client.wire import RootSecretRecord, is_overdue
 
 
 @click.group(no_args_is_help=True)
@@ -38,7 +36,7 @@ def list_(output: str) -> None:
     with gateway_client() as client:
         told = client.root_secrets()
     found = told["secrets"]
-    overdue = [record for record in found if _overdue(record)]
+    overdue = [record for record in found if is_overdue(record)]
     if output == "json":
         emit_json({**told, "overdue": [record["name"] for record in overdue]})
     else:
@@ -59,8 +57,7 @@ def list_(output: str) -> None:
             empty="No root secrets.",
         )
         emit_fields([("kept in", told["place"])])
-    if overdue:
-        raise SystemExit(1)
+    click.get_current_context().exit(1 if overdue else 0)
 
 
 @keys.command()
@@ -97,13 +94,7 @@ def rotate(name: str, reason: str, at_once: bool, output: str) -> None:
     )
 
 
-def _overdue(record: RootSecretRecord) -> bool:
-    """Of those that are used: nobody has to replace one that stays, or one that was replaced."""
-    due = record["due_at"]
-    return record["state"] == "present" and due is not None and datetime.fromisoformat(due) <= datetime.now(UTC)
-
-
 def _due(record: RootSecretRecord) -> str:
     if record["due_at"] is None:
         return "stays"
-    return "now" if _overdue(record) else ("" if record["state"] == "replaced" else age(record["due_at"]))
+    return "now" if is_overdue(record) else ("" if record["state"] == "replaced" else age(record["due_at"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypedDict, cast
 from urllib.parse import quote, urlencode
 
@@ -108,6 +108,12 @@ class RootSecretRecord(TypedDict):
     due_at: str | None
     principal: str
     because: str
+
+
+def is_overdue(record: RootSecretRecord) -> bool:
+    """Whether it should have been replaced: of those that are used, and not one that stays."""
+    due = record["due_at"]
+    return record["state"] == "present" and due is not None and datetime.fromisoformat(due) <= datetime.now(UTC)
 
 
 class RootSecretsRecord(TypedDict):

@@ -41,12 +41,11 @@ class QsecExtension(ExtensionApp):
         config=True,
         help="Start a gateway when none runs on the state directory. Without one, kernels get no lease.",
     )
-    keystore = CaselessStrEnum(
-        ["auto", "keyring", "file"],
+    keystore = Unicode(
         "auto",
         config=True,
-        help="Where the gateway's keys lie: the system's keyring, or private files below the state directory. 'auto' "
-        "keeps to what was used before, and prefers the keyring.",
+        help="Where the gateway's root secrets lie: 'keyring' (the system's), 'file' (private files below the state "
+        "directory), or a store that a package brings. 'auto' keeps to what was used before, and prefers the keyring.",
     )
     tenant = Unicode(config=True, help="The tenant that new kernels work for. Default: the gateway's.")
     project = Unicode(config=True, help="The project of that tenant. Default: its first.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,8 @@ class Moment:
     workers: int
     busy: int
     healthy: bool
+    secrets: Mapping[str, datetime]
+    """When the present generation of each root secret was made."""
     figures: StoreFigures | None
     """`None` while the store cannot be read: then the shared gauges are left out."""
 
@@ -41,6 +43,12 @@ def gauges(moment: Moment, tenants: Tenants) -> Iterator[Metric]:
     )
     for name, text, value in own:
         yield GaugeMetricFamily(f"jupyter_qsec_{name}", text, value=value)
+    ages = GaugeMetricFamily(
+        "jupyter_qsec_root_secret_age_seconds", "Age of the newest generation of each root secret.", labels=["name"]
+    )
+    for secret, made_at in sorted(moment.secrets.items()):
+        ages.add_metric([secret], _seconds(made_at, moment.now))
+    yield ages
     if moment.figures is not None:
         yield from _shared(moment.figures, moment.now, tenants)
 

@@ -75,6 +75,9 @@ async def test_a_disk_without_room_and_an_engine_that_fails_are_told_apart_and_p
     watched.policy.fails = True
     assert "cannot decide" in await watched.later()
     watched.policy.fails = False
+    watched.secrets = False
+    assert "root secret" in await watched.later()
+    watched.secrets = True
     assert await watched.later() == ""
 
 

@@ -152,7 +152,9 @@ def test_a_gateway_that_cannot_start_is_wrong_with_its_reason(home: QsecHome) ->
 
 def test_a_gateway_that_runs_tells_its_key_store(home: QsecHome, server: ControlServer) -> None:
     server.routes["GET /api/v1/status"] = (200, {"version": "0.0.0", "keystore": "key files below keys"})
-    gateway, keys = checks_machine.gateway(home)
+    server.routes["GET /api/v1/root-secrets"] = (200, {"place": "", "secrets": []})
+    gateway, keys, root_keys = checks_machine.gateway(home)
+    assert root_keys.status == "ok"
     assert gateway.status == "warning" and "0.0.0 runs" in gateway.text and "Restart" in gateway.remedy
     assert keys.text == "key files below keys"
 
