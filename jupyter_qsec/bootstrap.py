@@ -8,7 +8,7 @@ import logging
 import os
 import pwd
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,7 @@ from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, has_room
+from jupyter_qsec.adapters.providers.awsroles import AwsRoles
 from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
 from jupyter_qsec.adapters.providers.dasklog import logging_kept
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
@@ -48,6 +49,7 @@ from jupyter_qsec.application.ports import (
     ResultStore,
     Store,
 )
+from jupyter_qsec.application.providersessions import ProviderSessions
 from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder, ReportLimit
 from jupyter_qsec.application.rootsecrets import RootSecrets, root_key
@@ -96,6 +98,8 @@ class GatewayConfig:
     """A file elsewhere, best on another disk or host, that gets each published checkpoint too."""
     hub: HubAddress | None = None
     """The JupyterHub whose people and services use this gateway."""
+    ambient: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables `AWS_*` that the gateway was started with."""
     database: str = field(default="", repr=False)
     """URL of a PostgreSQL database, which may hold a password; empty: SQLite in the state directory."""
     patience: float = PATIENCE_SECONDS
@@ -127,6 +131,7 @@ class Gateway:
     reports: ReportLimit
     leasing: Leasing
     rotation: Rotation
+    provider: ProviderSessions
     dispatcher: Dispatch
     submissions: Submissions
     tasks: Tasks
@@ -308,6 +313,7 @@ async def build(config: GatewayConfig) -> Gateway:
     clock = CommonClock(SystemClock())
     settings = config.settings or home
     catalogue = catalogue_of(settings)
+    access = catalogue.provider
     metrics = Metrics(catalogue, catalogue.membership.grants)
     mfa_of = ("hub",) if catalogue.require_mfa else ()
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
@@ -372,6 +378,15 @@ async def build(config: GatewayConfig) -> Gateway:
         reports=ReportLimit(clock),
         leasing=leasing,
         rotation=Rotation(root_secrets, leasing, policy),
+        provider=ProviderSessions(
+            access=access,
+            roles=AwsRoles(access, config.ambient) if access else None,
+            secrets=root_secrets,
+            store=store,
+            catalogue=catalogue,
+            policy=policy,
+            clock=clock,
+        ),
         dispatcher=dispatcher,
         submissions=Submissions(
             store=store,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.domain.membership import MemberRule, Membership
 from jupyter_qsec.domain.principal import Role
+from jupyter_qsec.domain.provider import CredentialSource, ProviderAccess, ProviderRole
 from jupyter_qsec.domain.quota import QuotaLimits
 from jupyter_qsec.domain.tenant import Environment, Project, Purpose, Tenant
 from jupyter_qsec.domain.workload import WorkloadRule
@@ -34,6 +35,7 @@ class FileCatalogue:
         *,
         require_mfa: bool = True,
         workloads: Sequence[WorkloadRule] = (),
+        provider: ProviderAccess | None = None,
     ) -> None:
         """`InvalidRequestError` when ids or accounts repeat, when there is no tenant, or when a member's tenant or
         project or a workload's service does not exist."""
@@ -51,6 +53,8 @@ class FileCatalogue:
         self.workloads = tuple(workloads)
         for rule in self.workloads:
             self.membership.require_service(rule.service)
+        self.provider = provider
+        """How the gateway takes the tenants' roles at AWS; `None`: it does not."""
         self.require_mfa = require_mfa
         """Whether people of an identity source have to show a second factor for what demands one."""
 
@@ -88,17 +92,44 @@ def parse(text: str, name: str) -> FileCatalogue:
         raise InvalidRequestError(f"{name} is not valid TOML: {error}.") from error
     try:
         table = _Table(document, "")
-        tenants = [_tenant(entry) for entry in table.tables("tenant")]
+        declared = table.tables("tenant")
+        roles = [role for role in map(_role, declared) if role]
+        tenants = [_tenant(entry) for entry in declared]
         membership = Membership(
             [_member(entry) for entry in table.tables("member")], unmapped=table.text("unmapped", "")
         )
         claims = table.texts("claims")
         require_mfa = table.truth("require_mfa", True)
         workloads = [_workload(entry) for entry in table.tables("workload")]
+        provider = _provider(table, roles)
         table.end()
-        return FileCatalogue(tenants, membership, claims, require_mfa=require_mfa, workloads=workloads)
+        return FileCatalogue(
+            tenants, membership, claims, require_mfa=require_mfa, workloads=workloads, provider=provider
+        )
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{name}: {error.message}", remedy=error.remedy) from error
+
+
+def _provider(table: _Table, roles: Sequence[ProviderRole]) -> ProviderAccess | None:
+    if not table.has("aws"):
+        if roles:
+            raise InvalidRequestError(f"Tenant {roles[0].tenant} has aws_role, but there is no table [aws].")
+        return None
+    entry = table.table("aws")
+    access = ProviderAccess(
+        source=entry.word("source", CredentialSource),
+        region=entry.text("region"),
+        endpoint=entry.text("sts", ""),
+        roles=tuple(roles),
+    )
+    entry.end()
+    return access
+
+
+def _role(table: _Table) -> ProviderRole | None:
+    """The role of a tenant, taken out of its table."""
+    arn, external_id = table.text("aws_role", ""), table.text("aws_external_id", "")
+    return ProviderRole(table.peek("id"), arn, external_id) if arn or external_id else None
 
 
 def _tenant(table: _Table) -> Tenant:
@@ -181,6 +212,13 @@ class _Table:
         if not isinstance(value, str):
             raise InvalidRequestError(f"{self._where}{key} must be a text.")
         return value
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def peek(self, key: str) -> str:
+        """As it stands there, whatever it is; read again by whom it belongs to."""
+        return str(self._values.get(key, ""))
 
     def word(self, key: str, words: type[_Word]) -> _Word:
         value = self.text(key)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
 
 from jupyter_qsec.cli.output import age, emit_fields, emit_json, emit_table, format_option, gateway_client
 from jupyter_qsec.client.wire import RootSecretRecord, is_overdue
+
+_CHECK_SECONDS = 120.0
+_MAX_INPUT = 1 << 16
 
 
 @click.group(no_args_is_help=True)
@@ -92,6 +98,77 @@ def rotate(name: str, reason: str, at_once: bool, output: str) -> None:
             ("due", age(made["due_at"])),
         ]
     )
+
+
+@keys.command("set-aws")
+@click.option("--reason", required=True, help="Why; goes on record.")
+@click.option("--at-once", is_flag=True, help="The key before it may be known to others: it is not used any more.")
+@click.option("--stdin", is_flag=True, help="Read what 'aws iam create-access-key' printed, instead of asking.")
+@format_option
+def set_aws(reason: str, at_once: bool, stdin: bool, output: str) -> None:
+    """Give the gateway the AWS key that it takes tenants' roles with.
+
+    For one machine that has no role of its own ('source = "stored"' in tenants.toml). The key lies in the gateway's key
+    store, and is never shown again. It needs to be allowed sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity on
+    those roles, and nothing else.
+
+    \b
+    Examples:
+      jupyter qsec keys set-aws --reason "first key"
+      aws iam create-access-key --user-name qsec | jupyter qsec keys set-aws --stdin --reason "every 90 days"
+    """
+    key_id, secret = _created(sys.stdin.buffer.read(_MAX_INPUT)) if stdin else _asked()
+    with gateway_client() as client:
+        made = client.set_aws_credential(key_id, secret, reason=reason, at_once=at_once)
+    if output == "json":
+        emit_json({"secret": made})
+    else:
+        emit_fields([("root secret", f"{made['name']}, generation {made['generation']}"), ("due", age(made["due_at"]))])
+
+
+@keys.command()
+@format_option
+def check(output: str) -> None:
+    """Try the tenants' roles at AWS, and say what came of it.
+
+    Each is taken once, for real, and that is on record. Exit 1 when one is refused or AWS cannot be asked.
+
+    \b
+    Example:
+      jupyter qsec keys check
+    """
+    with gateway_client(timeout=_CHECK_SECONDS) as client:
+        found = client.check_provider()
+    if output == "json":
+        emit_json({"roles": found})
+    else:
+        emit_table(
+            ("TENANT", "ROLE", "SESSION", "EXPIRES", "PROBLEM"),
+            (
+                (each["tenant"], each["role"], each["session"] or "", age(each["expires_at"]), each["problem"])
+                for each in found
+            ),
+            empty="No roles.",
+        )
+    click.get_current_context().exit(1 if any(each["problem"] for each in found) else 0)
+
+
+def _asked() -> tuple[str, str]:
+    """Never on the command line, where other programs read it."""
+    key_id = click.prompt("Access key id")
+    return str(key_id).strip(), str(click.prompt("Secret access key", hide_input=True)).strip()
+
+
+def _created(content: bytes) -> tuple[str, str]:
+    """The two parts of the JSON that the AWS command line prints."""
+    try:
+        told = json.loads(content)
+        key = told.get("AccessKey", told)
+        return str(key["AccessKeyId"]), str(key["SecretAccessKey"])
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        raise click.UsageError(
+            "Standard input is not what 'aws iam create-access-key' prints.", click.get_current_context()
+        ) from None
 
 
 def _due(record: RootSecretRecord) -> str:

@@ -113,12 +113,13 @@ def in_units(duration: timedelta) -> str:
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
-def gateway_client() -> ControlClient:
-    """A client of the gateway that runs on this state directory; `UnavailableError` when none does."""
+def gateway_client(timeout: float = 10) -> ControlClient:
+    """A client of the gateway that runs on this state directory, which waits `timeout` seconds for an answer;
+    `UnavailableError` when none does."""
     from jupyter_qsec.client.gateways import connect  # here: httpx costs a tenth of a second that `scan` does not need
     from jupyter_qsec.client.home import QsecHome
 
-    return connect(QsecHome.default())
+    return connect(QsecHome.default(), timeout=timeout)
 
 
 def by_prefix(wanted: str, identifiers: Iterable[str], noun: str) -> str:

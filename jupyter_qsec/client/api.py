@@ -23,6 +23,7 @@ from jupyter_qsec.client.wire import (
     LeaseAsk,
     LeaseRecord,
     Request,
+    RoleRecord,
     RootSecretRecord,
     RootSecretsRecord,
     StatusRecord,
@@ -201,6 +202,17 @@ class ControlClient:
         path = f"/api/v1/root-secrets/{wire.segment(name)}/rotate"
         value = self.send(wire.post(path, {"reason": reason, "at_once": at_once}))
         return cast(RootSecretRecord, wire.part(value, "secret"))
+
+    def set_aws_credential(
+        self, access_key_id: str, secret_access_key: str, *, reason: str, at_once: bool = False
+    ) -> RootSecretRecord:
+        body = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
+        value = self.send(wire.post("/api/v1/root-secrets/aws", {**body, "reason": reason, "at_once": at_once}))
+        return cast(RootSecretRecord, wire.part(value, "secret"))
+
+    def check_provider(self) -> list[RoleRecord]:
+        """Takes each tenant's role once; may take as long as the provider does."""
+        return cast("list[RoleRecord]", wire.part(self.send(wire.post("/api/v1/provider/check")), "roles"))
 
     def devices(self) -> list[Json]:
         return cast("list[Json]", wire.part(self.send(wire.get("/api/v1/devices")), "devices"))

@@ -121,6 +121,16 @@ class RootSecretsRecord(TypedDict):
     secrets: list[RootSecretRecord]
 
 
+class RoleRecord(TypedDict):
+    """What came of taking one tenant's role at the provider."""
+
+    tenant: str
+    role: str
+    session: str | None
+    expires_at: str | None
+    problem: str
+
+
 class FindingRecord(TypedDict):
     """A finding as it is reported: where and what kind, never the secret."""
 

@@ -16,6 +16,8 @@ LEASES = "leases"
 """The key behind the credentials of all leases, page tokens and the dashboard's cookies."""
 AUDIT_LOG = "audit-log"
 """The private key that signs the audit log's checkpoints."""
+AWS = "aws"
+"""A long-term key of AWS with which the gateway takes the tenants' roles, where an administrator gave it one."""
 
 _CHECK_HEX = 16
 

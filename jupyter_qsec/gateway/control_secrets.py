@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from jupyter_qsec.application.providersessions import RoleCheck
+from jupyter_qsec.domain.provider import StaticCredential
 from jupyter_qsec.domain.rootsecret import MAX_BECAUSE, RootSecret
 from jupyter_qsec.gateway.control_request import Access, Answer, Call, Endpoint
 from jupyter_qsec.gateway.control_shapes import moment
@@ -27,6 +29,33 @@ async def rotate(call: Call) -> Answer:
     return Answer({"secret": _shape(made, [made], call.gateway.clock.now())}, 201)
 
 
+async def set_aws(call: Call) -> Answer:
+    credential = StaticCredential(call.body.text("access_key_id"), call.body.text("secret_access_key"))
+    reason = call.body.text("reason", "", most=MAX_BECAUSE)
+    at_once = call.body.truth("at_once", False)
+    call.body.end()
+    made = await call.gateway.provider.store_credential(call.operator.principal, credential, reason, at_once=at_once)
+    return Answer({"secret": _shape(made, [made], call.gateway.clock.now())}, 201)
+
+
+async def check_roles(call: Call) -> Answer:
+    call.body.end()
+    provider = call.gateway.provider
+    found = await provider.check(call.operator.principal)
+    return Answer({"source": provider.source, "roles": [_check_shape(each) for each in found]})
+
+
+def _check_shape(check: RoleCheck) -> dict[str, Any]:
+    session = check.session
+    return {
+        "tenant": check.role.tenant,
+        "role": check.role.arn,
+        "session": None if session is None else session.arn,
+        "expires_at": None if session is None else moment(session.expires_at),
+        "problem": check.problem,
+    }
+
+
 def _shape(secret: RootSecret, others: Sequence[RootSecret], now: datetime) -> dict[str, Any]:
     return {
         "name": secret.name,
@@ -43,4 +72,6 @@ def _shape(secret: RootSecret, others: Sequence[RootSecret], now: datetime) -> d
 ENDPOINTS = (
     Endpoint("GET", "/api/v1/root-secrets", Access.OPERATOR, listing),
     Endpoint("POST", "/api/v1/root-secrets/{name}/rotate", Access.OPERATOR, rotate),
+    Endpoint("POST", "/api/v1/root-secrets/aws", Access.OPERATOR, set_aws),
+    Endpoint("POST", "/api/v1/provider/check", Access.OPERATOR, check_roles),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -39,8 +40,7 @@ def place_of(options: ServeOptions, state: StateDirectory) -> Place:
     return place
 
 
-def forget_ambient_credentials() -> None:
-    """This gateway executes by itself: cloud credentials that it happened to be started with are none of its business,
-    and what is not there cannot leak into a child process or a traceback."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
+def take_ambient_credentials(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """The variables `AWS_*`, taken out of the environment: a gateway that executes by itself has no business with cloud
+    credentials that it happened to be started with, and what is not there cannot leak into a child process."""
+    return {name: environ.pop(name) for name in [name for name in environ if name.startswith("AWS_")]}

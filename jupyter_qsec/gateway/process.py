@@ -28,7 +28,7 @@ from jupyter_qsec.gateway.dashboard.login import Site
 from jupyter_qsec.gateway.databaseurl import database_url
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, exit_code
-from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, place_of
+from jupyter_qsec.gateway.launching import ServeOptions, place_of, take_ambient_credentials
 from jupyter_qsec.gateway.listening import listen
 from jupyter_qsec.gateway.logs import log_to, log_unhandled
 from jupyter_qsec.gateway.metricstoken import metrics_token
@@ -45,16 +45,16 @@ _UNHURRIED_SECONDS = 10.0
 def serve(options: ServeOptions) -> int:
     """Run a gateway until it is asked to end; returns the exit code. Errors are one line on standard error."""
     keep_confidential()
-    forget_ambient_credentials()
+    ambient = take_ambient_credentials(os.environ)
     os.umask(0o077)
-    return exit_code(lambda: _locked(options))
+    return exit_code(lambda: _locked(options, ambient))
 
 
-def _locked(options: ServeOptions) -> int:
+def _locked(options: ServeOptions, ambient: Mapping[str, str]) -> int:
     state = StateDirectory(options.home, locked=options.seat is None)
     try:
         log_to(options.home, os.environ, "gateway" if options.seat is None else f"gateway-{options.seat}")
-        asyncio.run(_serve(options, state))
+        asyncio.run(_serve(options, state, ambient))
     finally:
         state.close()
     return EXIT_OK
@@ -122,7 +122,7 @@ def _dashboard(gateway: Gateway, hub: HubAddress | None, site: Site | None) -> l
     return routes(gateway, hub, site)
 
 
-async def _serve(options: ServeOptions, state: StateDirectory) -> None:
+async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[str, str]) -> None:
     asyncio.get_running_loop().set_exception_handler(log_unhandled)
     scraper = metrics_token(os.environ)
     listening = listen(place_of(options, state))
@@ -140,6 +140,7 @@ async def _serve(options: ServeOptions, state: StateDirectory) -> None:
             hub=hub,
             database=database_url(os.environ),
             dask=DaskCluster.from_environment(os.environ),
+            ambient=ambient,
         )
     )
     token = state.control_token()

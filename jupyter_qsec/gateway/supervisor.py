@@ -15,7 +15,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from jupyter_qsec.domain.times import rfc3339
 from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, EXIT_STATE, exit_code
-from jupyter_qsec.gateway.launching import ServeOptions, forget_ambient_credentials, place_of
+from jupyter_qsec.gateway.launching import ServeOptions, place_of, take_ambient_credentials
 from jupyter_qsec.gateway.listening import listen
 from jupyter_qsec.gateway.logs import log_to
 from jupyter_qsec.gateway.statedir import StateDirectory
@@ -45,12 +45,12 @@ SETTLED_SECONDS = 60.0
 def supervise(options: ServeOptions, processes: int) -> int:
     """Run that many processes until asked to end; returns the exit code."""
     keep_confidential()
-    forget_ambient_credentials()
+    ambient = take_ambient_credentials(os.environ)
     os.umask(0o077)
-    return exit_code(lambda: _supervise(options, processes))
+    return exit_code(lambda: _supervise(options, processes, ambient))
 
 
-def _supervise(options: ServeOptions, processes: int) -> int:
+def _supervise(options: ServeOptions, processes: int, ambient: Mapping[str, str]) -> int:
     if not os.environ.get("JUPYTER_QSEC_DATABASE_URL"):
         raise InvalidRequestError(
             f"{processes} processes cannot share an SQLite file.",
@@ -59,7 +59,7 @@ def _supervise(options: ServeOptions, processes: int) -> int:
     state = StateDirectory(options.home)
     try:
         log_to(options.home, os.environ, "gateway")
-        return asyncio.run(_Supervisor(options, processes, state).run())
+        return asyncio.run(_Supervisor(options, processes, state, ambient).run())
     finally:
         state.close()
 
@@ -89,7 +89,10 @@ class _Child:
 
 
 class _Supervisor:
-    def __init__(self, options: ServeOptions, processes: int, state: StateDirectory) -> None:
+    def __init__(
+        self, options: ServeOptions, processes: int, state: StateDirectory, ambient: Mapping[str, str]
+    ) -> None:
+        self._ambient = ambient
         self._options = options
         self._processes = processes
         self._state = state
@@ -141,6 +144,7 @@ class _Supervisor:
                 *self._command(seat, descriptor, read),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, **self._ambient},
                 pass_fds=(descriptor, read),
                 start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which ends them in order
             )

@@ -10,7 +10,7 @@ from jupyter_qsec.application.ports.executing import (
     ResultStore,
     StoredObject,
 )
-from jupyter_qsec.application.ports.secrets import CheckpointSigner, KeyStore
+from jupyter_qsec.application.ports.secrets import CheckpointSigner, KeyStore, ProviderRoles
 from jupyter_qsec.application.ports.storing import (
     Duplicate,
     Finding,
@@ -38,6 +38,7 @@ __all__ = [
     "Identity",
     "KeyStore",
     "Policy",
+    "ProviderRoles",
     "Refused",
     "ResultStore",
     "Store",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+from jupyter_qsec.domain.provider import ProviderRole, ProviderSession, StaticCredential
 
 
 class CheckpointSigner(Protocol):
@@ -44,4 +46,16 @@ class KeyStore(Protocol):
     def create(self, name: str, secret: bytes) -> bytes:
         """Store it durably unless there is one of that name; either way, what lies there now: whoever comes second
         gets the first one's."""
+        ...
+
+
+class ProviderRoles(Protocol):
+    """The provider's service that lets one take a role."""
+
+    async def assume(
+        self, role: ProviderRole, session: str, tags: Mapping[str, str], root: StaticCredential | None
+    ) -> ProviderSession:
+        """Temporary credentials under that role, in a session of that name with these tags. `root` is what it is taken
+        with; `None`: what is found where this runs, looked for anew. `DeniedError` when the provider refuses,
+        `UnavailableError` when it cannot be asked or nothing is found."""
         ...

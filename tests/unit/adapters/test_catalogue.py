@@ -17,6 +17,8 @@ audience = "here"
 subject = "repo:lab/q:*"
 service = "ci"
 """
+AWS = '[aws]\nsource = "ambient"\nregion = "eu-west-2"\n'
+ROLE = 'aws_role = "arn:aws:iam::123456789012:role/of/lab"\n'
 ONE = """
 [[tenant]]
 id = "lab"
@@ -46,6 +48,13 @@ def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
     assert catalogue_of(tmp_path).tenant("sandbox") is None
 
 
+def test_a_tenant_may_have_a_role_at_aws():
+    assert parse(ONE, "t").provider is None
+    found = parse(AWS + ONE.replace("[[tenant.project]]", ROLE + "[[tenant.project]]"), "t").provider
+    assert found is not None
+    assert (found.source, found.region, [role.tenant for role in found.roles]) == ("ambient", "eu-west-2", ["lab"])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -60,6 +69,13 @@ def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
         (ONE.replace('id = "lab"', ""), r"tenant\[0\]\.id must be a text"),
         (ONE.replace("[[tenant.project]]", "[[tenant.projects]]"), "no project|projects"),
         (ONE + 'colour = "red"', r"project\[0\]\.colour is not a known field"),
+        (ONE.replace("[[tenant.project]]", ROLE + "[[tenant.project]]"), "there is no table .aws."),
+        (AWS + ONE.replace("[[tenant.project]]", ROLE.replace("role/", "user/") + "[[tenant.project]]"), "no ARN of a"),
+        (AWS + ONE.replace("[[tenant.project]]", 'aws_external_id = "x"\n[[tenant.project]]'), "no ARN of a role"),
+        (AWS.replace("ambient", "found") + ONE, r"aws\.source must be one of ambient, stored"),
+        (AWS.replace("eu-west-2", "here") + ONE, "is no region"),
+        (AWS + 'sts = "http://sts.example"\n' + ONE, "https URL"),
+        (AWS + 'key = "x"\n' + ONE, r"aws\.key is not a known field"),
         (ONE + "limits = { taks = 3 }", r"limits\.taks is not a known field"),
         (ONE + "limits = { tasks = -1 }", r"limits\.tasks must be a whole number"),
         (ONE + "limits = { tasks = true }", r"limits\.tasks must be a whole number"),

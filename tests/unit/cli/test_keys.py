@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -90,6 +91,76 @@ def test_a_refusal_is_one_line(server: ControlServer, capsys: pytest.CaptureFixt
     server.routes["POST /api/v1/root-secrets/leases/rotate"] = (403, refused)
     assert run(["keys", "rotate", "leases", "--reason", "age"]) == 1
     assert capsys.readouterr().err.strip().endswith("Only administrators of every tenant may do that.")
+
+
+SECRET = "s" * 40
+PRINTED = json.dumps({"AccessKey": {"AccessKeyId": "AKIAQSECEXAMPLEROOT1", "SecretAccessKey": SECRET}})
+
+
+@pytest.fixture
+def given(server: ControlServer) -> list[Any]:
+    """The bodies in which a key of AWS came."""
+    bodies: list[Any] = []
+
+    def keep(_: str, body: Any) -> tuple[int, Any]:
+        bodies.append(body)
+        return 201, {"secret": secret("aws", 3)}
+
+    server.routes["POST /api/v1/root-secrets/aws"] = keep
+    return bodies
+
+
+@pytest.mark.parametrize("text", [PRINTED, json.dumps(json.loads(PRINTED)["AccessKey"])])
+def test_a_key_of_aws_comes_on_standard_input(
+    given: list[Any], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert run(["keys", "set-aws", "--stdin", "--reason", "first"]) == 0
+    body = {"access_key_id": "AKIAQSECEXAMPLEROOT1", "secret_access_key": SECRET, "reason": "first", "at_once": False}
+    assert given == [body]
+    said = capsys.readouterr()
+    assert "generation 3" in said.out and SECRET not in said.out + said.err
+
+
+def test_a_key_of_aws_is_asked_for_and_not_shown(
+    given: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter(["AKIAQSECEXAMPLEROOT1", SECRET])
+    hidden = []
+
+    def prompt(text: str, *, hide_input: bool = False) -> str:
+        hidden.append(hide_input)
+        return next(answers)
+
+    monkeypatch.setattr("click.prompt", prompt)
+    assert run(["keys", "set-aws", "--reason", "first", "--at-once"]) == 0
+    assert (given[0]["secret_access_key"], given[0]["at_once"], hidden) == (SECRET, True, [False, True])
+    assert SECRET not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "[]", "AKIA", f'{{"AccessKeyId": 1}} {SECRET}', "[" * 10_000, '{"AccessKey": 3}'])
+def test_what_is_no_key_is_one_line_and_not_repeated(
+    given: list[Any], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert run(["keys", "set-aws", "--stdin", "--reason", "first"]) == 2
+    said = capsys.readouterr().err
+    assert "aws iam create-access-key" in said and SECRET not in said and not given
+
+
+def test_roles_that_are_refused_end_with_1(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:
+    fine = {"tenant": "a", "role": "r", "session": "s", "expires_at": NOW.isoformat(), "problem": ""}
+    bad = fine | {
+        "tenant": "b",
+        "session": None,
+        "expires_at": None,
+        "problem": "AWS refuses (AccessDenied).",
+    }
+    server.routes["POST /api/v1/provider/check"] = (200, {"source": "stored", "roles": [fine]})
+    assert run(["keys", "check"]) == 0
+    server.routes["POST /api/v1/provider/check"] = (200, {"source": "stored", "roles": [fine, bad]})
+    assert run(["keys", "check"]) == 1
+    assert "AccessDenied" in capsys.readouterr().out
 
 
 def test_doctor_says_which_is_due_and_what_to_run() -> None:
