@@ -18,7 +18,8 @@ from jupyter_qsec.adapters.catalogue import FileCatalogue, catalogue_of
 from jupyter_qsec.adapters.clock import CommonClock, SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.choice import identities_of
-from jupyter_qsec.adapters.identity.jupyterhub import HubAddress, HubIdentities
+from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.jupyterhub import HubIdentities
 from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
 from jupyter_qsec.adapters.keys import open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner

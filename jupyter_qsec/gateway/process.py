@@ -15,7 +15,7 @@ from typing import Any
 
 from tornado.httpserver import HTTPServer
 
-from jupyter_qsec.adapters.identity.jupyterhub import HubAddress
+from jupyter_qsec.adapters.identity.hubapi import HubAddress
 from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
 from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
 from jupyter_qsec.domain.errors import InvalidRequestError

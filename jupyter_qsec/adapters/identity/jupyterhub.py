@@ -9,22 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
-
+from jupyter_qsec.adapters.identity.hubapi import FOUND, HubAddress, HubApi
 from jupyter_qsec.application.ports import Identity
-from jupyter_qsec.domain.addresses import is_loopback
-from jupyter_qsec.domain.certificates import certificate_problem
-from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
+from jupyter_qsec.domain.errors import DeniedError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import Membership, Standing
 from jupyter_qsec.domain.principal import Principal, PrincipalKind
 
@@ -33,34 +26,6 @@ READ_SCOPE, WRITE_SCOPE = "custom:qsec:read", "custom:qsec:write"
 CACHE_SECONDS = 2.0
 """How long a token that the hub has deleted can still be taken: the hub's own clients wait 300 s."""
 _CACHED = 10_000
-_MAX_ANSWER = 1 << 20
-_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
-_FOUND = 200
-
-
-@dataclass(frozen=True)
-class HubAddress:
-    """Where the hub's API is, and the service token that opens it."""
-
-    api_url: str
-    """As in `JUPYTERHUB_API_URL`, such as `http://127.0.0.1:8081/hub/api`; plain http on loopback only."""
-    token: str = field(repr=False)
-    tls: ssl.SSLContext | None = None
-    """For https: whom to trust. `None`: the system's authorities."""
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.api_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidRequestError("JUPYTERHUB_API_URL must be an http or https address.")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise InvalidRequestError(
-                f"The hub's API at {parts.hostname} is neither on this machine nor https: tokens would be readable.",
-                remedy="Set c.JupyterHub.internal_ssl = True, or give the hub's API an https address.",
-            )
-        if not self.token:
-            raise InvalidRequestError(
-                "There is no JUPYTERHUB_API_TOKEN.", remedy="Start the gateway as a service of the hub."
-            )
 
 
 class HubIdentities:
@@ -76,12 +41,11 @@ class HubIdentities:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`claims` maps the name of a claim to a dotted path in `auth_state`; see `_claim`."""
-        self._hub = hub
+        self._hub = HubApi(hub)
         self._membership = membership
         self._claims = dict(claims)
         self._cache_seconds = min(cache_seconds, CACHE_SECONDS)
         self._monotonic = monotonic
-        self._client: AsyncHTTPClient | None = None
         self._answers: OrderedDict[bytes, tuple[float, asyncio.Future[Identity]]] = OrderedDict()
 
     async def identify(self, token: str) -> Identity:
@@ -101,8 +65,8 @@ class HubIdentities:
         return await asyncio.shield(known[1])
 
     async def _ask(self, token: str) -> Identity:
-        status, model = await self._get("/user", token)
-        if status != _FOUND:
+        status, model = await self._hub.get("/user", token)
+        if status != FOUND:
             raise UnauthenticatedError(
                 "The token is not known to the hub.",
                 remedy="Log in at the hub again; a service needs the token that the hub has for it now.",
@@ -126,14 +90,14 @@ class HubIdentities:
         return Identity(principal, standing.tenant, standing.project, may_write=WRITE_SCOPE in scopes)
 
     async def _person(self, name: str) -> tuple[Standing, dict[str, str]]:
-        status, model = await self._get(f"/users/{quote(name, safe='')}", self._hub.token)
+        status, model = await self._hub.get(f"/users/{quote(name, safe='')}")
         if status in (401, 403):
             raise UnavailableError(
                 "The hub refuses the gateway's own service token, so nobody can be identified.",
                 remedy="An administrator has to start the gateway with the token that the hub has for it now, or to"
                 " give its service the scopes read:users and read:users:groups.",
             )
-        if status != _FOUND:
+        if status != FOUND:
             raise UnauthenticatedError(
                 f"The hub tells nothing of {name}.",
                 remedy="If the account exists, the gateway's service lacks the scope read:users for it.",
@@ -148,46 +112,6 @@ class HubIdentities:
         claims = {claim: _claim(state, path) for claim, path in self._claims.items()}
         standing = self._membership.of_person(name, groups)
         return standing, {claim: value for claim, value in claims.items() if value is not None}
-
-    async def _get(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
-        """Status and JSON object at a path; the object is empty when the hub refuses with 401, 403 or 404. No text of
-        the hub's gets into an error: it may repeat what it was asked."""
-        if self._client is None:
-            # An instance of its own: the shared one may be configured by whatever else runs in this process.
-            self._client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MAX_ANSWER)
-        request = HTTPRequest(
-            self._hub.api_url.rstrip("/") + path,
-            headers={"Authorization": f"token {token}", "Accept": "application/json"},
-            connect_timeout=_CONNECT_SECONDS,
-            request_timeout=_ANSWER_SECONDS,
-            follow_redirects=False,  # a redirect would carry the token elsewhere
-            ssl_options=self._hub.tls,
-        )
-        try:
-            answer = await self._client.fetch(request, raise_error=False)
-        except (OSError, HTTPClientError, ValueError) as error:
-            away = unreachable(error)
-            raise UnavailableError(f"{away}, so nobody can be identified.", remedy=_LATER) from None
-        if answer.code in (401, 403, 404):
-            return answer.code, {}
-        if answer.code != _FOUND:
-            raise UnavailableError(f"The hub answered {answer.code}, so nobody can be identified.", remedy=_LATER)
-        try:
-            model = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            model = None
-        if not isinstance(model, dict):
-            raise UnavailableError("The hub's answer makes no sense here.", remedy=_LATER)
-        return answer.code, model
-
-
-def unreachable(error: Exception) -> str:
-    """The beginning of a sentence: an administrator can do something about a certificate."""
-    problem = certificate_problem(error)
-    return f"The hub cannot be reached ({problem})" if problem else "The hub cannot be reached"
-
-
-_LATER = "Try again in a moment; an administrator finds more in the hub's log."
 
 
 def _retrieved(future: asyncio.Future[Identity]) -> None:

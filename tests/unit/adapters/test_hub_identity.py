@@ -13,7 +13,8 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 
-from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS, HubAddress, HubIdentities
+from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS, HubIdentities
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import MemberRule, Membership
 from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
@@ -86,6 +87,11 @@ async def test_the_askers_token_proves_who_asks_and_the_gateways_own_reads_the_g
     found = await identities(hub).identify("adas")
     assert (found.principal.id, found.tenant, found.may_write) == ("hub:ada", "research", True)
     assert hub.asked == [("/hub/api/user", "token adas"), ("/hub/api/users/ada", f"token {SERVICE_TOKEN}")]
+
+
+async def test_an_empty_token_is_not_taken_for_the_gateways_own(hub: ScriptedHub) -> None:
+    await identities(hub).identify("")
+    assert SERVICE_TOKEN not in hub.asked[0][1]
 
 
 async def test_an_answer_is_kept_for_two_seconds_and_no_longer(hub: ScriptedHub) -> None:

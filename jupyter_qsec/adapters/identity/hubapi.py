@@ -1,0 +1,98 @@
+"""JupyterHub's REST API as the gateway asks it: what a bad answer means, and whose tokens travel how."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from jupyter_qsec.domain.addresses import is_loopback
+from jupyter_qsec.domain.certificates import certificate_problem
+from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
+
+FOUND, UNKNOWN = 200, 404
+_REFUSED = (401, 403, UNKNOWN)
+LATER = "Try again in a moment; an administrator finds more in the hub's log."
+_MAX_ANSWER = 1 << 20
+_CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """Where the hub's API is, and the service token that opens it."""
+
+    api_url: str
+    """As in `JUPYTERHUB_API_URL`, such as `http://127.0.0.1:8081/hub/api`; plain http on loopback only."""
+    token: str = field(repr=False)
+    tls: ssl.SSLContext | None = None
+    """For https: whom to trust. `None`: the system's authorities."""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.api_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidRequestError("JUPYTERHUB_API_URL must be an http or https address.")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise InvalidRequestError(
+                f"The hub's API at {parts.hostname} is neither on this machine nor https: tokens would be readable.",
+                remedy="Set c.JupyterHub.internal_ssl = True, or give the hub's API an https address.",
+            )
+        if not self.token:
+            raise InvalidRequestError(
+                "There is no JUPYTERHUB_API_TOKEN.", remedy="Start the gateway as a service of the hub."
+            )
+
+
+class HubApi:
+    """Asks one hub."""
+
+    def __init__(self, hub: HubAddress) -> None:
+        self._hub = hub
+        self._client: AsyncHTTPClient | None = None
+
+    async def get(
+        self, path: str, token: str | None = None, *, accept: str = "application/json"
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and JSON object at a path, asked with the gateway's own service token unless another is given. The
+        object may be empty when the hub refuses with 401, 403 or 404; anything else is an `UnavailableError`. No text
+        of the hub's gets into one: it may repeat what it was asked."""
+        if self._client is None:
+            # An instance of its own: the shared one may be configured by whatever else runs in this process.
+            self._client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MAX_ANSWER)
+        request = HTTPRequest(
+            self._hub.api_url.rstrip("/") + path,
+            headers={"Authorization": f"token {self._hub.token if token is None else token}", "Accept": accept},
+            connect_timeout=_CONNECT_SECONDS,
+            request_timeout=_ANSWER_SECONDS,
+            follow_redirects=False,  # a redirect would carry the token elsewhere
+            ssl_options=self._hub.tls,
+        )
+        try:
+            answer = await self._client.fetch(request, raise_error=False)
+        except (OSError, HTTPClientError, ValueError) as error:
+            away = unreachable(error)
+            raise UnavailableError(f"{away}, so nobody can be identified.", remedy=LATER) from None
+        if answer.code not in (FOUND, *_REFUSED):
+            raise UnavailableError(f"The hub answered {answer.code}, so nobody can be identified.", remedy=LATER)
+        model = _object(answer.body)
+        if model is None and answer.code == FOUND:
+            raise UnavailableError("The hub's answer makes no sense here.", remedy=LATER)
+        return answer.code, model or {}
+
+
+def unreachable(error: Exception) -> str:
+    """The beginning of a sentence: an administrator can do something about a certificate."""
+    problem = certificate_problem(error)
+    return f"The hub cannot be reached ({problem})" if problem else "The hub cannot be reached"
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        model = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return model if isinstance(model, dict) else None
