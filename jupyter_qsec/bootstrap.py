@@ -19,6 +19,7 @@ from jupyter_qsec.adapters.clock import CommonClock, SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.choice import identities_of
 from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubroster import HubRoster
 from jupyter_qsec.adapters.identity.jupyterhub import HubIdentities
 from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
 from jupyter_qsec.adapters.keys import open_key_store
@@ -33,6 +34,7 @@ from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import PATIENCE_SECONDS, Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.claims import Signatures
+from jupyter_qsec.application.departures import LOOK_SECONDS, Departures
 from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECONDS
 from jupyter_qsec.application.health import Health
@@ -48,6 +50,7 @@ from jupyter_qsec.application.ports import (
     KeyStore,
     Policy,
     ResultStore,
+    Roster,
     Store,
 )
 from jupyter_qsec.application.providersessions import ProviderSessions
@@ -142,6 +145,8 @@ class Gateway:
     metrics: Metrics
     identities: Identities | None = None
     """Who else than the operator and holders of leases may call; `None`: nobody."""
+    roster: Roster | None = None
+    """Whom the hub knows; `None`: there is no hub."""
     time: Callable[[], Awaitable[datetime]] | None = None
     """Tells the time that the gateways on one database have in common; `None`: there are no others."""
     signatures: Signatures | None = None
@@ -169,6 +174,9 @@ class Gateway:
             loop.create_task(self._every(_TIME_SECONDS, self.agree_on_time), name="the common time"),
             loop.create_task(self._every(learning, self.secrets.learn), name="root secrets"),
         )
+        if self.roster is not None:
+            watch = self._every(LOOK_SECONDS, self._departures(self.roster).look)
+            self._housekeeping = (*self._housekeeping, loop.create_task(watch, name="departures"))
 
     async def close(self) -> None:
         """Stop dispatching, publish the log's head, close the store."""
@@ -235,6 +243,18 @@ class Gateway:
                 await action()
             except QsecError as error:
                 _log.error("housekeeping: %s", error.message)
+            except Exception:  # noqa: BLE001 - a defect here must cost one round, never the housekeeping
+                _log.exception("housekeeping failed")
+
+    def _departures(self, roster: Roster) -> Departures:
+        return Departures(
+            store=self.store,
+            leasing=self.leasing,
+            roster=roster,
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+            actor=self.operator,
+        )
 
     def _own_event(self, kind: str) -> AuditEvent:
         return AuditEvent(
@@ -407,6 +427,7 @@ async def build(config: GatewayConfig) -> Gateway:
         ),
         metrics=metrics,
         identities=_identities(config, catalogue, clock),
+        roster=HubRoster(config.hub) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
         time=store.claims.time if shared else None,
         signatures=store.signatures if shared else None,

@@ -165,6 +165,10 @@ class Dispatcher:
         return self._turns.reasons(task)
 
     @property
+    def in_charge(self) -> bool:
+        return True
+
+    @property
     def load(self) -> tuple[int, int]:
         return self._turns.running, self._turns.waiting
 

@@ -33,7 +33,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     UnauthenticatedError,
 )
-from jupyter_qsec.domain.lease import MAX_TEXT, NEW_LEASE_HINT, UNLEASED, UNLEASED_HINT, Lease, LeaseState
+from jupyter_qsec.domain.lease import MAX_TEXT, NEW_LEASE_HINT, UNLEASED, UNLEASED_HINT, Holder, Lease, LeaseState
 from jupyter_qsec.domain.principal import Principal
 
 __all__ = ["AwsCredentials", "IssuedLease", "LeaseRequest", "Leasing", "SigningCredential"]
@@ -201,6 +201,17 @@ class Leasing:
                 with suppress(ConflictError):  # another process revoked it at this moment
                     await self._end(child.id, actor, f"its parent {lease.id[:8]} was revoked", permit)
         return revoked
+
+    async def end(self, actor: Principal, holder: Holder, because: str) -> None:
+        """Revoke all that somebody holds, whatever the policies say. What hangs on a lease is held by the same."""
+        now = self._clock.now()
+        held = await self._store.leases(principal=holder.principal, unrevoked_only=True, limit=_CHILDREN)
+        held = [lease for lease in held if lease.claims == holder.claims and lease.state(now) is LeaseState.ACTIVE]
+        self._ended.update(lease.id for lease in held)
+        async with self._changing:
+            for lease in held:
+                with suppress(ConflictError):  # as above
+                    await self._end(lease.id, actor, because, Permit(()))
 
     async def lease(self, actor: Principal, lease_id: str) -> Lease:
         """One lease, for those who may see it; `NotFoundError` otherwise."""

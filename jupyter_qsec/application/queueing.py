@@ -46,6 +46,11 @@ class Dispatch(Protocol):
         ...
 
     @property
+    def in_charge(self) -> bool:
+        """Whether this is the one of the processes on one store that does what one of them should."""
+        ...
+
+    @property
     def load(self) -> tuple[int, int]:
         """How many tasks run in this process, and how many wait in its own queue: none, where the queue is shared."""
         ...

@@ -83,6 +83,7 @@ class SharedDispatcher:
         self._queue = Queue(claims)
         self._watch = Watch(claims, book)
         self._worker = ""
+        self._in_charge = False
         self._roll = RollCall()
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._claiming = asyncio.Lock()
@@ -131,7 +132,7 @@ class SharedDispatcher:
     async def _enlist(self) -> None:
         worker = secrets.token_hex(16)
         await self._claims.enlist(worker, self._executor.capacity)
-        self._worker = worker
+        self._worker, self._in_charge = worker, False
 
     async def _forever(self, work: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -197,7 +198,9 @@ class SharedDispatcher:
 
     async def _beat(self) -> None:
         worker = self._worker
-        for silent, beats in self._roll.silent(await self._claims.beat(worker)):
+        counts = await self._claims.beat(worker)
+        self._in_charge = worker == min(name for name, count in counts.items() if count >= 0)
+        for silent, beats in self._roll.silent(counts):
             async with self._claiming:
                 for task in await self._claims.take_over(worker, silent, beats):
                     _log.warning("task %s is taken over from worker %s", task.id, silent[:8])
@@ -286,6 +289,10 @@ class SharedDispatcher:
             # Workers may have come since this process was put on the list.
             capacity = max(line.capacity, capacity)
         return wait_reasons(task, ahead, own=own, cap=cap, capacity=capacity, obstacle=self._executor.obstacle)
+
+    @property
+    def in_charge(self) -> bool:
+        return self._in_charge
 
     @property
     def load(self) -> tuple[int, int]:

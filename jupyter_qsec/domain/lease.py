@@ -31,6 +31,14 @@ class LeaseState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds leases, as an identity source vouched for it when they were issued or last renewed."""
+
+    principal: str
+    claims: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """A grant of one tenant and project to one principal. Secrets are derived from it, never stored in it."""
 

@@ -14,7 +14,7 @@ from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.hub.trust import trust_gateway
 
 SERVICE = "qsec"
-_GATEWAY_SCOPES = ("read:users:name", "read:users:groups")
+_GATEWAY_SCOPES = ("list:users", "read:users:groups", "read:services:name")
 _SERVER_SCOPES = ("users:activity!user", "access:servers!server", WRITE_SCOPE)
 _HANDED_ON = ("JUPYTER_QSEC_DATABASE_URL", "JUPYTER_QSEC_DATABASE_PASSWORD_FILE", "JUPYTER_QSEC_WITNESS")
 

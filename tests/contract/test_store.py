@@ -54,7 +54,8 @@ class TestLeases:
         assert [found.id for found in await store.leases()] == ["l3", "l2", "l1", "l0", "l9"]
         assert [found.id for found in await store.leases(tenant="sandbox")] == ["l3", "l1", "l9"]
         assert [found.id for found in await store.leases(tenant="sandbox", unrevoked_only=True)] == ["l3", "l1"]
-        assert [found.id for found in await store.leases(limit=2)] == ["l3", "l2"]
+        assert [found.id for found in await store.leases(principal="os:ada", limit=2)] == ["l3", "l2"]
+        assert not await store.leases(principal="os:eve")
         assert not await store.leases(limit=-1)
 
 

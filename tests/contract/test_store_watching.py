@@ -18,6 +18,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     UnavailableError,
 )
+from jupyter_qsec.domain.lease import Holder
 from jupyter_qsec.domain.task import TaskState
 from tests.contract.builders import NOON, PAYLOAD, charge, event, lease, task
 from tests.contract.conftest import SIGNER
@@ -64,6 +65,18 @@ class TestWatching:
         assert figures.leases == {"sandbox": 2, "research": 1}
         assert figures.oldest_leases == {"sandbox": NOON, "research": later}
         assert (await store.figures(NOON + timedelta(minutes=5))).leases == {}
+
+    async def test_who_holds_leases_is_told_while_they_are_active_and_once(self, store: Store) -> None:
+        later = NOON + timedelta(minutes=1)
+        await store.put_lease(lease("l1"), [])
+        await store.put_lease(lease("l2", tenant="research", issued_at=later), [])
+        await store.put_lease(lease("l3", claims={}), [])
+        await store.put_lease(lease("l4", principal="hub:bob", expires_at=later), [])
+        await store.put_lease(lease("l5", principal="hub:eve"), [])
+        await store.put_lease(lease("l5", principal="hub:eve").revoked(NOON, "in test"), [])
+        found = sorted(await store.holders(later), key=lambda holder: len(holder.claims))
+        assert found == [Holder("os:ada"), Holder("os:ada", {"mfa": "true", "zone": "lab"})]
+        assert not await store.holders(NOON + timedelta(minutes=5))
 
     async def test_what_no_checkpoint_vouches_for_is_told_with_its_age(self, store: Store) -> None:
         later = NOON + timedelta(seconds=90)

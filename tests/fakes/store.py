@@ -26,7 +26,7 @@ from jupyter_qsec.domain.audit import (
     canonical_leaf,
 )
 from jupyter_qsec.domain.errors import ConflictError, InvalidRequestError, QsecError, UnavailableError
-from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.lease import Holder, Lease
 from jupyter_qsec.domain.notes import checkpoint_text, format_note, parse_checkpoint
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.rootsecret import RootSecret
@@ -82,13 +82,24 @@ class FakeStore:
     async def lease(self, lease_id: str) -> Lease | None:
         return self._leases.get(lease_id)
 
-    async def leases(self, *, tenant: str = "", unrevoked_only: bool = False, limit: int = 500) -> Sequence[Lease]:
+    async def leases(
+        self, *, tenant: str = "", principal: str = "", unrevoked_only: bool = False, limit: int = 500
+    ) -> Sequence[Lease]:
         found = [
             lease
             for lease in self._leases.values()
-            if (not tenant or lease.tenant == tenant) and not (unrevoked_only and lease.revoked_at)
+            if tenant in ("", lease.tenant) and principal in ("", lease.principal)
+            if not (unrevoked_only and lease.revoked_at)
         ]
         return sorted(found, key=lambda lease: (lease.issued_at, lease.id), reverse=True)[: max(limit, 0)]
+
+    async def holders(self, now: datetime) -> Sequence[Holder]:
+        found: list[Holder] = []
+        for lease in self._active(now):
+            holder = Holder(lease.principal, lease.claims)
+            if holder not in found:
+                found.append(holder)
+        return found
 
     # -- tasks
     async def submit(
@@ -239,7 +250,7 @@ class FakeStore:
         self._writing(())
 
     async def figures(self, now: datetime) -> StoreFigures:
-        active = [lease for lease in self._leases.values() if lease.revoked_at is None and lease.expires_at > now]
+        active = self._active(now)
         signed = self._published.size if self._published is not None else 0
         return StoreFigures(
             tasks=Counter((task.tenant, task.state) for task in self._tasks.values() if not task.state.terminal),
@@ -254,6 +265,9 @@ class FakeStore:
         )
 
     # -- inside
+    def _active(self, now: datetime) -> list[Lease]:
+        return [lease for lease in self._leases.values() if lease.revoked_at is None and lease.expires_at > now]
+
     def _writing(self, events: Sequence[AuditEvent]) -> list[bytes]:
         leaves = [canonical_leaf(event) for event in events]
         if not self._open:

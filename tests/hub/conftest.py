@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.waiting import wait_for
-from tests.gateway.livegateway import GatewayProcess, Issued
+from tests.gateway.livegateway import ControlAccess, GatewayProcess, Issued
 from tests.gateway.manyprocesses import ENDLESS
 from tests.gateway.signedcalls import SignedBraket
 from tests.hub.realhub import RealHub
@@ -119,7 +119,7 @@ def hub_gateway(hub: RealHub, tmp_path_factory: pytest.TempPathFactory) -> Itera
     gateway.close()
 
 
-def take_lease(hub: RealHub, gateway: GatewayProcess, name: str) -> Issued:
+def take_lease(hub: RealHub, gateway: ControlAccess, name: str) -> Issued:
     answer = gateway.post("/api/v1/leases", {"ttl_seconds": 3600}, token=hub.user_token(name)[0])
     assert answer.status_code == 201, answer.text
     return Issued(**answer.json())

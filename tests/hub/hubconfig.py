@@ -7,8 +7,10 @@ from jupyterhub.auth import DummyAuthenticator
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts it there
 
+_WITHOUT = os.environ.get("HUB_WITHOUT", "")
+"""A service that was taken out of the configuration."""
 _SCOPES = ["custom:qsec:read", "custom:qsec:write"]
-_GATEWAY = ["read:users:name", "read:users:groups", "admin:auth_state"]
+_GATEWAY = ["list:users", "read:users:groups", "read:services:name", "admin:auth_state"]
 
 c.JupyterHub.bind_url = f"http://127.0.0.1:{os.environ['HUB_PORT']}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_API_PORT']}"
@@ -63,7 +65,7 @@ c.JupyterHub.services = [
         }
         for name, port in (("qsec", "HUB_GATEWAY_PORT"), ("many", "HUB_MANY_PORT"))
     ),
-    {"name": "ci", "api_token": os.environ["CI_TOKEN"]},
+    *([] if _WITHOUT == "ci" else [{"name": "ci", "api_token": os.environ["CI_TOKEN"]}]),
     {"name": "stray", "api_token": os.environ["STRAY_TOKEN"]},  # without a tenant
     {"name": "bare", "api_token": os.environ["BARE_TOKEN"]},  # without a scope
     {"name": "driver", "api_token": os.environ["DRIVER_TOKEN"]},
@@ -71,6 +73,6 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self", "access:services!service=qsec", "access:services!service=many", *_SCOPES]},
     {"name": "qsec-gateway", "scopes": _GATEWAY, "services": ["qsec", "many"]},
-    {"name": "qsec-automation", "scopes": _SCOPES, "services": ["ci", "stray"]},
+    {"name": "qsec-automation", "scopes": _SCOPES, "services": [*({"ci", "stray"} - {_WITHOUT})]},
     {"name": "driver", "scopes": ["admin:users", "tokens", "admin:groups", "inherit"], "services": ["driver"]},
 ]

@@ -37,7 +37,7 @@ class RealHub:
         self.tokens = {name: secrets.token_hex(16) for name in SERVICES}
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.api_url = f"http://127.0.0.1:{ports[1]}/hub/api"
-        self._environ = {
+        self.environ = {
             **{
                 name: value
                 for name, value in os.environ.items()
@@ -62,7 +62,7 @@ class RealHub:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(self._config)],
                 cwd=self.folder,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -73,8 +73,14 @@ def lease_from(row: Mapping[str, Any]) -> Lease:
         values[name] = moment(values[name])
     values["ttl"] = timedelta(microseconds=values["ttl"])
     values["revoked_at"] = _moment_or_none(values["revoked_at"])
-    values["claims"] = json.loads(values["claims"])
+    values["claims"] = claims(values["claims"])
     return Lease(**values)
+
+
+def claims(text: str) -> dict[str, str]:
+    """Those of a lease, as they are stored."""
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
 def pause_row(pause: Pause) -> Row:

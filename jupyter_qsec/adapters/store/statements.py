@@ -18,6 +18,13 @@ from jupyter_qsec.adapters.store.claimstatements import ClaimStatements, Signatu
 from jupyter_qsec.adapters.store.compiled import RowsInsert, Statement
 from jupyter_qsec.domain.task import TaskState
 
+_ACTIVE = (
+    tables.leases.c.issued_at > bindparam("since"),
+    tables.leases.c.expires_at > bindparam("now"),
+    tables.leases.c.revoked_at.is_(None),
+)
+"""Which leases are active at `now`; none of them was issued before `since`."""
+
 
 class Statements:
     """All statements for one dialect."""
@@ -184,17 +191,15 @@ class Statements:
 
     @cached_property
     def active_leases(self) -> Statement:
-        """How many leases are active at `now`, and the oldest of them, by tenant; none was issued before `since`."""
+        """How many leases are active, and the oldest of them, by tenant."""
         table = tables.leases
-        return self._compile(
-            select(table.c.tenant, func.count(), func.min(table.c.issued_at))
-            .where(
-                table.c.issued_at > bindparam("since"),
-                table.c.expires_at > bindparam("now"),
-                table.c.revoked_at.is_(None),
-            )
-            .group_by(table.c.tenant)
-        )
+        columns = (table.c.tenant, func.count(), func.min(table.c.issued_at))
+        return self._compile(select(*columns).where(*_ACTIVE).group_by(table.c.tenant))
+
+    @cached_property
+    def lease_holders(self) -> Statement:
+        table = tables.leases
+        return self._compile(select(table.c.principal, table.c.claims).where(*_ACTIVE).distinct())
 
     @cached_property
     def payload(self) -> Statement:

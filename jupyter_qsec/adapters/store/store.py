@@ -17,7 +17,7 @@ from jupyter_qsec.adapters.store import auditlog, operations, rows, tables
 from jupyter_qsec.adapters.store.checkpoints import PublishedCheckpoints
 from jupyter_qsec.adapters.store.claiming import QueueUnfinished, SqlClaims
 from jupyter_qsec.adapters.store.database import Database, Trouble, migrate
-from jupyter_qsec.adapters.store.figures import read_figures
+from jupyter_qsec.adapters.store.figures import read_figures, read_holders
 from jupyter_qsec.adapters.store.observing import Observer
 from jupyter_qsec.adapters.store.patience import PATIENCE_SECONDS, Outage
 from jupyter_qsec.adapters.store.session import Session
@@ -38,7 +38,7 @@ from jupyter_qsec.application.ports import (
 from jupyter_qsec.domain import merkle
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
 from jupyter_qsec.domain.errors import InvalidRequestError, StateDirectoryError, UnavailableError
-from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.lease import Holder, Lease
 from jupyter_qsec.domain.quota import Charge, Metric, QuotaUsage
 from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload
@@ -156,14 +156,21 @@ class SqlStore:
         )
         return rows.lease_from(found[0]) if found else None
 
-    async def leases(self, *, tenant: str = "", unrevoked_only: bool = False, limit: int = 500) -> Sequence[Lease]:
+    async def leases(
+        self, *, tenant: str = "", principal: str = "", unrevoked_only: bool = False, limit: int = 500
+    ) -> Sequence[Lease]:
         table = tables.leases
         query = select(table).order_by(table.c.issued_at.desc(), table.c.id.desc())
         if tenant:
             query = query.where(table.c.tenant == tenant)
+        if principal:
+            query = query.where(table.c.principal == principal)
         if unrevoked_only:
             query = query.where(table.c.revoked_at.is_(None))
         return [rows.lease_from(row) for row in await self._select(query, limit)]
+
+    async def holders(self, now: datetime) -> Sequence[Holder]:
+        return await self._read(lambda session: read_holders(session, now), snapshot=False)
 
     # -- tasks
 

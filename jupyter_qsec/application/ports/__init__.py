@@ -20,12 +20,21 @@ from jupyter_qsec.application.ports.storing import (
     Submitted,
     TaskQuery,
 )
-from jupyter_qsec.application.ports.surroundings import Catalogue, Clock, Identities, Identity, Policy
+from jupyter_qsec.application.ports.surroundings import (
+    Catalogue,
+    Clock,
+    Departed,
+    Identities,
+    Identity,
+    Policy,
+    Roster,
+)
 
 __all__ = [
     "Catalogue",
     "CheckpointSigner",
     "Clock",
+    "Departed",
     "Device",
     "Devices",
     "Duplicate",
@@ -41,6 +50,7 @@ __all__ = [
     "ProviderRoles",
     "Refused",
     "ResultStore",
+    "Roster",
     "Store",
     "StoreFigures",
     "StoredObject",

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
-from jupyter_qsec.domain.lease import Lease
+from jupyter_qsec.domain.lease import Holder, Lease
 from jupyter_qsec.domain.quota import Charge, QuotaBreach, QuotaUsage
 from jupyter_qsec.domain.rootsecret import RootSecret
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
@@ -114,8 +114,14 @@ class Store(Protocol):
 
     async def lease(self, lease_id: str) -> Lease | None: ...
 
-    async def leases(self, *, tenant: str = "", unrevoked_only: bool = False, limit: int = 500) -> Sequence[Lease]:
+    async def leases(
+        self, *, tenant: str = "", principal: str = "", unrevoked_only: bool = False, limit: int = 500
+    ) -> Sequence[Lease]:
         """Newest first."""
+        ...
+
+    async def holders(self, now: datetime) -> Sequence[Holder]:
+        """Who holds active leases, each once."""
         ...
 
     # -- tasks

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from jupyter_qsec.domain.access import AccessRequest, Decision
+from jupyter_qsec.domain.lease import Holder
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.tenant import Tenant
 
@@ -46,6 +47,24 @@ class Identities(Protocol):
     async def identify(self, token: str) -> Identity:
         """Who holds this token now; an answer is at most two seconds old. `UnauthenticatedError` for an unknown token,
         `DeniedError` for a known one that may do nothing here, `UnavailableError` when the source cannot be asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """Of some holders of leases, those whom their identity source does not know any more."""
+
+    gone: Sequence[Holder]
+    """Only whom it has denied in so many words."""
+    problem: str = ""
+    """Why it could not be asked about all of them, for administrators; empty when it could."""
+
+
+class Roster(Protocol):
+    """Whom an identity source outside knows, whatever tokens they have."""
+
+    async def departed(self, holders: Sequence[Holder]) -> Departed:
+        """Those of other sources, such as this machine, are never among the gone. Raises nothing."""
         ...
 
 

@@ -3,62 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 
 from jupyter_qsec.adapters.identity.hubapi import HubAddress
 from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS, HubIdentities
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import MemberRule, Membership
+from tests.fakes.scripted_hub import ScriptedHub, scripted_hub
 from tests.fakes.tls_server import BAD, certificates_of_one_authority, serving
 
 SERVICE_TOKEN = "the-gateways-own"
 ADA = {"name": "ada", "kind": "user", "scopes": ["custom:qsec:write!user=ada"], "groups": []}
 RULES = Membership([MemberRule(group="physics", tenant="research"), MemberRule(service="ci", tenant="research")])
-
-
-class ScriptedHub:
-    """Answers by path; counts what it is asked, and by whose token."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, Any]] = {
-            "/hub/api/user": (200, ADA),
-            "/hub/api/users/ada": (200, {"groups": ["physics"], "auth_state": None}),
-        }
-        self.asked: list[tuple[str, str]] = []
-        self.released = asyncio.Event()
-        self.released.set()
-        self._answering: list[asyncio.Future[None]] = []
-        self._server = HTTPServer(self._arrived)
-        self._server.listen(0, "127.0.0.1")
-        (listener,) = self._server._sockets.values()
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/hub/api"
-
-    def _arrived(self, request: HTTPServerRequest) -> None:
-        self._answering.append(asyncio.ensure_future(self._answer(request)))
-
-    async def _answer(self, request: HTTPServerRequest) -> None:
-        await self.released.wait()
-        self.asked.append((request.path or "", request.headers["Authorization"]))
-        status, body = self.answers.get(request.path or "", (404, {}))
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = HTTPHeaders({"Content-Length": str(len(content))})
-        if status == 302:
-            headers["Location"] = f"{self.url}/elsewhere"
-        assert request.connection is not None
-        request.connection.write_headers(ResponseStartLine("HTTP/1.1", status, "x"), headers, content)
-        request.connection.finish()
-
-    async def close(self) -> None:
-        self._server.stop()
-        await self._server.close_all_connections()
 
 
 class Ticks:
@@ -68,15 +29,12 @@ class Ticks:
         return self.now
 
 
-async def _opened() -> ScriptedHub:
-    return ScriptedHub()
-
-
 @pytest.fixture
 def hub(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[ScriptedHub]:
-    hub = jp_asyncio_loop.run_until_complete(_opened())
-    yield hub
-    jp_asyncio_loop.run_until_complete(hub.close())
+    with scripted_hub(jp_asyncio_loop) as hub:
+        hub.answers["/hub/api/user"] = (200, ADA)
+        hub.answers["/hub/api/users/ada"] = (200, {"groups": ["physics"], "auth_state": None})
+        yield hub
 
 
 def identities(hub: ScriptedHub, ticks: Ticks | None = None, **claims: str) -> HubIdentities:

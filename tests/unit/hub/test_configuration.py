@@ -231,7 +231,10 @@ def test_what_the_file_said_before_stays() -> None:
     assert [entry["name"] for entry in c.JupyterHub.services] == ["ci", "qsec"]
     roles = {role["name"]: role for role in c.JupyterHub.load_roles}
     assert roles["user"]["scopes"] == ["self", "read:users", WRITE, "access:services!service=qsec"]
-    assert roles["qsec-gateway"]["scopes"] == ["read:users:name", "read:users:groups", "admin:auth_state"]
+    assert roles["qsec-gateway"]["scopes"] == [
+        *("list:users", "read:users:groups", "read:services:name"),
+        "admin:auth_state",
+    ]
     assert roles["qsec-automation"] == {"name": "qsec-automation", "scopes": [WRITE], "services": ["ci"]}
     assert set(c.JupyterHub.custom_scopes) == {"custom:x:y", WRITE, "custom:qsec:read"}
     assert c.Spawner.environment["A"] == "1"
