@@ -58,12 +58,14 @@ class Permit:
 
 
 MFA_REQUIRED = "mfa-required"
+CLAIM_REQUIRED = "claim-required"
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
     """Refused; `reasons` are ids of the deciding policies, or `no-policy-allows`, `policy-error`, `mfa-required` (a
-    login with a second factor would have been allowed)."""
+    login with a second factor would have been allowed). `claim-required` stands beside them when a policy looked for a
+    claim that is missing or has another value; the message names it."""
 
     reasons: tuple[str, ...]
     message: str

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import cedarpy
 
+from jupyter_qsec.adapters.policy.claims import lacked, told
 from jupyter_qsec.adapters.policy.sources import PolicySource, load, shipped_policies, shipped_schema
-from jupyter_qsec.domain.access import MFA_REQUIRED, AccessRequest, Action, Decision, Deny, Permit
+from jupyter_qsec.domain.access import CLAIM_REQUIRED, MFA_REQUIRED, AccessRequest, Action, Decision, Deny, Permit
 from jupyter_qsec.domain.principal import PRIVILEGED, Principal
 
 _log = logging.getLogger(__name__)
@@ -20,7 +21,19 @@ _REMEMBERED = 4096
 _FAILED = "policy-error"
 _SECOND_FACTOR = {"mfa": "true"}
 _NO_MFA = "The claim mfa=true is missing: log in again with one; administrators find more in docs/hub.md."
+_CLAIMS = "Administrators find in docs/hub.md where claims come from."
+_MOST_EXPLAINED, _MOST_QUESTIONS = 20, 100
+"""Policies and questions to find out what a refusal looked for: about 10 ms in all."""
 _PROBE = AccessRequest(Principal("qsec:probe", "probe"), Action.DEVICE_READ, "probe")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The engine's, without errors."""
+
+    allowed: bool
+    policies: tuple[str, ...]
+    """Which decided; none when no policy is about the question."""
 
 
 class CedarPolicy:
@@ -60,6 +73,26 @@ class CedarPolicy:
         return not (isinstance(decision, Deny) and _FAILED in decision.reasons)
 
     def _decide(self, request: AccessRequest) -> Decision:
+        answer = self._ask(request)
+        if not isinstance(answer, _Answer):
+            return answer
+        if answer.allowed:
+            return Permit(answer.policies)
+        if not self._mfa(request.principal):
+            strong = replace(request.principal, claims={**request.principal.claims, **_SECOND_FACTOR})
+            if self._allows(request, strong):
+                return Deny((MFA_REQUIRED,), f"{request.action} needs a login with a second factor. {_NO_MFA}")
+        if answer.policies:
+            reasons, refusal = answer.policies, f"{request.action} is refused by {', '.join(answer.policies)}."
+        else:
+            reasons, refusal = ("no-policy-allows",), f"No policy allows {_who(request.principal)} {request.action}."
+        lacking = self._lacking(request, answer.policies)
+        if lacking:
+            return Deny((*reasons, CLAIM_REQUIRED), " ".join([refusal, *lacking, _CLAIMS]))
+        return Deny(reasons, refusal)
+
+    def _ask(self, request: AccessRequest) -> _Answer | Deny:
+        """What the engine says. Never raises."""
         try:
             result = cedarpy.is_authorized(
                 _question(request),
@@ -68,24 +101,45 @@ class CedarPolicy:
                 self._book.schema,
             )
             names = result.diagnostics.id_annotations_by_reason
-            reasons = tuple(sorted(names.get(reason, reason) for reason in result.diagnostics.reasons))
+            policies = tuple(sorted(names.get(reason, reason) for reason in result.diagnostics.reasons))
             errors = result.diagnostics.errors
-            allowed = result.decision == cedarpy.Decision.Allow
+            allowed = result.decision == cedarpy.Decision.Allow and bool(policies)
         except Exception as error:  # noqa: BLE001 - whatever fails inside the engine must deny, not escape
             _log.error("policy engine failed on %s: %s", request.action, type(error).__name__)
             return Deny((_FAILED,), f"The policies could not be evaluated for {request.action}.")
         if errors:
             _log.error("policy error on %s: %s", request.action, "; ".join(errors)[:500])
             return Deny((_FAILED,), f"The policies could not be evaluated for {request.action}.")
-        if allowed and reasons:
-            return Permit(reasons)
-        if not self._mfa(request.principal):
-            strong = replace(request.principal, claims={**request.principal.claims, **_SECOND_FACTOR})
-            if isinstance(self._decide(replace(request, principal=strong)), Permit):
-                return Deny((MFA_REQUIRED,), f"{request.action} needs a login with a second factor. {_NO_MFA}")
-        if not reasons:
-            return Deny(("no-policy-allows",), f"No policy allows {_who(request.principal)} {request.action}.")
-        return Deny(reasons, f"{request.action} is refused by {', '.join(reasons)}.")
+        return _Answer(allowed, policies)
+
+    def _allows(self, request: AccessRequest, principal: Principal) -> bool:
+        answer = self._ask(replace(request, principal=principal))
+        return isinstance(answer, _Answer) and answer.allowed
+
+    def _lifts(self, request: AccessRequest, principal: Principal, policy: str) -> bool:
+        answer = self._ask(replace(request, principal=principal))
+        return isinstance(answer, _Answer) and policy not in answer.policies
+
+    def _lacking(self, request: AccessRequest, forbidding: Sequence[str]) -> list[str]:
+        """A sentence for each policy that looked for a claim in vain: of those that forbid, or else of those that would
+        permit with it."""
+        looks = [
+            look
+            for look in self._book.looks
+            if (look.policy in forbidding if forbidding else look.could_permit(request.action))
+        ][:_MOST_EXPLAINED]
+        sentences = []
+        for look in looks:
+
+            def suffices(principal: Principal, policy: str = look.policy) -> bool:
+                if forbidding:
+                    return self._lifts(request, principal, policy)
+                return self._allows(request, principal)
+
+            needed = lacked(look, request.principal, suffices, _MOST_QUESTIONS // len(looks))
+            if needed:
+                sentences.append(told(look, request.principal, needed))
+        return sentences
 
     def _mfa(self, principal: Principal) -> bool:
         return principal.id.partition(":")[0] not in self._mfa_of or _SECOND_FACTOR.items() <= principal.claims.items()

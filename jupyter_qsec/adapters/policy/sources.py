@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import cedarpy
 
+from jupyter_qsec.adapters.policy.claims import Look, looks_of
 from jupyter_qsec.domain.errors import InvalidRequestError
 
 _MAX_FILE = 1 << 20
@@ -62,16 +63,20 @@ class PolicyBook:
     policies: cedarpy.PolicySet
     schema: cedarpy.Schema
     schema_text: str
+    looks: tuple[Look, ...]
+    """What they look for among claims, for refusals that say so."""
 
 
 def load(sources: Sequence[PolicySource], schema_text: str) -> PolicyBook:
     """Parse and validate all sources together; `InvalidRequestError` names the file and line of the first mistake."""
     schema = cedarpy.Schema.from_str(schema_text)
     seen: dict[str, str] = {}
+    documents: list[Mapping[str, Any]] = []
     for source in sources:
         for line, statement in _statements(source.text):
             place = f"{source.name}, line {line}"
-            policy_id = _checked(statement, schema, place)
+            policy_id, document = _checked(statement, schema, place)
+            documents.append(document)
             if policy_id in seen:
                 raise InvalidRequestError(
                     f"Policy error in {place}: @id {policy_id!r} is used in {seen[policy_id]} too."
@@ -80,10 +85,11 @@ def load(sources: Sequence[PolicySource], schema_text: str) -> PolicyBook:
     if not seen:
         raise InvalidRequestError("There is no policy, so nothing would be allowed.", remedy="Add a *.cedar file.")
     whole = "\n".join(source.text for source in sources)
-    return PolicyBook(cedarpy.PolicySet.from_str(whole), schema, schema_text)
+    return PolicyBook(cedarpy.PolicySet.from_str(whole), schema, schema_text, looks_of(documents))
 
 
-def _checked(statement: str, schema: cedarpy.Schema, place: str) -> str:
+def _checked(statement: str, schema: cedarpy.Schema, place: str) -> tuple[str, Mapping[str, Any]]:
+    """The policy's id, and the policy in Cedar's JSON form."""
     result = cedarpy.validate_policies(statement, schema)
     if not result.validation_passed:
         detail = "; ".join(error.error for error in result.errors)[:500]
@@ -98,7 +104,7 @@ def _checked(statement: str, schema: cedarpy.Schema, place: str) -> str:
             f"Policy error in {place}: every policy needs a stable id.",
             remedy='Write @id("permit-something") before it.',
         )
-    return str(policy_id)
+    return str(policy_id), policies[0]
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
