@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from tests.e2e.tutorials import bars, drawing
+
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.ipynb"))
 BIN = Path(sys.executable).parent
 
@@ -78,13 +80,15 @@ class TestFirstTask:
 
     def test_the_histogram_is_drawn(self, executed: Mapping[str, Any]) -> None:
         [output] = cell(executed, "plot")["outputs"]
-        assert "image/png" in output["data"]
+        width, height = drawing(output["data"]["image/png"])
+        assert 400 <= width <= 2000 and 150 <= height <= 1500
 
     def test_the_magic_needs_no_loading(self, executed: Mapping[str, Any]) -> None:
         shown = texts(cell(executed, "ghz"))
         assert "completed in" in shown
         assert "arn:aws:braket:us-east-1:" in shown
-        assert any("<svg" in "".join(output["data"]["text/html"]) for output in cell(executed, "ghz")["outputs"])
+        html = "".join("".join(output["data"]["text/html"]) for output in cell(executed, "ghz")["outputs"])
+        assert bars(html) >= 2, "one for each outcome"
         assert "Counter({" in texts(cell(executed, "ghz-counts"))
 
     def test_the_status_shows_the_lease_and_both_tasks(self, executed: Mapping[str, Any]) -> None:

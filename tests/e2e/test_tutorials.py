@@ -24,13 +24,14 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_qsec.cli.main import cli
 from tests.e2e.realserver import CellResult, RealServer
 from tests.e2e.tutorialanswers import FACTS, WRONG
-from tests.e2e.tutorials import EXAMPLES, Learner, Notebook, shown
+from tests.e2e.tutorials import EXAMPLES, Learner, Notebook, bars, drawing, shown
 from tests.fakes.waiting import wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("tutorials")]
 
 NOTEBOOKS = {path.stem[:2]: Notebook.read(path) for path in sorted(EXAMPLES.glob("0[1-9]-*.ipynb"))}
 EXERCISES = [(number, exercise) for number, notebook in NOTEBOOKS.items() for exercise in notebook.exercises]
+PLOTS = [(number, cell) for number, notebook in NOTEBOOKS.items() if number != "01" for cell in notebook.plots]
 SIGMAS = 5
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")
 NOT_YET = "Not yet: write your answer into the cell above, run it, and then this one."
@@ -154,6 +155,34 @@ class TestExercises:
         assert tutorials("02").wrong["nonsense"].startswith("Look again: your answer gives ValueError: ")
 
 
+class TestPlots:
+    def test_they_are_in_these_tutorials(self) -> None:
+        assert {number: len(notebook.plots) for number, notebook in NOTEBOOKS.items()} == {
+            "01": 1,  # and its histogram: tests/e2e/test_examples.py
+            "02": 3,
+            "03": 1,
+            "04": 0,
+            "05": 2,
+        }
+
+    @pytest.mark.parametrize(("number", "cell"), PLOTS)
+    def test_each_is_drawn_once_and_large_enough_to_be_read(self, tutorials: Runs, number: str, cell: str) -> None:
+        [png] = shown(tutorials(number).learner.seen[cell], "image/png")
+        width, height = drawing(png)
+        assert 400 <= width <= 2000 and 150 <= height <= 1500
+
+    def test_the_magic_draws_its_histogram(self, tutorials: Runs) -> None:
+        found = [
+            (number, cell)
+            for number, notebook in NOTEBOOKS.items()
+            for cell, code in notebook.code.items()
+            if "%qsubmit" in code and "--no-plot" not in code
+        ]
+        assert len(found) == 2 and found[0][0] == "01"
+        number, cell = found[1]
+        assert bars("".join(shown(tutorials(number).learner.seen[cell], "text/html"))) >= 2
+
+
 class TestGhzAndNoise:
     def test_density_matrices_are_those_of_theory(self, tutorials: Runs) -> None:
         q = 2 * 0.1 / 3
@@ -229,9 +258,6 @@ class TestMoneyStop:
         assert "100000 were asked for" in facts["refusal"]["Message"]
         assert facts["careless"].count("CANCELLED") >= 5
         assert set(facts["careless"]) <= {"CANCELLED", "COMPLETED", "RUNNING"}
-
-    def test_the_plot_is_drawn(self, tutorials: Runs) -> None:
-        assert len(shown(tutorials("03").learner.seen["loop-plot"], "image/png")) == 1
 
 
 class TestLeakingASecret:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from jupyter_client.blocking.client import BlockingKernelClient
+from PIL import Image
 
 from tests.e2e.realserver import CellResult, RealServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+_SVG = "{http://www.w3.org/2000/svg}"
 _FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -34,6 +39,11 @@ class Notebook:
     @property
     def code(self) -> dict[str, str]:
         return {cell["id"]: "".join(cell["source"]) for cell in self.cells if cell["cell_type"] == "code"}
+
+    @property
+    def plots(self) -> list[str]:
+        """The cells that draw."""
+        return [cell_id for cell_id, code in self.code.items() if "plt.subplots(" in code]
 
     @property
     def exercises(self) -> list[str]:
@@ -88,6 +98,29 @@ class Learner:
         result = self.run("".join(self.notebook.after(exercise, "check")["source"]))
         assert result.status == "ok", result.text
         return result.text.strip()
+
+
+def drawing(png: str) -> tuple[int, int]:
+    """Width and height in pixels of a picture, in base64, that shows something: `AssertionError` otherwise."""
+    with Image.open(io.BytesIO(base64.b64decode(png, validate=False))) as picture:
+        assert picture.format == "PNG"
+        picture.load()  # also when its end is missing
+        colours = picture.convert("RGB").getcolors(picture.width * picture.height)
+        assert colours is not None
+        background = max(count for count, _ in colours)
+        assert len(colours) >= 10 and background < 0.99 * picture.width * picture.height, "an empty picture"
+        return picture.width, picture.height
+
+
+def bars(html: str) -> int:
+    """How many bars the histogram of a magic has, the only drawing there; all lie within it."""
+    [svg] = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    root = ElementTree.fromstring(svg)
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    assert width >= 200 and height >= 50
+    found = [{name: float(one.attrib[name]) for name in ("x", "width", "height")} for one in root.iter(f"{_SVG}rect")]
+    assert all(one["width"] > 0 and one["height"] > 0 and one["x"] + one["width"] <= width for one in found)
+    return len(found)
 
 
 def shown(result: CellResult, mime: str) -> list[str]:
