@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ from jupyter_qsec.gateway.denied import PREFIX as DENIED_PREFIX
 from jupyter_qsec.gateway.denied import DeniedDoor
 from jupyter_qsec.gateway.exchange import Exchange, begin
 from jupyter_qsec.gateway.frontdoor import Arrival, FrontDoor, Gateway
+from jupyter_qsec.gateway.replaymemory import Memory
 from jupyter_qsec.gateway.s3 import S3Service
 from jupyter_qsec.gateway.sts import StsService
 from jupyter_qsec.gateway.wire import WireResponse
@@ -54,12 +55,10 @@ def make_app(
     """All routes of a gateway. `authorities` are the hosts with ports that clients may address it by; what lies below
     the path `proxied` comes through the hub's proxy, under the hub's name."""
     services = (BraketService(gateway), S3Service(gateway), StsService())
-    doors = [
-        (service.prefix + r"(?:/.*)?\Z", FrontDoorHandler, {"door": FrontDoor(gateway, service)})
-        for service in services
-    ]
+    doors = [FrontDoor(gateway, service) for service in services]
+    fronts = [(door.service.prefix + r"(?:/.*)?\Z", FrontDoorHandler, {"door": door}) for door in doors]
     denied = (DENIED_PREFIX + r"(?:/.*)?\Z", DeniedHandler, {"door": DeniedDoor(gateway)})
-    return GatewayApplication(gateway, [*doors, denied, *control_routes], authorities, proxied)
+    return GatewayApplication(gateway, doors, [*fronts, denied, *control_routes], authorities, proxied)
 
 
 def make_server(app: GatewayApplication, tls: ssl.SSLContext | None = None) -> HTTPServer:
@@ -89,13 +88,29 @@ class GatewayApplication(Application):
     """Refuses foreign hosts and browsers before any handler is chosen."""
 
     def __init__(
-        self, gateway: MeteredGateway, routes: Sequence[Any], authorities: Collection[str], proxied: str = ""
+        self,
+        gateway: MeteredGateway,
+        doors: Sequence[FrontDoor],
+        routes: Sequence[Any],
+        authorities: Collection[str],
+        proxied: str = "",
     ) -> None:
         super().__init__(list(routes), default_handler_class=NotFoundHandler)
         self._gateway = gateway
         self._authorities = frozenset(authorities)
         self._proxied = proxied
         self.connections = Connections(most_connections())
+        self._doors = doors
+
+    def recall(self, memories: Mapping[str, Memory]) -> None:
+        """Take up what the front doors saw of signatures before the gateway was started again."""
+        for door in self._doors:
+            door.recall(memories)
+
+    def seal(self) -> dict[str, Memory]:
+        """Let the front doors take nothing more; what they saw of signatures, for the next start."""
+        sealed = {door.service.name: door.seal() for door in self._doors}
+        return {name: memory for name, memory in sealed.items() if memory is not None}
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """A page in a browser can make its own name point here (DNS rebinding), but then it sends that name."""

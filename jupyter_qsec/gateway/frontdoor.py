@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecErr
 from jupyter_qsec.gateway.errors import SECURITY_CODES, InternalError
 from jupyter_qsec.gateway.exchange import current, request_id, served_id
 from jupyter_qsec.gateway.replay import replays
+from jupyter_qsec.gateway.replaymemory import Memory
 from jupyter_qsec.gateway.sigv4 import SignatureVerifier, SignedRequest, SigningRules
 from jupyter_qsec.gateway.wire import WireRequest, WireResponse, decode_query
 
@@ -117,6 +118,15 @@ class FrontDoor:
         self._gateway = gateway
         self._verifier = SignatureVerifier(gateway.leasing.signing_credential, gateway.clock, service.rules)
         self._replays = replays(gateway.signatures, gateway.clock.now())
+
+    def recall(self, memories: Mapping[str, Memory]) -> None:
+        """Take up what this door saw of signatures before the gateway was started again."""
+        if self.service.name in memories:
+            self._replays.recall(memories[self.service.name], self._gateway.clock.now())
+
+    def seal(self) -> Memory | None:
+        """Take no request any more; what was seen of signatures, for the next start."""
+        return self._replays.seal(self._gateway.clock.now())
 
     def operation(self, arrival: Arrival) -> str:
         """The name of what is asked for."""

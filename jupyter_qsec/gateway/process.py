@@ -32,6 +32,7 @@ from jupyter_qsec.gateway.launching import ServeOptions, place_of, take_ambient_
 from jupyter_qsec.gateway.listening import listen
 from jupyter_qsec.gateway.logs import log_to, log_unhandled
 from jupyter_qsec.gateway.metricstoken import metrics_token
+from jupyter_qsec.gateway.replaymemory import MemoryFile
 from jupyter_qsec.gateway.statedir import StateDirectory
 
 _log = logging.getLogger(__name__)
@@ -149,6 +150,8 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
     try:
         routes = [*control.routes(gateway, token, scraper), *_dashboard(gateway, hub, site)]
         app = make_app(gateway, routes, listening.authorities, site.prefix if site else "")
+        memory = MemoryFile(options.home / "signatures", gateway.page_key)
+        app.recall(memory.take())
         server = make_server(app, listening.tls)
         server.add_sockets([listening.socket])
         if options.seat is None:
@@ -161,6 +164,8 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
         await ending.asked.wait()
         _log.info("ending")
         await _stop(server, app.connections, unhurried=ending.unhurried)
+        if sealed := app.seal():
+            memory.keep(sealed)
     finally:
         await gateway.close()
 

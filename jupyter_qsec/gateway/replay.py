@@ -15,8 +15,9 @@ Where several processes serve, the record is theirs together, in their database:
 so each asks before it answers, and answers nothing while it cannot ask. A process alone keeps it in its memory.
 
 That memory is bounded. When it overflows, the oldest minute is forgotten and every signature that old is refused,
-because it could no longer be told from a replay. The same holds for times before this process started. The refusal is
-one that SDKs retry: while a gateway is started again, honest requests wait in its socket and were signed before.
+because it could no longer be told from a replay. The same holds for times before this process started, unless the one
+before it ended in order and left its memory. The refusal is one that SDKs retry: while a gateway is started again,
+honest requests wait in its socket and were signed before.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Protocol
 
 from jupyter_qsec.application.claims import Signatures
 from jupyter_qsec.domain.errors import ReplayedRequestError
+from jupyter_qsec.gateway.replaymemory import Memory
 from jupyter_qsec.gateway.sigv4 import MAX_SKEW
 
 REPEAT_WINDOW = timedelta(seconds=2)
@@ -47,6 +49,14 @@ class Replays(Protocol):
         """Note a verified signature (hex), or raise `ReplayedRequestError` or (retried by SDKs) `RepeatedRequestError`.
 
         Call it only after verification, so that strangers cannot fill the record."""
+        ...
+
+    def recall(self, memory: Memory, now: datetime) -> None:
+        """Take up what a process before this one has seen."""
+        ...
+
+    def seal(self, now: datetime) -> Memory | None:
+        """See nothing more, and tell what was seen; `None` where others hold the record."""
         ...
 
 
@@ -74,6 +84,12 @@ class OwnReplays:
     async def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
         self._guard.check(signature, signed_at, now, repeatable=repeatable)
 
+    def recall(self, memory: Memory, now: datetime) -> None:
+        self._guard.recall(memory, now)
+
+    def seal(self, now: datetime) -> Memory:
+        return self._guard.seal(now)
+
 
 class SharedReplays:
     """The record of all processes. It outlives each of them, so no time before a start has to be refused."""
@@ -88,6 +104,12 @@ class SharedReplays:
             self._swept = now
             await self._signatures.forget(now - _KEEP)
 
+    def recall(self, memory: Memory, now: datetime) -> None:
+        pass
+
+    def seal(self, now: datetime) -> None:
+        return None
+
 
 class ReplayGuard:
     """Remembers the signatures whose time is still acceptable."""
@@ -99,11 +121,14 @@ class ReplayGuard:
         self._buckets: dict[int, dict[bytes, float]] = {}
         self._floor = now.replace(microsecond=0)
         self._latest = self._swept = now
+        self._sealed = False
 
     def check(self, signature: str, signed_at: datetime, now: datetime, *, repeatable: bool) -> None:
         """Note a verified signature (hex), or raise `ReplayedRequestError` or (retried by SDKs) `RepeatedRequestError`.
 
         Call it only after verification, so that strangers cannot fill the record."""
+        if self._sealed:
+            raise RepeatedRequestError("The gateway ends at this moment. Sign the request again.")
         self._follow_clock(now)
         if signed_at < self._floor:
             raise RepeatedRequestError(
@@ -120,6 +145,20 @@ class ReplayGuard:
                 self._forget_oldest()
             return
         judge(now.timestamp() - seen, repeatable=repeatable)
+
+    def recall(self, memory: Memory, now: datetime) -> None:
+        """Take up what the process before this one has seen, unless the clock was set back since."""
+        if memory.sealed_at <= now:
+            self._buckets = {minute: dict(seen) for minute, seen in memory.seen.items()}
+            self._size = sum(map(len, self._buckets.values()))
+            # What had become unacceptable by then was forgotten.
+            self._floor = max(memory.floor, memory.sealed_at - MAX_SKEW)
+
+    def seal(self, now: datetime) -> Memory:
+        """What was seen. From then on every signature is refused: it could not be told to the next process any more."""
+        memory = Memory(max(now, self._latest), self._floor, self._buckets)
+        self._sealed = True
+        return memory
 
     def _follow_clock(self, now: datetime) -> None:
         """Drop what has become unacceptable. When the clock jumped back, the floor follows it: kept in the future it

@@ -145,3 +145,65 @@ async def test_nothing_is_answered_while_the_record_cannot_be_asked() -> None:
     record.away = True
     with pytest.raises(UnavailableError):
         await SharedReplays(record).check(SIGNATURE, second(0), second(0), repeatable=True)
+
+
+# -- from one process to the next
+
+
+def after(guard: ReplayGuard, sealed: datetime, started: datetime) -> ReplayGuard:
+    following = ReplayGuard(started)
+    following.recall(guard.seal(sealed), started)
+    return following
+
+
+def test_a_process_that_follows_an_orderly_end_takes_what_was_signed_before_it_and_no_replay() -> None:
+    guard = ReplayGuard(START - timedelta(hours=1))
+    guard.check(SIGNATURE, second(0), second(1), repeatable=False)
+    following = after(guard, second(2), second(5))
+    with pytest.raises(ReplayedRequestError):
+        following.check(SIGNATURE, second(0), second(5), repeatable=False)
+    for number, made in enumerate((-250, 0, 3)):
+        following.check(other(number), second(made), second(5), repeatable=False)
+
+
+def test_a_retry_within_the_moment_may_go_to_the_next_process() -> None:
+    guard = ReplayGuard(START - timedelta(hours=1))
+    guard.check(SIGNATURE, second(0), second(1), repeatable=True)
+    after(guard, second(1), second(2)).check(SIGNATURE, second(0), second(2), repeatable=True)
+
+
+def test_what_had_been_forgotten_before_the_end_stays_refused() -> None:
+    guard = ReplayGuard(START - timedelta(hours=1))
+    guard.check(SIGNATURE, second(0), second(1), repeatable=False)
+    sealed = second(1) + MAX_SKEW
+    guard.check(other(1), sealed, sealed, repeatable=False)
+    following = after(guard, sealed, sealed)
+    with pytest.raises(RepeatedRequestError, match="before the gateway can rule out"):
+        following.check(SIGNATURE, second(0), sealed, repeatable=False)
+
+
+def test_what_the_process_before_could_not_rule_out_neither_can_the_next() -> None:
+    following = after(ReplayGuard(START), second(10), second(11))
+    with pytest.raises(RepeatedRequestError):
+        following.check(SIGNATURE, second(-1), second(11), repeatable=True)
+    full = ReplayGuard(START - timedelta(hours=1), capacity=2)
+    for number in range(3):
+        full.check(other(number), second(60 * number - 120), second(0), repeatable=False)
+    following = after(full, second(1), second(2))
+    with pytest.raises(RepeatedRequestError):
+        following.check(other(0), second(-120), second(2), repeatable=False)
+
+
+def test_a_clock_that_was_set_back_in_between_leaves_nothing_to_recall() -> None:
+    guard = ReplayGuard(START - timedelta(hours=1))
+    following = after(guard, second(0), second(-60))
+    with pytest.raises(RepeatedRequestError):
+        following.check(SIGNATURE, second(-120), second(-60), repeatable=True)
+
+
+def test_a_process_that_has_told_what_it_saw_sees_nothing_more() -> None:
+    guard = ReplayGuard(START)
+    guard.seal(second(1))
+    for now in (second(2), second(-3600)):  # whatever the clock does
+        with pytest.raises(RepeatedRequestError):
+            guard.check(SIGNATURE, now, now, repeatable=True)
