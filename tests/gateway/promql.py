@@ -1,20 +1,28 @@
-"""As much of PromQL as it takes to hold an expression against a scrape."""
+"""What a PromQL expression uses, by a parser that knows Prometheus' functions and their types."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-FUNCTIONS = frozenset({"rate", "increase", "histogram_quantile", "sum", "max", "min"})
-_LISTS = frozenset({"by", "on"})
-_OPERATORS = frozenset({"and", "or", "unless"})
-_TOKEN = re.compile(
-    r'\s*(?:(?P<string>"[^"]*")|(?P<range>\[[^\]]*\])|(?P<name>[A-Za-z_:][A-Za-z0-9_:]*)|(?P<number>[0-9.]+)'
-    r"|(?P<sign>=~|!~|!=|==|[-+*/<>=(){},]))"
+import promql_parser
+from promql_parser import (
+    AggregateExpr,
+    BinaryExpr,
+    Call,
+    Expr,
+    MatrixSelector,
+    ParenExpr,
+    SubqueryExpr,
+    UnaryExpr,
+    VectorSelector,
 )
 
+_VARIABLES = {"$__rate_interval": "5m"}
+"""What Grafana puts in before it asks; variables within texts are texts."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Used:
     """What an expression uses."""
 
@@ -22,49 +30,53 @@ class Used:
     """Labels that are matched, by metric."""
     groups: set[str] = field(default_factory=set)
     """Labels that are grouped or joined by."""
+    around: dict[str, set[str]] = field(default_factory=dict)
+    """The functions and aggregations whose arguments are these metrics themselves; empty for a bare one."""
 
 
 def used(expression: str) -> Used:
-    """`AssertionError` for what this does not understand."""
-    tokens = _tokens(expression)
+    """`AssertionError` for what is no expression, or asks for no metric."""
+    for name, value in _VARIABLES.items():
+        expression = expression.replace(name, value)
+    try:
+        parsed = promql_parser.parse(expression)
+    except ValueError as error:
+        raise AssertionError(f"{expression}: {error}") from None
     found = Used()
-    _check_brackets(tokens)
-    at = 0
-    while at < len(tokens):
-        token, following = tokens[at], tokens[at + 1] if at + 1 < len(tokens) else ""
-        if token in _LISTS:
-            assert following == "(", f"{token} without labels"
-            end = tokens.index(")", at)
-            found.groups.update(name for name in tokens[at + 2 : end] if name != ",")
-            at = end
-        elif token in FUNCTIONS:
-            assert following in ("(", "by"), f"{token} without arguments"
-        elif re.match(r"[A-Za-z_:]", token) and token not in _OPERATORS:
-            assert following != "(", f"{token} is no function that is known here"
-            labels = found.metrics.setdefault(token, set())
-            if following == "{":
-                end = tokens.index("}", at)
-                labels.update(tokens[at + 2 : end : 4])  # name, operator, text, comma
-                at = end
-        at += 1
-    assert found.metrics, "no metric"
+    _note(parsed, "", found)
+    assert found.metrics, f"{expression}: no metric"
     return found
 
 
-def _check_brackets(tokens: list[str]) -> None:
-    depth = 0
-    for token in tokens:
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        assert depth >= 0, "a bracket too many"
-    assert depth == 0, "a bracket is missing"
+def _note(node: Expr, around: str, found: Used) -> None:
+    match node:
+        case VectorSelector():
+            assert node.name, "a metric without a name"
+            found.metrics.setdefault(node.name, set()).update(matcher.name for matcher in node.matchers.matchers)
+            found.around.setdefault(node.name, set()).update({around} - {""})
+        case AggregateExpr() if node.modifier is not None:
+            found.groups.update(node.modifier.labels)
+        case BinaryExpr() if node.modifier is not None:
+            joined = node.modifier.matching.labels if node.modifier.matching is not None else ()
+            found.groups.update(joined, node.modifier.group_labels or ())
+    for inner, name in _inner(node, around):
+        _note(inner, name, found)
 
 
-def _tokens(expression: str) -> list[str]:
-    tokens, at = [], 0
-    while at < len(expression.rstrip()):
-        match = _TOKEN.match(expression, at)
-        assert match, f"what is {expression[at:]!r}?"
-        if match["range"] is None:
-            tokens.append(match[0].strip())
-        at = match.end()
-    return tokens
+def _inner(node: Expr, around: str) -> Iterator[tuple[Expr, str]]:
+    """The parts of an expression, each with the function or aggregation that it is an argument of."""
+    match node:
+        case AggregateExpr():
+            yield node.expr, node.prettify().partition("(")[0].split()[0]
+            if isinstance(node.param, Expr):
+                yield node.param, ""
+        case Call():
+            yield from ((argument, node.func.name) for argument in node.args)
+        case BinaryExpr():
+            yield from ((node.lhs, ""), (node.rhs, ""))
+        case MatrixSelector():
+            yield node.vector_selector, around
+        case ParenExpr():
+            yield node.expr, around
+        case UnaryExpr() | SubqueryExpr():
+            yield node.expr, ""

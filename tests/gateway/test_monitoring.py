@@ -67,12 +67,11 @@ def test_an_expression_asks_for_what_there_is(labels: dict[str, set[str]], where
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
 def test_an_expression_adds_up_what_adds_up_over_gateways(where: str, expression: str) -> None:
     """Counters only ever grow, so rates of them; what gateways share counts once, however many tell it."""
-    for name in used(expression).metrics:
-        around = re.findall(rf"([a-z_]+)(?: by \([^)]*\))? ?\({name}\b", expression)
+    for name, around in used(expression).around.items():
         if name.endswith(("_total", "_bucket", "_sum", "_count")):
-            assert around and set(around) <= {"rate", "increase"}, where
+            assert around and around <= {"rate", "increase"}, where
         if name.startswith("jupyter_qsec_shared_"):
-            assert around and set(around) == {"max"}, where
+            assert around == {"max"}, where
 
 
 def test_panels_have_ids_places_units_and_a_data_source_that_can_be_chosen() -> None:
@@ -138,6 +137,10 @@ def test_alerts_have_names_and_say_what_is_wrong() -> None:
         "rates(x_total[5m])",
         "sum by (a)",
         "1 + 1",
+        "rate(x_total)",
+        "sum(x_total[5m])",
+        "histogram_quantile(rate(x_bucket[5m]))",
+        "x{a=b}",
         'x{a="b"} ? y',
     ],
 )
@@ -150,3 +153,6 @@ def test_the_reader_of_expressions_finds_metrics_and_labels() -> None:
     found = used('sum by (le, d) (rate(x_bucket{a="1", b=~"$t"}[5m])) / max(y) and on (c) z > 0.5')
     assert found.metrics == {"x_bucket": {"a", "b"}, "y": set(), "z": set()}
     assert found.groups == {"le", "d", "c"}
+    assert found.around == {"x_bucket": {"rate"}, "y": {"max"}, "z": set()}
+    joined = used("(x + ignoring (a) group_left (b) y) > 1 or -max_over_time(x[$__rate_interval])")
+    assert (joined.groups, joined.around) == ({"a", "b"}, {"x": {"max_over_time"}, "y": set()})
