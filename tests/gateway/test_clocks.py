@@ -44,7 +44,7 @@ def on_machine(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shared.mkdir(mode=0o700)
 
     def start(by: timedelta) -> LiveGateway:
-        monkeypatch.setattr(bootstrap, "SystemClock", lambda: Wrong(by))
+        monkeypatch.setattr(bootstrap.wiring, "SystemClock", lambda: Wrong(by))
         home = tmp_path / f"machine-{len(started)}"
         started.append(LiveGateway(home, database=postgres_url, shared=shared).start())
         return started[-1]

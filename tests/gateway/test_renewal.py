@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The time of the gateway and of botocore's signatures."""
     clock = FakeClock(datetime.now(UTC))
-    monkeypatch.setattr(bootstrap, "SystemClock", lambda: clock)
+    monkeypatch.setattr(bootstrap.wiring, "SystemClock", lambda: clock)
     monkeypatch.setattr(auth, "get_current_datetime", lambda: clock.now().replace(tzinfo=None))
     return clock
 

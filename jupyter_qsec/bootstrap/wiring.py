@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import logging
 import os
 import pwd
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from jupyter_qsec.adapters.catalogue import FileCatalogue, catalogue_of
 from jupyter_qsec.adapters.clock import CommonClock, SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.choice import identities_of
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
 from jupyter_qsec.adapters.identity.hubroster import HubRoster
 from jupyter_qsec.adapters.identity.jupyterhub import HubIdentities
 from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
 from jupyter_qsec.adapters.keys import open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
-from jupyter_qsec.adapters.metering import CountingPolicy, Metrics, Moment
+from jupyter_qsec.adapters.metering import CountingPolicy, Metrics
 from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.adapters.privatefiles import ensure_private_directory, has_room
 from jupyter_qsec.adapters.providers.awsroles import AwsRoles
-from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
 from jupyter_qsec.adapters.providers.dasklog import logging_kept
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
-from jupyter_qsec.adapters.store import PATIENCE_SECONDS, Database, PostgresDatabase, SqliteDatabase, SqlStore
-from jupyter_qsec.application.claims import Signatures
-from jupyter_qsec.application.departures import LOOK_SECONDS, Departures
+from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
 from jupyter_qsec.application.dispatch import Dispatcher
-from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECONDS
 from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.pausing import Pausing
 from jupyter_qsec.application.ports import (
-    Catalogue,
-    Devices,
-    ExecutionLimits,
     Executor,
     Identities,
     KeyStore,
-    Policy,
-    ResultStore,
-    Roster,
-    Store,
 )
 from jupyter_qsec.application.providersessions import ProviderSessions
 from jupyter_qsec.application.queueing import Dispatch
@@ -64,202 +46,13 @@ from jupyter_qsec.application.submission import Submissions
 from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.application.tokens import CredentialForge
-from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import InvalidRequestError, KeyStoreError, QsecError, StateDirectoryError
+from jupyter_qsec.bootstrap.config import GatewayConfig
+from jupyter_qsec.bootstrap.gateway import Gateway
+from jupyter_qsec.domain.errors import InvalidRequestError, KeyStoreError, StateDirectoryError
 from jupyter_qsec.domain.principal import Principal, Role
 from jupyter_qsec.domain.rootsecret import AUDIT_LOG, LEASES
 
 _log = logging.getLogger(__name__)
-
-CHECKPOINT_SECONDS = 60.0
-_FLUSH_SECONDS = 15.0
-_TIME_SECONDS = 15.0
-_SECRETS_SECONDS = {True: 1.0, False: 15.0}
-"""Where other processes may replace root secrets, and where only what could not be read is tried again."""
-_SCRAPE_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class GatewayConfig:
-    """How one gateway is set up."""
-
-    home: Path
-    """The state directory: exists, mode 0700, checked."""
-    settings: Path | None = None
-    """Where `tenants.toml` and `policies/` lie, only read; `None`: in the state directory."""
-    shared: Path | None = None
-    """Where keys, results and checkpoints lie, when gateways with state directories of their own share them and the
-    database; `None`: in the state directory."""
-    keystore: str = "auto"
-    """`auto`, `keyring`, `file`, or the name of one that a package brings."""
-    workers: int = 0
-    """Simulator processes of its own; 0: as many as there are CPUs, 4 at most."""
-    dask: DaskCluster | None = None
-    """The Dask cluster that runs the simulations instead."""
-    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-    witness: Path | None = None
-    """A file elsewhere, best on another disk or host, that gets each published checkpoint too."""
-    hub: HubAddress | None = None
-    """The JupyterHub whose people and services use this gateway."""
-    ambient: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The variables `AWS_*` that the gateway was started with."""
-    database: str = field(default="", repr=False)
-    """URL of a PostgreSQL database, which may hold a password; empty: SQLite in the state directory."""
-    patience: float = PATIENCE_SECONDS
-    """How long, in seconds, a database that went away is waited for."""
-    health_seconds: float = HEALTH_FRESH_SECONDS
-    """How long `/health` remembers what it saw."""
-
-
-@dataclass
-class Gateway:
-    """Everything that the HTTP layer serves."""
-
-    home: Path
-    instance: str
-    """Random, new at every start."""
-    started_at: datetime
-    operator: Principal
-    """The operating-system account, whom the control token stands for."""
-    secrets: RootSecrets
-    clock: CommonClock
-    catalogue: Catalogue
-    policy: Policy
-    store: Store
-    results: ResultStore
-    devices: Devices
-    limits: ExecutionLimits
-    executor: Executor
-    recorder: Recorder
-    reports: ReportLimit
-    leasing: Leasing
-    rotation: Rotation
-    provider: ProviderSessions
-    dispatcher: Dispatch
-    submissions: Submissions
-    tasks: Tasks
-    pausing: Pausing
-    objects: Objects
-    health: Health
-    metrics: Metrics
-    identities: Identities | None = None
-    """Who else than the operator and holders of leases may call; `None`: nobody."""
-    roster: Roster | None = None
-    """Whom the hub knows; `None`: there is no hub."""
-    time: Callable[[], Awaitable[datetime]] | None = None
-    """Tells the time that the gateways on one database have in common; `None`: there are no others."""
-    signatures: Signatures | None = None
-    """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-    _checkpoint_size: int = 0
-    _housekeeping: Sequence[asyncio.Task[None]] = ()
-
-    async def start(self) -> None:
-        """Open the store, take up what an earlier gateway left, begin the housekeeping."""
-        await self.store.open()
-        try:
-            await self.agree_on_time()
-            await self.store.record([self._own_event("gateway.started")])
-            await self.secrets.open()
-            await self.dispatcher.start()
-        except BaseException:
-            await self.close()
-            raise
-        loop = asyncio.get_running_loop()
-        learning = _SECRETS_SECONDS[self.time is not None]
-        self._housekeeping = (
-            loop.create_task(self._every(self.checkpoint_seconds, self.publish_checkpoint), name="checkpoints"),
-            loop.create_task(self._every(_FLUSH_SECONDS, self.recorder.flush), name="refusal counts"),
-            loop.create_task(self._every(_TIME_SECONDS, self.agree_on_time), name="the common time"),
-            loop.create_task(self._every(learning, self.secrets.learn), name="root secrets"),
-        )
-        if self.roster is not None:
-            watch = self._every(LOOK_SECONDS, self._departures(self.roster).look)
-            self._housekeeping = (*self._housekeeping, loop.create_task(watch, name="departures"))
-
-    async def close(self) -> None:
-        """Stop dispatching, publish the log's head, close the store."""
-        for task in self._housekeeping:
-            task.cancel()
-        await asyncio.gather(*self._housekeeping, return_exceptions=True)
-        await self.dispatcher.close()
-        await self.health.close()
-        try:
-            await self.recorder.close()
-            await self.store.record([self._own_event("gateway.stopped")])
-            await self.publish_checkpoint()
-        except QsecError as error:
-            _log.error("the end could not be recorded: %s", error.message)
-        await self.store.close()
-
-    async def exposition(self) -> bytes:
-        """The metrics of this moment. A store that does not answer soon leaves its own out."""
-        problem = await self.health.problem()
-        figures = None
-        if not problem:
-            with suppress(QsecError, TimeoutError):
-                figures = await asyncio.wait_for(self.store.figures(self.clock.now()), _SCRAPE_SECONDS)
-        running, waiting = self.dispatcher.load
-        return self.metrics.exposition(
-            Moment(
-                now=self.clock.now(),
-                waiting=waiting,
-                running=running,
-                workers=self.executor.capacity,
-                busy=self.executor.busy,
-                healthy=not problem,
-                secrets=self.secrets.made(),
-                figures=figures,
-            )
-        )
-
-    def page_key(self) -> bytes:
-        """Seals page tokens; the same in all processes."""
-        return self._key_for(b"jupyter_qsec page tokens")
-
-    def dashboard_key(self) -> bytes:
-        """Seals what browsers keep; the same in all processes."""
-        return self._key_for(b"jupyter_qsec dashboard")
-
-    def _key_for(self, what: bytes) -> bytes:
-        return hmac.digest(self.secrets.in_force(LEASES, self.clock.now().timestamp()), what, "sha256")
-
-    async def agree_on_time(self) -> None:
-        """Go by the database's clock where others share it: their machines may have the wrong time, or this one."""
-        if self.time is not None:
-            await self.clock.agree(self.time)
-
-    async def publish_checkpoint(self) -> None:
-        """Sign and publish the head when the log has grown since the last time."""
-        size = await self.store.audit_size()
-        if size != self._checkpoint_size:
-            self._checkpoint_size = (await self.store.checkpoint()).size
-
-    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await action()
-            except QsecError as error:
-                _log.error("housekeeping: %s", error.message)
-            except Exception:  # noqa: BLE001 - a defect here must cost one round, never the housekeeping
-                _log.exception("housekeeping failed")
-
-    def _departures(self, roster: Roster) -> Departures:
-        return Departures(
-            store=self.store,
-            leasing=self.leasing,
-            roster=roster,
-            dispatcher=self.dispatcher,
-            clock=self.clock,
-            actor=self.operator,
-        )
-
-    def _own_event(self, kind: str) -> AuditEvent:
-        return AuditEvent(
-            kind, self.clock.now(), principal=self.operator.id, subject=self.instance, outcome="completed"
-        )
 
 
 def operating_system_principal() -> Principal:
