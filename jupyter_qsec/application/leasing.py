@@ -47,6 +47,7 @@ FRESH_SECONDS = 1.0
 """For several processes on one store: a revocation at one of them is felt at all within two seconds."""
 _CACHED = 10_000
 _CHILDREN = 100_000
+_TOGETHER = 500
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,24 @@ class Leasing:
             for lease in held:
                 with suppress(ConflictError):  # as above
                     await self._end(lease.id, actor, because, Permit(()))
+
+    async def end_all(
+        self, actor: Principal, because: str, permit: Permit, *, issued_until: datetime | None = None
+    ) -> None:
+        """Revoke every active lease, or each that was issued until then. `ConflictError` when some cannot be ended."""
+        while True:
+            now = self._clock.now()
+            active = await self._store.leases(unrevoked_only=True, expires_after=now, limit=_TOGETHER)
+            held = [lease for lease in active if issued_until is None or lease.issued_at <= issued_until]
+            if not held:
+                return
+            self._ended.update(lease.id for lease in held)
+            async with self._changing:
+                ends = [self._end(lease.id, actor, because, permit) for lease in held]
+                done = await asyncio.gather(*ends, return_exceptions=True)
+            problems = [each for each in done if isinstance(each, BaseException)]
+            if len(problems) == len(held):
+                raise problems[0]  # by now none of them is another process's to end
 
     async def lease(self, actor: Principal, lease_id: str) -> Lease:
         """One lease, for those who may see it; `NotFoundError` otherwise."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jupyter_qsec.application.callers import operator_access, require
-from jupyter_qsec.application.ports import Catalogue, Clock, Policy, ProviderRoles, Store
+from jupyter_qsec.application.ports import Catalogue, Clock, ProviderRoles, Store
 from jupyter_qsec.application.rootsecrets import RootSecrets
-from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, UnavailableError
-from jupyter_qsec.domain.membership import EVERY_TENANT
 from jupyter_qsec.domain.principal import Principal
 from jupyter_qsec.domain.provider import (
     CredentialSource,
@@ -44,7 +42,6 @@ class ProviderSessions:
         secrets: RootSecrets,
         store: Store,
         catalogue: Catalogue,
-        policy: Policy,
         clock: Clock,
     ) -> None:
         self._access = access
@@ -52,7 +49,6 @@ class ProviderSessions:
         self._secrets = secrets
         self._store = store
         self._catalogue = catalogue
-        self._policy = policy
         self._clock = clock
 
     @property
@@ -62,20 +58,21 @@ class ProviderSessions:
 
     async def check(self, actor: Principal) -> Sequence[RoleCheck]:
         """Take each tenant's role once. `DeniedError` for those who may not, `InvalidRequestError` without any role."""
-        require(self._policy, operator_access(actor, Action.KEY_ROTATE, EVERY_TENANT))
+        self._secrets.may_replace(actor)
         if self._access is None or not self._access.roles:
             raise InvalidRequestError(
                 "No tenant has a role at AWS.", remedy="Name it as aws_role in tenants.toml, below a table [aws]."
             )
-        found = []
-        for role in self._access.roles:
-            tenant = self._catalogue.tenant(role.tenant)
-            assert tenant is not None  # noqa: S101 - roles are read from the catalogue's tenants
-            try:
-                found.append(RoleCheck(role, await self.open(tenant, actor), ""))
-            except QsecError as error:
-                found.append(RoleCheck(role, None, str(error)))
-        return found
+        return await asyncio.gather(*[self._check(role, actor) for role in self._access.roles])
+
+    async def _check(self, role: ProviderRole, actor: Principal) -> RoleCheck:
+        tenant = self._catalogue.tenant(role.tenant)
+        try:
+            if tenant is None:
+                raise InvalidRequestError(f"There is no tenant {role.tenant}.")
+            return RoleCheck(role, await self.open(tenant, actor), "")
+        except QsecError as error:
+            return RoleCheck(role, None, str(error))
 
     async def open(self, tenant: Tenant, actor: Principal) -> ProviderSession:
         """A session under the tenant's role. `InvalidRequestError` when it has none, `DeniedError` when the provider
@@ -90,7 +87,7 @@ class ProviderSessions:
             "qsec:environment": str(tenant.environment),
         }
         try:
-            session = await self._roles.assume(role, f"qsec-{tenant.id}", tags, self._root(access))
+            session = await self._roles.assume(role, f"qsec-{tenant.id}", tags, await self._root(access))
         except QsecError as error:
             await self._record("provider-session.refused", tenant, role, actor, {"problem": error.message[:500]})
             raise
@@ -98,25 +95,28 @@ class ProviderSessions:
         await self._record("provider-session.opened", tenant, role, actor, facts)
         return session
 
-    async def store_credential(
-        self, actor: Principal, credential: StaticCredential, because: str, *, at_once: bool = False
-    ) -> RootSecret:
-        """Keep a long-term key as the next generation of the root secret `aws`."""
+    async def store_credential(self, actor: Principal, credential: StaticCredential, because: str) -> RootSecret:
+        """Keep a long-term key as the next generation of the root secret `aws`; the next session is under it."""
+        self._secrets.may_replace(actor)
         if self._access is None or self._access.source is not CredentialSource.STORED:
             raise InvalidRequestError(
                 "This gateway takes the tenants' roles with no stored key.",
                 remedy='Write source = "stored" into the table [aws] of tenants.toml.',
             )
         text = {"access_key_id": credential.access_key_id, "secret_access_key": credential.secret_access_key}
-        return await self._secrets.make(actor, AWS, because, at_once=at_once, secret=json.dumps(text).encode())
+        prepared = await self._secrets.prepare(AWS, json.dumps(text).encode())
+        return await self._secrets.put(actor, AWS, prepared, because, starts_at=self._clock.now())
 
-    def _root(self, access: ProviderAccess) -> StaticCredential | None:
+    async def _root(self, access: ProviderAccess) -> StaticCredential | None:
         if access.source is CredentialSource.AMBIENT:
             return None
+        await self._secrets.learn()  # another process may have been given a newer one
         try:
             secret = self._secrets.in_force(AWS, self._clock.now().timestamp())
-        except UnavailableError as error:
-            raise UnavailableError(error.message, remedy="Give one with: jupyter qsec keys set-aws") from error
+        except UnavailableError:
+            raise UnavailableError(
+                "The gateway has no key of AWS that it can read.", remedy="Give one with: jupyter qsec keys set-aws"
+            ) from None
         return StaticCredential(**json.loads(secret))
 
     async def _record(

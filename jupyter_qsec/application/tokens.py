@@ -42,6 +42,8 @@ _BODY = 16 + 10 + 8
 _MAC = 32
 _LAST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
 _LEAST_ROOT = 32
+_ROOTS = 3
+"""Root keys that can be in use at once, more or less."""
 _TOKEN_LENGTH = len(_VERSION) + 4 * ((_BODY + _MAC) // 3)  # 66 bytes: no padding
 
 
@@ -123,13 +125,13 @@ class CredentialForge:
 
     def known(self, lease_id: str, now: datetime) -> list[AwsCredentials]:
         """All that a lease can hold at that moment or within the next half hour, the oldest first."""
-        last = _expiry(now) + _AHEAD * _PERIOD
+        last = int(told_until(now).timestamp())
         first = (int(now.timestamp()) // _PERIOD + 1) * _PERIOD
         return [self._until(lease_id, expires) for expires in range(first, last + 1, _PERIOD)]
 
     def open(self, access_key_id: str, session_token: str, now: datetime) -> SigningCredential:
         """The secret behind a session token. `SignatureError` for any that was not made here for that access key,
-        `ExpiredSignatureError` for one whose time is over."""
+        `ExpiredSignatureError` for one whose time is over, whoever made it."""
         wrong = SignatureError("The security token included in the request is invalid.", remedy=NEW_LEASE_HINT)
         if len(session_token) != _TOKEN_LENGTH or not session_token.startswith(_VERSION):
             raise wrong
@@ -143,14 +145,13 @@ class CredentialForge:
         expires = int.from_bytes(body[26:34], "big")
         if expires > _LAST:
             raise wrong
+        if now.timestamp() >= expires:  # before any key is asked for: those of long ago may be gone
+            raise ExpiredSignatureError("The security token included in the request is expired.", remedy=NEW_LEASE_HINT)
         keys = self._keys(expires)
         genuine = hmac.compare_digest(mac, _mac(keys, body))
         if not genuine or not hmac.compare_digest(_access_key(body[16:26]), access_key_id):
             raise wrong
-        expires_at = datetime.fromtimestamp(expires, UTC)
-        if now >= expires_at:
-            raise ExpiredSignatureError("The security token included in the request is expired.")
-        return SigningCredential(body[:16].hex(), _secret(keys, body), expires_at)
+        return SigningCredential(body[:16].hex(), _secret(keys, body), datetime.fromtimestamp(expires, UTC))
 
     def _until(self, lease_id: str, expires: int) -> AwsCredentials:
         keys = self._keys(expires)
@@ -164,14 +165,21 @@ class CredentialForge:
         root = self._root(expires)
         found = self._derived.get(root)
         if found is None:
+            if len(self._derived) >= _ROOTS:
+                self._derived.clear()  # some belong to roots that nothing is under any more
             found = self._derived[root] = _Keys.under(root)
         return found
+
+
+def told_until(now: datetime) -> datetime:
+    """When the last credentials expire that are told at that moment."""
+    return datetime.fromtimestamp(_expiry(now) + _AHEAD * _PERIOD, UTC)
 
 
 def seamless_from(now: datetime) -> datetime:
     """From when on a new root key can count without anybody noticing: all credentials that were told in advance, also
     by a process that has not heard of it for half an hour, expire before."""
-    return datetime.fromtimestamp(_expiry(now) + (_AHEAD + 2) * _PERIOD, UTC)
+    return told_until(now) + timedelta(seconds=2 * _PERIOD)
 
 
 def _mac(keys: _Keys, body: bytes) -> bytes:

@@ -25,8 +25,10 @@ from jupyter_qsec.adapters.providers.dasklog import logging_kept
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
+from jupyter_qsec.adapters.store.database import known_signer
 from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.health import Health
+from jupyter_qsec.application.keyreading import KEY_BYTES
 from jupyter_qsec.application.leasing import FRESH_SECONDS, Leasing
 from jupyter_qsec.application.objects import Objects
 from jupyter_qsec.application.pausing import Pausing
@@ -38,7 +40,7 @@ from jupyter_qsec.application.ports import (
 from jupyter_qsec.application.providersessions import ProviderSessions
 from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder, ReportLimit
-from jupyter_qsec.application.rootsecrets import RootSecrets, root_key
+from jupyter_qsec.application.rootsecrets import RootSecrets
 from jupyter_qsec.application.rotation import Rotation
 from jupyter_qsec.application.running import Runner
 from jupyter_qsec.application.sharing import SharedDispatcher
@@ -65,12 +67,25 @@ def operating_system_principal() -> Principal:
     return Principal(f"os:{name}", name, roles=frozenset({Role.DEVELOPER, Role.WORKSPACE_ADMIN, Role.AUDITOR}))
 
 
-def _keys(config: GatewayConfig) -> tuple[KeyStore, NoteSigner]:
-    """The key store, and the log's signer."""
+def _keys(config: GatewayConfig, database: Database) -> tuple[KeyStore, NoteSigner]:
+    """The key store, and the log's signer, whose key is made when there is neither key nor log."""
     choice = "file" if config.shared is not None and config.keystore == "auto" else config.keystore
     try:
         keys = open_key_store(choice, config.shared or config.home)
-        return keys, NoteSigner(root_key(keys, AUDIT_LOG))
+        seed = keys.read(AUDIT_LOG)
+        if seed is None:
+            if known_signer(database):
+                raise KeyStoreError(
+                    f"The audit log is signed with a key that is not in the key store ({keys.description}).",
+                    remedy="Gateways on one database share their keys: give each the same --shared directory. "
+                    "If the key was lost, bring back the key store that the log was started with.",
+                )
+            seed = keys.create(AUDIT_LOG, secrets.token_bytes(KEY_BYTES))
+        if len(seed) != KEY_BYTES:
+            raise KeyStoreError(f"The key that signs the audit log has not {KEY_BYTES} bytes.")
+        return keys, NoteSigner(seed)
+    except KeyStoreError:
+        raise
     except StateDirectoryError as error:
         raise KeyStoreError(error.message, remedy=error.remedy) from error
 
@@ -131,11 +146,12 @@ async def build(config: GatewayConfig) -> Gateway:
     metrics = Metrics(catalogue, catalogue.membership.grants)
     mfa_of = ("hub",) if catalogue.require_mfa else ()
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
-    keys, signer = _keys(config)
+    database = _database(config)
+    keys, signer = _keys(config, database)
     for name in ("results", "checkpoints"):
         ensure_private_directory(folder / name)
     store = SqlStore(
-        _database(config),
+        database,
         signer=signer,
         clock=clock,
         checkpoint_dir=folder / "checkpoints",
@@ -191,14 +207,13 @@ async def build(config: GatewayConfig) -> Gateway:
         recorder=recorder,
         reports=ReportLimit(clock),
         leasing=leasing,
-        rotation=Rotation(root_secrets, leasing, policy),
+        rotation=Rotation(root_secrets, leasing, clock),
         provider=ProviderSessions(
             access=access,
             roles=AwsRoles(access, config.ambient) if access else None,
             secrets=root_secrets,
             store=store,
             catalogue=catalogue,
-            policy=policy,
             clock=clock,
         ),
         dispatcher=dispatcher,

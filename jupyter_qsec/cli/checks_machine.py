@@ -14,11 +14,12 @@ from typing import Literal
 
 from jupyter_qsec._version import __version__
 from jupyter_qsec.client import wire
+from jupyter_qsec.client.api import ControlClient
 from jupyter_qsec.client.endpoints import URL_VARIABLE
 from jupyter_qsec.client.gateways import connect
 from jupyter_qsec.client.home import QsecHome
 from jupyter_qsec.client.responder import responders_reason
-from jupyter_qsec.client.wire import RootSecretRecord, is_overdue
+from jupyter_qsec.client.wire import is_overdue
 from jupyter_qsec.domain.errors import QsecError
 
 _MAX_FILE = 1 << 20
@@ -171,7 +172,7 @@ def gateway(home: QsecHome) -> Iterator[Check]:
             if not client.healthy():
                 yield Check("gateway", "wrong", "it can neither record nor decide", f"See its log in {home.logs}.")
             status = client.status()
-            secrets = client.root_secrets()["secrets"]
+            keys = root_secrets(client)
     except QsecError as error:
         yield Check("gateway", "wrong", error.message, error.remedy or f"See its log in {home.logs}.")
         return
@@ -185,16 +186,20 @@ def gateway(home: QsecHome) -> Iterator[Check]:
     else:
         yield Check("gateway", "ok", f"process {running.pid} on port {running.port}, version {status['version']}")
     yield Check("key store", "ok", status["keystore"])
-    yield root_secrets(secrets)
+    yield keys
 
 
-def root_secrets(found: Sequence[RootSecretRecord]) -> Check:
-    """Whether one should be replaced by now."""
-    due = [record["name"] for record in found if is_overdue(record)]
-    if due:
-        remedy = f"Run: jupyter qsec keys rotate {due[0]} --reason 'it was due'"
-        return Check("root keys", "warning", f"due to be replaced: {', '.join(due)}", remedy)
-    return Check("root keys", "ok", "none is due to be replaced")
+def root_secrets(client: ControlClient) -> Check:
+    """Whether a root secret should be replaced by now."""
+    try:
+        due = [record["name"] for record in client.root_secrets()["secrets"] if is_overdue(record)]
+    except QsecError as error:  # an older gateway, or policies that do not let one look
+        return Check("root keys", "warning", f"their age is not told: {error.message}")
+    if not due:
+        return Check("root keys", "ok", "none is due to be replaced")
+    command = "set-aws" if due[0] == "aws" else f"rotate {due[0]}"
+    remedy = f"Run: jupyter qsec keys {command} --reason 'it was due'"
+    return Check("root keys", "warning", f"due to be replaced: {', '.join(due)}", remedy)
 
 
 def remote_gateway(home: QsecHome) -> Check:

@@ -10,7 +10,7 @@ import click
 from jupyter_qsec.cli.output import age, emit_fields, emit_json, emit_table, format_option, gateway_client
 from jupyter_qsec.client.wire import RootSecretRecord, is_overdue
 
-_CHECK_SECONDS = 120.0
+_PATIENT_SECONDS = 120.0
 _MAX_INPUT = 1 << 16
 
 
@@ -86,7 +86,7 @@ def rotate(name: str, reason: str, at_once: bool, output: str) -> None:
       jupyter qsec keys rotate leases --reason "every 90 days"
       jupyter qsec keys rotate leases --at-once --reason "a backup was stolen"
     """
-    with gateway_client() as client:
+    with gateway_client(timeout=_PATIENT_SECONDS) as client:  # all leases may have to end
         made = client.rotate_root_secret(name, reason=reason, at_once=at_once)
     if output == "json":
         emit_json({"secret": made})
@@ -102,10 +102,9 @@ def rotate(name: str, reason: str, at_once: bool, output: str) -> None:
 
 @keys.command("set-aws")
 @click.option("--reason", required=True, help="Why; goes on record.")
-@click.option("--at-once", is_flag=True, help="The key before it may be known to others: it is not used any more.")
 @click.option("--stdin", is_flag=True, help="Read what 'aws iam create-access-key' printed, instead of asking.")
 @format_option
-def set_aws(reason: str, at_once: bool, stdin: bool, output: str) -> None:
+def set_aws(reason: str, stdin: bool, output: str) -> None:
     """Give the gateway the AWS key that it takes tenants' roles with.
 
     For one machine that has no role of its own ('source = "stored"' in tenants.toml). The key lies in the gateway's key
@@ -119,11 +118,13 @@ def set_aws(reason: str, at_once: bool, stdin: bool, output: str) -> None:
     """
     key_id, secret = _created(sys.stdin.buffer.read(_MAX_INPUT)) if stdin else _asked()
     with gateway_client() as client:
-        made = client.set_aws_credential(key_id, secret, reason=reason, at_once=at_once)
+        made = client.set_aws_credential(key_id, secret, reason=reason)
     if output == "json":
         emit_json({"secret": made})
     else:
         emit_fields([("root secret", f"{made['name']}, generation {made['generation']}"), ("due", age(made["due_at"]))])
+        if made["generation"] > 1:
+            click.echo("It is used from now on. End the one before at AWS, when 'jupyter qsec keys check' is content.")
 
 
 @keys.command()
@@ -137,7 +138,7 @@ def check(output: str) -> None:
     Example:
       jupyter qsec keys check
     """
-    with gateway_client(timeout=_CHECK_SECONDS) as client:
+    with gateway_client(timeout=_PATIENT_SECONDS) as client:
         found = client.check_provider()
     if output == "json":
         emit_json({"roles": found})

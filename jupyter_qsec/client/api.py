@@ -203,11 +203,9 @@ class ControlClient:
         value = self.send(wire.post(path, {"reason": reason, "at_once": at_once}))
         return cast(RootSecretRecord, wire.part(value, "secret"))
 
-    def set_aws_credential(
-        self, access_key_id: str, secret_access_key: str, *, reason: str, at_once: bool = False
-    ) -> RootSecretRecord:
-        body = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
-        value = self.send(wire.post("/api/v1/root-secrets/aws", {**body, "reason": reason, "at_once": at_once}))
+    def set_aws_credential(self, access_key_id: str, secret_access_key: str, *, reason: str) -> RootSecretRecord:
+        body = {"access_key_id": access_key_id, "secret_access_key": secret_access_key, "reason": reason}
+        value = self.send(wire.post("/api/v1/root-secrets/aws", body))
         return cast(RootSecretRecord, wire.part(value, "secret"))
 
     def check_provider(self) -> list[RoleRecord]:

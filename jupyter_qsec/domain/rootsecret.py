@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 ROTATION_DUE = timedelta(days=90)
@@ -19,6 +19,7 @@ AUDIT_LOG = "audit-log"
 AWS = "aws"
 """A long-term key of AWS with which the gateway takes the tenants' roles, where an administrator gave it one."""
 
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECK_HEX = 16
 
 
@@ -47,6 +48,22 @@ class RootSecret:
     check: str
     """Tells whether a secret is this one, and nothing else of it."""
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        generation: int,
+        entry: str,
+        secret: bytes,
+        *,
+        at: datetime,
+        starts_at: datetime,
+        by: str,
+        because: str,
+    ) -> RootSecret:
+        because = because[:MAX_BECAUSE] or "no reason given"
+        return cls(name, generation, entry, at, starts_at, by, because, check_of(secret))
+
     def due_at(self) -> datetime | None:
         """When it should be replaced; `None`: it stays, because checkpoints kept elsewhere are held against it."""
         return None if self.name == AUDIT_LOG else self.created_at + ROTATION_DUE
@@ -65,3 +82,14 @@ class RootSecret:
 def check_of(secret: bytes) -> str:
     """64 bits of a hash under the secret itself: of 256 random bits it tells nothing that helps to find them."""
     return hmac.digest(secret, b"jupyter_qsec check of a root secret", "sha256").hex()[:_CHECK_HEX]
+
+
+def in_use(generations: Sequence[RootSecret], now: datetime) -> list[RootSecret]:
+    """Those of one name, the oldest first, that something which has not expired may be under; the newest first."""
+    used = []
+    ends_at = datetime.max.replace(tzinfo=UTC)
+    for each in reversed(generations):
+        if each.starts_at < ends_at and ends_at > now:
+            used.append(each)
+        ends_at = min(ends_at, each.starts_at)
+    return used

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jupyter_qsec.domain.errors import QsecError
+from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.exits import EXIT_MISSING
 
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from jupyter_qsec.gateway import auditexport  # here: an export needs neither simulator nor web server
 
         return auditexport.run(home)
+    keep_confidential()  # before anything else is loaded: until then the environment can be read
     from jupyter_qsec.gateway.launching import ServeOptions
     from jupyter_qsec.gateway.listening import Place
 

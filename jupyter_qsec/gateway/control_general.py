@@ -29,7 +29,7 @@ async def metrics(call: Call) -> Text:
 
 async def credentials(call: Call) -> Answer:
     """Container credentials in botocore's form, under the root key that counts now, whichever process replaced it."""
-    await call.gateway.secrets.learn()
+    await call.gateway.secrets.ready()
     issued = await call.gateway.leasing.credentials(call.token)
     return Answer(
         {

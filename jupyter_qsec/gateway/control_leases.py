@@ -54,7 +54,7 @@ async def show(call: Call) -> Answer:
 async def secrets(call: Call) -> Answer:
     """To the holder of the lease's token alone, who can get them one by one."""
     call.query.end()
-    await call.gateway.secrets.learn()
+    await call.gateway.secrets.ready()
     known = await call.gateway.leasing.known_credentials(call.token)
     return Answer(
         {

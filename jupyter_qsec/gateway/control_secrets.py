@@ -32,9 +32,8 @@ async def rotate(call: Call) -> Answer:
 async def set_aws(call: Call) -> Answer:
     credential = StaticCredential(call.body.text("access_key_id"), call.body.text("secret_access_key"))
     reason = call.body.text("reason", "", most=MAX_BECAUSE)
-    at_once = call.body.truth("at_once", False)
     call.body.end()
-    made = await call.gateway.provider.store_credential(call.operator.principal, credential, reason, at_once=at_once)
+    made = await call.gateway.provider.store_credential(call.operator.principal, credential, reason)
     return Answer({"secret": _shape(made, [made], call.gateway.clock.now())}, 201)
 
 

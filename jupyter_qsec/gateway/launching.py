@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from jupyter_qsec.adapters.catalogue import catalogue_of
+from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.provider import CredentialSource
 from jupyter_qsec.gateway.listening import Place
 from jupyter_qsec.gateway.statedir import StateDirectory
 
@@ -40,7 +43,18 @@ def place_of(options: ServeOptions, state: StateDirectory) -> Place:
     return place
 
 
+def wants_ambient_credentials(options: ServeOptions) -> bool:
+    """Whether the gateway takes roles with what it finds where it runs. A file that cannot be read is told by whoever
+    needs it."""
+    try:
+        provider = catalogue_of(options.settings or options.home).provider
+    except InvalidRequestError:
+        return False
+    return provider is not None and provider.source is CredentialSource.AMBIENT
+
+
 def take_ambient_credentials(environ: MutableMapping[str, str]) -> dict[str, str]:
     """The variables `AWS_*`, taken out of the environment: a gateway that executes by itself has no business with cloud
     credentials that it happened to be started with, and what is not there cannot leak into a child process."""
-    return {name: environ.pop(name) for name in [name for name in environ if name.startswith("AWS_")]}
+    taken = {name: environ.pop(name) for name in [name for name in environ if name.startswith("AWS_")]}
+    return {} if "JUPYTER_QSEC_KERNEL" in environ else taken  # below a kernel they are a lease's, and lead here

@@ -21,7 +21,6 @@ from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
-from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.connections import Connections
 from jupyter_qsec.gateway.control_shapes import moment
 from jupyter_qsec.gateway.dashboard.login import Site
@@ -45,7 +44,6 @@ _UNHURRIED_SECONDS = 10.0
 
 def serve(options: ServeOptions) -> int:
     """Run a gateway until it is asked to end; returns the exit code. Errors are one line on standard error."""
-    keep_confidential()
     ambient = take_ambient_credentials(os.environ)
     os.umask(0o077)
     return exit_code(lambda: _locked(options, ambient))

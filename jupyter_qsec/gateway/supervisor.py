@@ -23,10 +23,14 @@ from typing import Any
 
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError
 from jupyter_qsec.domain.times import rfc3339
-from jupyter_qsec.gateway.confidential import keep_confidential
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, EXIT_STATE, exit_code
-from jupyter_qsec.gateway.launching import ServeOptions, place_of, take_ambient_credentials
+from jupyter_qsec.gateway.launching import (
+    ServeOptions,
+    place_of,
+    take_ambient_credentials,
+    wants_ambient_credentials,
+)
 from jupyter_qsec.gateway.listening import listen
 from jupyter_qsec.gateway.logs import log_to
 from jupyter_qsec.gateway.statedir import StateDirectory
@@ -44,7 +48,6 @@ SETTLED_SECONDS = 60.0
 
 def supervise(options: ServeOptions, processes: int) -> int:
     """Run that many processes until asked to end; returns the exit code."""
-    keep_confidential()
     ambient = take_ambient_credentials(os.environ)
     os.umask(0o077)
     return exit_code(lambda: _supervise(options, processes, ambient))
@@ -144,7 +147,7 @@ class _Supervisor:
                 *self._command(seat, descriptor, read),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, **self._ambient},
+                env={**os.environ, **(self._ambient if wants_ambient_credentials(self._options) else {})},
                 pass_fds=(descriptor, read),
                 start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which ends them in order
             )

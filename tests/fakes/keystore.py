@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+
 from jupyter_qsec.domain.errors import StateDirectoryError
 
 
 class FakeKeyStore:
-    """Implements the `KeyStore` port. `locked`: it can be used by nobody."""
+    """Implements the `KeyStore` port. `problem` is raised by whatever is asked, and nothing is answered while `answers`
+    is not set."""
 
     description = "the key store of a test"
 
     def __init__(self) -> None:
         self.entries: dict[str, bytes] = {}
-        self.locked = False
+        self.problem: Exception | None = None
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def lock(self) -> None:
+        self.problem = StateDirectoryError("The key store is locked.", remedy="Unlock it.")
 
     def read(self, name: str) -> bytes | None:
         self._check()
@@ -23,5 +31,6 @@ class FakeKeyStore:
         return self.entries.setdefault(name, secret)
 
     def _check(self) -> None:
-        if self.locked:
-            raise StateDirectoryError("The key store is locked.", remedy="Unlock it.")
+        self.answers.wait(30)
+        if self.problem is not None:
+            raise self.problem

@@ -83,13 +83,20 @@ class FakeStore:
         return self._leases.get(lease_id)
 
     async def leases(
-        self, *, tenant: str = "", principal: str = "", unrevoked_only: bool = False, limit: int = 500
+        self,
+        *,
+        tenant: str = "",
+        principal: str = "",
+        unrevoked_only: bool = False,
+        expires_after: datetime | None = None,
+        limit: int = 500,
     ) -> Sequence[Lease]:
         found = [
             lease
             for lease in self._leases.values()
             if tenant in ("", lease.tenant) and principal in ("", lease.principal)
             if not (unrevoked_only and lease.revoked_at)
+            if expires_after is None or lease.expires_at > expires_after
         ]
         return sorted(found, key=lambda lease: (lease.issued_at, lease.id), reverse=True)[: max(limit, 0)]
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes.sts import FakeSts
 from tests.gateway.livegateway import GatewayProcess, LiveGateway
+from tests.gateway.manyprocesses import ProcessesGateway
 from tests.gateway.signedcalls import SignedBraket
 from tests.gateway.test_openapi import check as as_documented
 
@@ -67,9 +68,9 @@ def stored(tmp_path: Path, sts: FakeSts) -> Iterator[LiveGateway]:
     gateway.stop()
 
 
-def give(gateway: Any, key: tuple[str, str], **body: Any) -> Any:
+def give(gateway: Any, key: tuple[str, str]) -> Any:
     fields = {"access_key_id": key[0], "secret_access_key": key[1], "reason": "in a test"}
-    answer = gateway.post("/api/v1/root-secrets/aws", fields | body)
+    answer = gateway.post("/api/v1/root-secrets/aws", fields)
     as_documented("POST", "/api/v1/root-secrets/aws", answer.status_code, answer.json())
     return answer
 
@@ -116,8 +117,9 @@ def test_each_session_is_on_record_and_no_secret_is(stored: LiveGateway, sts: Fa
 def test_a_new_key_is_used_from_the_next_session_on_without_a_restart(stored: LiveGateway, sts: FakeSts) -> None:
     give(stored, KEY)
     sts.keys = dict([OTHER])  # AWS has ended the first one
-    assert {each["problem"].partition("(")[2].partition(")")[0] for each in check(stored)} == {"InvalidClientTokenId"}
-    made = give(stored, OTHER, at_once=True).json()["secret"]
+    problems = {each["problem"].partition(" Give")[0] for each in check(stored)}
+    assert problems == {"AWS does not take the gateway's own credentials (InvalidClientTokenId)."}
+    made = give(stored, OTHER).json()["secret"]
     assert (made["name"], made["generation"], made["state"]) == ("aws", 2, "present")
     assert [each["problem"] for each in check(stored)] == ["", ""]
     listed = stored.get("/api/v1/root-secrets").json()["secrets"]
@@ -167,6 +169,55 @@ def test_what_a_gateway_finds_where_it_runs_is_enough_and_no_child_has_it(
         braket.run_bell()  # there is a simulator's process now
     children = psutil.Process(gateway.process.pid).children(recursive=True)
     assert children and not any(KEY[1] in child.environ().values() for child in children)
+
+
+@pytest.mark.parametrize("source", ["ambient", "stored"])
+def test_processes_below_a_supervisor_have_what_they_need_and_no_more(
+    postgres_url: str, sts: FakeSts, tmp_path: Path, source: str
+) -> None:
+    gateway = ProcessesGateway.on(postgres_url, settings(tmp_path / "home", sts, source))
+    gateway.environ = {**gateway.environ, "AWS_ACCESS_KEY_ID": KEY[0], "AWS_SECRET_ACCESS_KEY": KEY[1]}
+    gateway.start()
+    try:
+        gateway.wait_until_full()
+        had = {KEY[1] in psutil.Process(pid).environ().values() for pid in gateway.pids()}
+        assert had == {source == "ambient"}
+        if source == "stored":
+            assert give(gateway, KEY).status_code == 201
+        for client in gateway.clients():
+            roles = client.post("/api/v1/provider/check", json={}).json()["roles"]
+            assert [each["problem"] for each in roles] == ["", ""]
+            client.close()
+    finally:
+        gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/credentials"),
+        ("AWS_PROFILE", "no-such-profile"),
+    ],
+)
+def test_ambient_credentials_that_cannot_be_used_are_told_and_on_record(
+    gateway_process: Any, sts: FakeSts, tmp_path: Path, name: str, value: str
+) -> None:
+    environ = {**os.environ, name: value, "AWS_ROLE_ARN": ALPHA, "AWS_EC2_METADATA_DISABLED": "true"}
+    gateway: GatewayProcess = gateway_process(home=settings(tmp_path / "home", sts, "ambient"), environ=environ)
+    problems = [each["problem"] for each in check(gateway)]
+    assert len(problems) == 2 and all("AWS cannot be asked for the role" in problem for problem in problems)
+    records = gateway.get("/api/v1/audit/records?start=0&limit=100").json()["records"]
+    refused = [record["event"] for record in records if record["event"]["kind"] == "provider-session.refused"]
+    assert {event["tenant"] for event in refused} == {"sandbox", "research"} and value not in json.dumps(records)
+
+
+def test_below_a_kernel_nothing_is_found(gateway_process: Any, sts: FakeSts, tmp_path: Path) -> None:
+    """What a kernel has leads to its own gateway."""
+    ambient = {"AWS_ACCESS_KEY_ID": KEY[0], "AWS_SECRET_ACCESS_KEY": KEY[1], "AWS_EC2_METADATA_DISABLED": "true"}
+    environ = {**os.environ, **ambient, "JUPYTER_QSEC_KERNEL": "1", "HOME": str(tmp_path)}
+    gateway: GatewayProcess = gateway_process(home=settings(tmp_path / "home", sts, "ambient"), environ=environ)
+    assert all(each["problem"] for each in check(gateway)) and not sts.asked
 
 
 def test_a_role_that_is_none_stops_the_start(gateway_process: Any, sts: FakeSts, tmp_path: Path) -> None:

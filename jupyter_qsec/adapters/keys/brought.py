@@ -32,6 +32,9 @@ def brought(name: str, home: Path) -> KeyStore:
             f"There is no key store {name[:60]!r} (there are: {names}).",
             remedy=f"Install the package that brings it (entry point group {GROUP}).",
         )
+    if len(chosen) > 1:
+        packages = ", ".join(sorted({each.value for each in chosen}))
+        raise StateDirectoryError(f"Several packages bring a key store {name!r} ({packages}).", remedy="Remove one.")
     return BroughtKeyStore(chosen[0], home)
 
 
@@ -42,11 +45,8 @@ class BroughtKeyStore:
     def __init__(self, entry_point: EntryPoint, home: Path) -> None:
         self._name = entry_point.name
         self._store: Any = self._call("opened", lambda: entry_point.load()(home))
-
-    @property
-    def description(self) -> str:
         told = self._call("asked for its description", lambda: self._store.description)
-        return f"{self._name}: {told if isinstance(told, str) else ''}"[:200]
+        self.description = f"{self._name}: {told if isinstance(told, str) else ''}"[:200]
 
     def read(self, name: str) -> bytes | None:
         require_name(name)

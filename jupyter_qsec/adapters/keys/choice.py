@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from jupyter_qsec.adapters.keys.brought import brought
+from jupyter_qsec.adapters.keys.brought import OWN, brought
 from jupyter_qsec.adapters.keys.files import SUFFIX, FileKeyStore
 from jupyter_qsec.adapters.keys.oskeyring import KeyringKeyStore, choose_backend, is_refused, is_system_backend
 from jupyter_qsec.adapters.privatefiles import create_private, ensure_private_directory, read_private
@@ -28,16 +28,17 @@ def open_key_store(choice: str, home: Path) -> KeyStore:
     that choice cannot be used.
     """
     directory = home / "keys"
+    choice = choice.lower() if choice.lower() in OWN else choice
     if choice == "file":
         return FileKeyStore(directory, because="chosen by the user")
     if choice == "keyring":
         return _keyring(directory, lambda backend: not is_refused(backend))
     if choice != "auto":
         return brought(choice, home)
-    if any(directory.glob(f"*{SUFFIX}")):
-        return FileKeyStore(directory, because="this state directory was set up with key files")
     if (directory / MARKER).exists():
         return _keyring(directory, lambda backend: not is_refused(backend))
+    if any(directory.glob(f"*{SUFFIX}")):
+        return FileKeyStore(directory, because="this state directory was set up with key files")
     try:
         ensure_private_directory(directory)
         KeyringKeyStore("jupyter-qsec", directory, choose_backend(is_system_backend)).probe(_PROBE_SECONDS)

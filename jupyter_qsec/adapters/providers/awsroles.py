@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnavailableError
+from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, QsecError, UnavailableError
 from jupyter_qsec.domain.provider import (
     CredentialSource,
     ProviderAccess,
@@ -17,6 +17,16 @@ from jupyter_qsec.domain.provider import (
     StaticCredential,
 )
 
+_THROTTLED = ("Throttling", "ThrottlingException", "RequestLimitExceeded")
+_OWN_CREDENTIALS = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "MissingAuthenticationToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+)
 LIFETIME_SECONDS = 3600
 """What AWS allows for any role, also where one role is taken from another."""
 _SECONDS = {"connect_timeout": 5, "read_timeout": 10}
@@ -27,7 +37,7 @@ class AwsRoles:
 
     def __init__(self, access: ProviderAccess, ambient: Mapping[str, str]) -> None:
         """`ambient` are the variables `AWS_*` that this process was started with. They come back into its environment
-        where roles are taken with what is found there, but for endpoints: those of a qsec kernel lead here."""
+        where roles are taken with what is found there, but for endpoints of services."""
         try:
             import botocore.session
         except ImportError:
@@ -55,21 +65,13 @@ class AwsRoles:
         return await asyncio.to_thread(self._assume, request, root)
 
     def _assume(self, request: Mapping[str, Any], root: StaticCredential | None) -> ProviderSession:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
             answer = self._client(root).assume_role(**request)
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))[:60]
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if status >= 500 or code in ("Throttling", "ThrottlingException", "RequestLimitExceeded"):
-                raise UnavailableError(f"AWS does not give the role now ({code}).") from None
-            raise DeniedError(
-                f"AWS refuses the role {request['RoleArn']} ({code}).",
-                reasons=("provider",),
-                remedy="Its trust policy has to allow sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity.",
-            ) from None
-        except BotoCoreError as error:  # no credentials, no network: the texts name files and hosts, the kinds suffice
+            raise _refusal(error, request["RoleArn"]) from None
+        except Exception as error:  # noqa: BLE001 - no credentials, no network, a file that is gone: its kind suffices
             raise UnavailableError(f"AWS cannot be asked for the role ({type(error).__name__}).") from None
         return _session(answer)
 
@@ -91,6 +93,25 @@ class AwsRoles:
             ),
             **keys,
         )
+
+
+def _refusal(error: Any, role: str) -> QsecError:
+    """What a refusal of AWS means; its text may name more than its code."""
+    code = str(error.response.get("Error", {}).get("Code", ""))[:60]
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 or code in _THROTTLED:
+        return UnavailableError(f"AWS does not give the role now ({code}).")
+    if error.operation_name != "AssumeRole" or code in _OWN_CREDENTIALS:
+        return DeniedError(
+            f"AWS does not take the gateway's own credentials ({code}).",
+            reasons=("provider",),
+            remedy="Give it a key that AWS knows (jupyter qsec keys set-aws), or look at the role that it runs under.",
+        )
+    return DeniedError(
+        f"AWS refuses the role {role} ({code}).",
+        reasons=("provider",),
+        remedy="Its trust policy has to allow sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity.",
+    )
 
 
 def _session(answer: Mapping[str, Any]) -> ProviderSession:

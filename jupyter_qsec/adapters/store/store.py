@@ -157,7 +157,13 @@ class SqlStore:
         return rows.lease_from(found[0]) if found else None
 
     async def leases(
-        self, *, tenant: str = "", principal: str = "", unrevoked_only: bool = False, limit: int = 500
+        self,
+        *,
+        tenant: str = "",
+        principal: str = "",
+        unrevoked_only: bool = False,
+        expires_after: datetime | None = None,
+        limit: int = 500,
     ) -> Sequence[Lease]:
         table = tables.leases
         query = select(table).order_by(table.c.issued_at.desc(), table.c.id.desc())
@@ -167,6 +173,8 @@ class SqlStore:
             query = query.where(table.c.principal == principal)
         if unrevoked_only:
             query = query.where(table.c.revoked_at.is_(None))
+        if expires_after is not None:
+            query = query.where(table.c.expires_at > rows.micros(expires_after))
         return [rows.lease_from(row) for row in await self._select(query, limit)]
 
     async def holders(self, now: datetime) -> Sequence[Holder]:

@@ -115,7 +115,13 @@ class Store(Protocol):
     async def lease(self, lease_id: str) -> Lease | None: ...
 
     async def leases(
-        self, *, tenant: str = "", principal: str = "", unrevoked_only: bool = False, limit: int = 500
+        self,
+        *,
+        tenant: str = "",
+        principal: str = "",
+        unrevoked_only: bool = False,
+        expires_after: datetime | None = None,
+        limit: int = 500,
     ) -> Sequence[Lease]:
         """Newest first."""
         ...

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,15 @@ import keyring
 import pytest
 from keyring.errors import KeyringLocked, NoKeyringError
 
-from jupyter_qsec.adapters.keys import FileKeyStore, KeyringKeyStore, NoteSigner, open_key_store
-from jupyter_qsec.application.rootsecrets import root_key
+from jupyter_qsec.adapters.keys import FileKeyStore, KeyringKeyStore, NoteSigner, brought, open_key_store
+from jupyter_qsec.application.ports import KeyStore
 from jupyter_qsec.domain.errors import StateDirectoryError
-from jupyter_qsec.domain.rootsecret import AUDIT_LOG
+
+
+def root_key(store: KeyStore, name: str) -> bytes:
+    """What lies there, made when there is nothing."""
+    found = store.read(name)
+    return store.create(name, secrets.token_bytes(32)) if found is None else found
 
 
 class MemoryKeyring:
@@ -106,15 +113,18 @@ class TestKeyFiles:
         with pytest.raises(StateDirectoryError):
             root_key(FileKeyStore(tmp_path / "linked"), "audit-log")
 
-    @pytest.mark.parametrize("content", [b"", b"short", b"x" * 33, b"x" * 10_000])
-    def test_a_file_that_holds_no_key_is_refused_and_kept(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_file_that_is_too_large_for_a_secret_is_refused_and_kept(self, tmp_path: Path) -> None:
         store = FileKeyStore(tmp_path / "keys")
         root_key(store, "audit-log")
         file = tmp_path / "keys" / "audit-log.key"
-        file.write_bytes(content)
+        file.write_bytes(b"x" * 10_000)
         with pytest.raises(StateDirectoryError):
-            root_key(store, "audit-log")
-        assert file.read_bytes() == content
+            store.read("audit-log")
+        assert len(file.read_bytes()) == 10_000
+
+    def test_what_lies_there_is_never_replaced(self, tmp_path: Path) -> None:
+        store = FileKeyStore(tmp_path / "keys")
+        assert store.create("aws", b"first") == store.create("aws", b"second") == store.read("aws") == b"first"
 
     @pytest.mark.parametrize("name", ["", "../x", "a/b", "A", "-a", "a" * 65, "a\n"])
     def test_a_name_cannot_leave_the_directory(self, tmp_path: Path, name: str) -> None:
@@ -140,8 +150,8 @@ class TestKeyring:
             root_key(self.store(tmp_path, backend), "audit-log")
         assert "--keystore file" in caught.value.remedy
 
-    @pytest.mark.parametrize("content", ["", "zz", "00" * 31])
-    def test_an_entry_that_is_no_key_is_refused_and_kept(self, tmp_path: Path, content: str) -> None:
+    @pytest.mark.parametrize("content", ["zz", "0", "ü"])
+    def test_an_entry_that_is_no_secret_of_ours_is_refused_and_kept(self, tmp_path: Path, content: str) -> None:
         backend = MemoryKeyring()
         backend.entries["jupyter-qsec:test", "audit-log"] = content
         with pytest.raises(StateDirectoryError):
@@ -236,9 +246,95 @@ class TestChoice:
         assert "chosen by the user" in store.description
         assert (tmp_path / "keys" / "audit-log.key").exists()
 
+    def test_a_stray_key_file_does_not_change_where_the_keys_are_looked_for(
+        self, tmp_path: Path, system: MemoryKeyring
+    ) -> None:
+        key = root_key(open_key_store("auto", tmp_path), "audit-log")
+        root_key(open_key_store("file", tmp_path), "audit-log")  # by mistake, once
+        assert root_key(open_key_store("auto", tmp_path), "audit-log") == key
+
+    @pytest.mark.parametrize("name", ["file", "File", "FILE"])
+    def test_own_names_may_be_written_in_capitals(self, tmp_path: Path, name: str) -> None:
+        assert "chosen by the user" in open_key_store(name, tmp_path).description
+
+
+class Vault:
+    """What a package brings: an object with the three members of the port."""
+
+    asked = 0
+
+    def __init__(self, home: Path) -> None:
+        self.entries: dict[str, Any] = {}
+
+    @property
+    def description(self) -> str:
+        Vault.asked += 1
+        return "a vault"
+
+    def read(self, name: str) -> Any:
+        return self.entries.get(name)
+
+    def create(self, name: str, secret: bytes) -> Any:
+        return self.entries.setdefault(name, secret)
+
+
+class Broken(Vault):
+    def read(self, name: str) -> Any:
+        raise RuntimeError("the token hvs.abc is not valid")
+
+
+class Forgetful(Vault):
+    def create(self, name: str, secret: bytes) -> Any:
+        return secret
+
+
+class Loose(Vault):
+    def read(self, name: str) -> Any:
+        return "text"
+
+
+class TestBrought:
+    @pytest.fixture
+    def brings(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """`brings(*entry points)` are those that packages declare."""
+
+        def bring(*values: str) -> None:
+            points = [EntryPoint("vault", f"{__name__}:{value}", brought.GROUP) for value in values]
+            monkeypatch.setattr(brought, "entry_points", lambda group: points)
+            monkeypatch.setattr(EntryPoint, "load", lambda point: globals()[point.value.partition(":")[2]])
+
+        return bring
+
+    def test_it_is_used_and_asked_for_its_description_once(self, brings: Any, tmp_path: Path) -> None:
+        brings("Vault")
+        Vault.asked = 0
+        store = open_key_store("vault", tmp_path)
+        assert root_key(store, "leases") == root_key(store, "leases")
+        assert {store.description for _ in range(3)} == {"vault: a vault"} and Vault.asked == 1
+        assert not (tmp_path / "keys").exists()
+
+    def test_two_of_one_name_are_refused(self, brings: Any, tmp_path: Path) -> None:
+        brings("Vault", "Broken")
+        with pytest.raises(StateDirectoryError, match="Several packages"):
+            open_key_store("vault", tmp_path)
+
+    @pytest.mark.parametrize("value", ["Broken", "Forgetful", "Loose"])
+    def test_what_it_does_wrong_is_an_error_without_its_words(self, brings: Any, tmp_path: Path, value: str) -> None:
+        brings(value)
+        with pytest.raises(StateDirectoryError) as caught:
+            root_key(open_key_store("vault", tmp_path), "leases")
+        assert "vault" in caught.value.message and "hvs" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    @pytest.mark.parametrize("name", ["../x", "A", ""])
+    def test_no_other_names_reach_it(self, brings: Any, tmp_path: Path, name: str) -> None:
+        brings("Vault")
+        with pytest.raises(StateDirectoryError):
+            open_key_store("vault", tmp_path).read(name)
+
 
 def test_the_signer_comes_from_the_key_store(tmp_path: Path) -> None:
     store = FileKeyStore(tmp_path / "keys")
-    signer = NoteSigner(root_key(store, AUDIT_LOG))
+    signer = NoteSigner(root_key(store, "audit-log"))
     assert signer.verifier_key == NoteSigner(root_key(store, "audit-log")).verifier_key
     assert signer.verifier_key.startswith(signer.origin)

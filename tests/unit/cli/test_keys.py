@@ -13,6 +13,7 @@ import pytest
 
 from jupyter_qsec.cli import checks_machine
 from jupyter_qsec.cli.main import run
+from jupyter_qsec.cli.output import gateway_client
 from jupyter_qsec.client.home import QsecHome
 from tests.fakes.control_server import ControlServer
 
@@ -116,10 +117,9 @@ def test_a_key_of_aws_comes_on_standard_input(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert run(["keys", "set-aws", "--stdin", "--reason", "first"]) == 0
-    body = {"access_key_id": "AKIAQSECEXAMPLEROOT1", "secret_access_key": SECRET, "reason": "first", "at_once": False}
-    assert given == [body]
+    assert given == [{"access_key_id": "AKIAQSECEXAMPLEROOT1", "secret_access_key": SECRET, "reason": "first"}]
     said = capsys.readouterr()
-    assert "generation 3" in said.out and SECRET not in said.out + said.err
+    assert "generation 3" in said.out and "End the one before at AWS" in said.out and SECRET not in said.out + said.err
 
 
 def test_a_key_of_aws_is_asked_for_and_not_shown(
@@ -133,8 +133,8 @@ def test_a_key_of_aws_is_asked_for_and_not_shown(
         return next(answers)
 
     monkeypatch.setattr("click.prompt", prompt)
-    assert run(["keys", "set-aws", "--reason", "first", "--at-once"]) == 0
-    assert (given[0]["secret_access_key"], given[0]["at_once"], hidden) == (SECRET, True, [False, True])
+    assert run(["keys", "set-aws", "--reason", "first"]) == 0
+    assert (given[0]["secret_access_key"], hidden) == (SECRET, [False, True])
     assert SECRET not in capsys.readouterr().out
 
 
@@ -163,9 +163,19 @@ def test_roles_that_are_refused_end_with_1(server: ControlServer, capsys: pytest
     assert "AccessDenied" in capsys.readouterr().out
 
 
-def test_doctor_says_which_is_due_and_what_to_run() -> None:
-    due = checks_machine.root_secrets([secret("leases", days=91)])  # type: ignore[list-item]  # as the wire has it
-    assert (due.status, "leases" in due.text) == ("warning", True)
-    assert "jupyter qsec keys rotate leases" in due.remedy
-    fine = checks_machine.root_secrets([secret("audit-log", days=999, due_at=None)])  # type: ignore[list-item]  # same
-    assert fine.status == "ok"
+@pytest.mark.parametrize(
+    ("name", "command"), [("leases", "jupyter qsec keys rotate leases"), ("aws", "jupyter qsec keys set-aws")]
+)
+def test_doctor_says_which_is_due_and_what_to_run(server: ControlServer, name: str, command: str) -> None:
+    told(server, secret("audit-log", days=999, due_at=None), secret(name, days=91))
+    with gateway_client() as client:
+        due = checks_machine.root_secrets(client)
+    assert (due.status, name in due.text, command in due.remedy) == ("warning", True, True)
+
+
+def test_doctor_is_content_with_what_is_not_due_and_does_not_fail_where_nothing_is_told(server: ControlServer) -> None:
+    told(server, secret("leases"), secret("leases", days=200, state="replaced"))
+    with gateway_client() as client:
+        assert checks_machine.root_secrets(client).status == "ok"
+        server.routes["GET /api/v1/root-secrets"] = (404, {"code": "not-found", "detail": "There is no such resource."})
+        assert checks_machine.root_secrets(client).status == "warning"
