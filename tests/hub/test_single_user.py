@@ -73,6 +73,16 @@ def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any)
     assert kernel["lease"]["principal"] == "hub:ada"
 
 
+def test_one_request_tells_the_gateway_that_all_who_work_are_still_there(example: ExampleHub, worked: Any) -> None:
+    listed, alone = "GET /hub/api/users?", "GET /hub/api/user (qsec@"
+    before = len(example.hub.log())
+    wait_for(lambda: example.hub.log()[before:].count(f"200 {listed}") >= 3, "three looks", 20)
+    assert alone not in example.hub.log()[before:], "nobody was missing there"
+    ada, kernel, *_ = worked
+    [lease] = [lease for lease in example.ask(ada, "leases")["leases"] if lease["id"] == kernel["lease"]["id"]]
+    assert lease["state"] == "active"
+
+
 def test_keep_working_needs_a_login_that_the_identity_provider_still_knows(example: ExampleHub, worked: Any) -> None:
     ada, kernel, *_ = worked
     ended = example.hub.folder / "ended-logins"

@@ -32,21 +32,23 @@ class HubRoster:
 
     def __init__(self, hub: HubAddress) -> None:
         self._hub = HubApi(hub)
+        self._may_list = True
         self._turn = 0
 
     async def departed(self, holders: Sequence[Holder]) -> Departed:
         ours = {holder.principal for holder in holders if _is_of_a_hub(holder)}
-        if not ours:
-            return Departed(())
         try:
+            unseen = ours - await self._with_servers({one for one in ours if one.startswith(_PERSON)})
+            if not unseen:
+                return Departed(())
             scopes = await self._own_scopes()
-            seen = await self._with_servers(ours) if LIST_SCOPE in scopes else set()
         except UnavailableError as error:
             return Departed((), error.message)
-        gone, problem = await self._denied(self._next(ours - seen, scopes))
+        self._may_list = LIST_SCOPE in scopes
+        gone, problem = await self._denied(self._next(unseen, scopes))
         return Departed(
             [holder for holder in holders if holder.principal in gone and _is_of_a_hub(holder)],
-            problem or _lacking(ours, scopes),
+            problem or _lacking(unseen, scopes),
         )
 
     async def _own_scopes(self) -> frozenset[str]:
@@ -58,9 +60,11 @@ class HubRoster:
         return frozenset(scope for scope in scopes if isinstance(scope, str))
 
     async def _with_servers(self, wanted: Collection[str]) -> set[str]:
-        """The wanted people among those who have a server now."""
+        """The wanted people among those who have a server now; nobody, when the gateway may not list them."""
         found: set[str] = set()
         offset = 0
+        if not wanted or not self._may_list:
+            return found
         for _ in range(_MOST_PAGES):
             place = f"/users?state=active&limit={_PAGE}&offset={offset}"
             _, model = await self._hub.get(place, accept=_PAGES_PLEASE)

@@ -60,7 +60,7 @@ async def test_one_request_tells_of_all_who_have_a_server(hub: ScriptedHub) -> N
     people = [f"p{number}" for number in range(150)]
     hub.answers[USERS] = (200, {"items": [{"name": name} for name in people], "_pagination": {"next": None}})
     found = await departed(hub, *(f"hub:{name}" for name in people))
-    assert (names(found), paths(hub)) == ([], ["/user", "/users"])
+    assert (names(found), paths(hub)) == ([], ["/users"])
 
 
 async def test_a_long_list_is_read_page_by_page_until_all_are_found(hub: ScriptedHub) -> None:
@@ -69,7 +69,7 @@ async def test_a_long_list_is_read_page_by_page_until_all_are_found(hub: Scripte
         answer = {"items": items, "_pagination": {"next": {"offset": offset + 50}}}
         hub.answers[f"{USERS}?state=active&limit=200&offset={offset}"] = (200, answer)
     found = await departed(hub, "hub:p3", "hub:p60")
-    assert (names(found), paths(hub)) == ([], ["/user", "/users", "/users"])
+    assert (names(found), paths(hub)) == ([], ["/users", "/users"])
 
 
 async def test_a_list_without_end_is_left(hub: ScriptedHub) -> None:
@@ -90,8 +90,24 @@ async def test_many_are_asked_for_in_turns(hub: ScriptedHub) -> None:
 
 
 async def test_without_the_scope_for_the_list_everybody_is_asked_for_by_name(hub: ScriptedHub) -> None:
+    roster = HubRoster(HubAddress(hub.url, "own"))
+    everybody = [Holder("hub:ada"), Holder("hub:bob")]
+    hub.answers[USERS] = (403, {"status": 403})
     hub.answers["/hub/api/user"] = (200, {**OWN, "scopes": SCOPES[1:]})
-    assert names(await departed(hub, "hub:ada", "hub:bob")) == ["hub:bob"]
+    for listed in (1, 0):  # the hub complains in its log of who asks for what they may not see
+        hub.asked.clear()
+        assert names(await roster.departed(everybody)) == ["hub:bob"]
+        assert paths(hub).count("/users") == listed
+    hub.answers["/hub/api/user"] = (200, OWN)
+    await roster.departed(everybody)
+    hub.answers[USERS] = (200, {"items": [{"name": "ada"}, {"name": "bob"}]})
+    hub.asked.clear()
+    assert names(await roster.departed(everybody)) == []
+    assert paths(hub) == ["/users"]
+
+
+async def test_services_alone_need_no_list_of_people(hub: ScriptedHub) -> None:
+    assert names(await departed(hub, "service:old")) == ["service:old"]
     assert "/users" not in paths(hub)
 
 
