@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import hmac
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from time import monotonic
 
 from jupyter_qsec.application import tokens
 from jupyter_qsec.application.callers import Caller, lease_principal, operator_access, require
+from jupyter_qsec.application.knownleases import MOST, KnownLeases
 from jupyter_qsec.application.ports import Catalogue, Clock, Policy, Store
 from jupyter_qsec.application.tokens import AwsCredentials, CredentialForge, SigningCredential
 from jupyter_qsec.domain.access import AccessRequest, Action, Permit
@@ -45,8 +45,7 @@ _MAX_DEPTH = 8
 _ATTEMPTS = 3
 FRESH_SECONDS = 1.0
 """For several processes on one store: a revocation at one of them is felt at all within two seconds."""
-_CACHED = 10_000
-_CHILDREN = 100_000
+_CHILDREN = 10_000
 _TOGETHER = 500
 
 
@@ -97,10 +96,7 @@ class Leasing:
         self._policy = policy
         self._clock = clock
         self._credentials = credentials
-        self._fresh_seconds = fresh_seconds
-        self._timer = timer
-        self._cache: OrderedDict[str, Lease] = OrderedDict()
-        self._read_at: dict[str, float] = {}
+        self._known = KnownLeases(store, fresh_seconds, timer)
         self._ended: set[str] = set()
         """Being revoked, or revoked without a record yet: unusable from the first moment on."""
         self._renewal_recorded: dict[str, datetime] = {}
@@ -146,7 +142,7 @@ class Leasing:
         )
         async with self._changing:
             await self._store.put_lease(lease, [_event("lease.issued", lease, principal, now, permit)])
-            self._remember(lease)
+            self._known.remember(lease)
         return IssuedLease(lease, token)
 
     async def renew(self, actor: Principal, lease_id: str, *, confinement: str | None = None) -> Lease:
@@ -171,9 +167,11 @@ class Leasing:
         changed = (renewed.confinement, renewed.claims) != (lease.confinement, lease.claims)
         events = [_event("lease.renewed", renewed, actor, now, permit)] if due or changed else []
         await self._store.put_lease(renewed, events)
-        self._remember(renewed)
+        self._known.remember(renewed)
         if due:
             self._renewal_recorded[lease.id] = now
+            if len(self._renewal_recorded) > MOST:  # of the oldest, the next renewal is recorded once more
+                del self._renewal_recorded[next(iter(self._renewal_recorded))]
         return renewed
 
     async def _again_when_changed(self, lease_id: str, change: Callable[[], Awaitable[Lease]]) -> Lease:
@@ -182,10 +180,10 @@ class Leasing:
             try:
                 return await change()
             except ConflictError:
-                known, fresh = self._cache.get(lease_id), await self._store.lease(lease_id)
+                known, fresh = self._known.last(lease_id), await self._store.lease(lease_id)
                 if fresh is None or (known is not None and known.revision >= fresh.revision):
                     raise  # nobody changed it: the conflict is another one
-                self._remember(fresh)
+                self._known.remember(fresh)
         return await change()
 
     async def revoke(self, actor: Principal, lease_id: str, because: str) -> Lease:
@@ -206,8 +204,10 @@ class Leasing:
     async def end(self, actor: Principal, holder: Holder, because: str) -> None:
         """Revoke all that somebody holds, whatever the policies say. What hangs on a lease is held by the same."""
         now = self._clock.now()
-        held = await self._store.leases(principal=holder.principal, unrevoked_only=True, limit=_CHILDREN)
-        held = [lease for lease in held if lease.claims == holder.claims and lease.state(now) is LeaseState.ACTIVE]
+        found = await self._store.leases(
+            principal=holder.principal, unrevoked_only=True, expires_after=now, limit=_CHILDREN
+        )
+        held = [lease for lease in found if lease.claims == holder.claims]
         self._ended.update(lease.id for lease in held)
         async with self._changing:
             for lease in held:
@@ -261,7 +261,7 @@ class Leasing:
         if token.startswith(UNLEASED):
             raise UnauthenticatedError("The lease has not come yet.", remedy=UNLEASED_HINT)
         lease_id = tokens.lease_of_bearer(token)
-        lease = await self._cached(lease_id) if lease_id else None
+        lease = await self._known.get(lease_id) if lease_id else None
         # The comparison runs for unknown leases too, so that time does not tell which leases exist.
         known = hmac.compare_digest(
             tokens.digest(token), lease.token_digest if lease else hashlib.sha256(b"").hexdigest()
@@ -288,7 +288,7 @@ class Leasing:
 
     async def caller(self, lease_id: str, *, user_agent: str = "", source: str = "", request_id: str = "") -> Caller:
         """Who acts through that lease now. `LeaseRevokedError`, `LeaseExpiredError`, `UnauthenticatedError`."""
-        lease = await self._cached(lease_id)
+        lease = await self._known.get(lease_id)
         if lease is None:
             raise UnauthenticatedError("The lease behind this credential is not known.", remedy=NEW_LEASE_HINT)
         await self._require_active(lease)
@@ -308,7 +308,7 @@ class Leasing:
             lease.require_active(now)
             if not lease.parent:
                 return
-            parent = await self._cached(lease.parent)
+            parent = await self._known.get(lease.parent)
             if parent is None:
                 break
             lease = parent
@@ -317,7 +317,7 @@ class Leasing:
     async def _end(self, lease_id: str, actor: Principal, because: str, permit: Permit) -> Lease:
         self._ended.add(lease_id)
         revoked = await self._again_when_changed(lease_id, lambda: self._put_revoked(lease_id, actor, because, permit))
-        self._remember(revoked)
+        self._known.remember(revoked)
         self._ended.discard(lease_id)
         self._renewal_recorded.pop(lease_id, None)
         return revoked
@@ -337,7 +337,10 @@ class Leasing:
 
     async def _descendants(self, lease: Lease) -> list[Lease]:
         children: dict[str, list[Lease]] = {}
-        for other in await self._store.leases(tenant=lease.tenant, unrevoked_only=True, limit=_CHILDREN):
+        now = self._clock.now()
+        for other in await self._store.leases(
+            tenant=lease.tenant, unrevoked_only=True, expires_after=now, limit=_CHILDREN
+        ):
             if other.parent:
                 children.setdefault(other.parent, []).append(other)
         found: list[Lease] = []
@@ -352,40 +355,9 @@ class Leasing:
         return require(self._policy, _about(actor, action, lease))
 
     async def _find(self, lease_id: str) -> Lease:
-        lease = await self._cached(lease_id)
+        lease = await self._known.get(lease_id)
         if lease is None:
             raise NotFoundError(f"Lease {lease_id[:8]} was not found.")
-        return lease
-
-    async def _cached(self, lease_id: str) -> Lease | None:
-        lease = self._cache.get(lease_id)
-        if lease is not None and self._is_fresh(lease):
-            self._cache.move_to_end(lease_id)
-            return lease
-        if not tokens.is_lease_id(lease_id):
-            return None
-        asked_at = self._timer()
-        lease = await self._store.lease(lease_id)
-        return None if lease is None else self._remember(lease, asked_at)
-
-    def _is_fresh(self, lease: Lease) -> bool:
-        """Whether it may be used as it is known. A revoked lease stays revoked."""
-        if self._fresh_seconds is None or lease.revoked_at is not None:
-            return True
-        return 0 <= self._timer() - self._read_at[lease.id] < self._fresh_seconds
-
-    def _remember(self, lease: Lease, at: float | None = None) -> Lease:
-        """Keep the newer of what is known and what was read at that time: a slow read must not undo a revocation."""
-        known = self._cache.get(lease.id)
-        if known is None or known.revision <= lease.revision:
-            self._read_at[lease.id] = self._timer() if at is None else at
-        if known is not None and known.revision >= lease.revision:
-            return known
-        self._cache[lease.id] = lease
-        while len(self._cache) > _CACHED:
-            old, _ = self._cache.popitem(last=False)
-            self._renewal_recorded.pop(old, None)
-            self._read_at.pop(old, None)
         return lease
 
 

@@ -1,8 +1,8 @@
 """Which root secrets there are, since when, and from when on each is used.
 
 Only a table is added, so that a gateway of the version before goes on while this one starts; the first gateway that
-starts writes down the keys that it finds. Gateways of the version before know of no replacement and go on with the first
-key: replace keys when all are of one version."""
+starts writes down the keys that it finds. Gateways of the version before know of no replacement and go on with the
+first key: replace keys when all are of one version."""
 
 import sqlalchemy as sa
 from alembic import op
