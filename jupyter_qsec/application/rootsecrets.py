@@ -182,7 +182,7 @@ class RootSecrets:
             rules=rules,
             details={
                 "generation": made.generation,
-                "starts_at": made.starts_at.isoformat(),
+                "starts_at": "at once" if made.starts_at == ALWAYS else made.starts_at.isoformat(),
                 "because": made.because,
             },
         )
