@@ -68,6 +68,10 @@ class RootSecret:
         """When it should be replaced; `None`: it stays, because checkpoints kept elsewhere are held against it."""
         return None if self.name == AUDIT_LOG else self.created_at + ROTATION_DUE
 
+    def is_due(self, now: datetime) -> bool:
+        due_at = self.due_at()
+        return due_at is not None and due_at <= now
+
     def state(self, others: Iterable[RootSecret], now: datetime) -> RootSecretState:
         """Among all generations of its name."""
         later = [each for each in others if each.name == self.name and each.generation > self.generation]

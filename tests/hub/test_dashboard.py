@@ -167,6 +167,12 @@ def plain(page: httpx.Response, name: str) -> str:
     return re.sub(r"<time.*?</time>", "", page.text).replace(name, "NAME")
 
 
+def test_whoever_reads_the_log_sees_how_old_the_root_secrets_are(logged_in: LogIn, work: Work) -> None:
+    page = logged_in("ida").page("audit").text
+    assert "Root secrets" in page and "less than a day" in page and "stays" in page and "due to be replaced" not in page
+    assert "root-secret.created" in logged_in("ida").page("audit", kind="root-secret.").text
+
+
 def test_an_auditor_has_the_head_signed_and_sees_that_the_log_holds(logged_in: LogIn, work: Work) -> None:
     ida = logged_in("ida")
     page = ida.press(ida.page("audit"), "audit/checkpoint")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from jupyter_qsec.domain.access import Action
 from jupyter_qsec.domain.audit import AuditEvent, AuditRecord, Checkpoint
 from jupyter_qsec.domain.errors import InvalidRequestError, QsecError, UnavailableError
 from jupyter_qsec.domain.membership import EVERY_TENANT
+from jupyter_qsec.domain.rootsecret import RootSecret, RootSecretState
 from jupyter_qsec.gateway.dashboard.handlers import Page
 from jupyter_qsec.gateway.dashboard.visit import Visit
 
@@ -69,6 +70,17 @@ class Row:
     leaf_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class RootRow:
+    """One generation of a root secret."""
+
+    secret: RootSecret
+    state: RootSecretState
+    age: str
+    due: bool
+    """It should have been replaced by now."""
+
+
 async def audit(visit: Visit) -> Page:
     await _permitted(visit)
     filters = {name: visit.text(name) for name in ("kind", "tenant", "principal")}
@@ -93,8 +105,18 @@ async def audit(visit: Visit) -> Page:
             "older": urlencode({**kept, "before": str(next_before)}) if next_before > 0 else "",
             "searched": end - next_before,
             "done": visit.done,
+            "root_secrets": await _root_secrets(visit),
         },
     )
+
+
+async def _root_secrets(visit: Visit) -> Sequence[RootRow]:
+    """Those that are used or will be; none for people who may not know of them."""
+    if not visit.may(Action.KEY_READ, EVERY_TENANT):
+        return ()
+    found, now = await visit.gateway.secrets.listed(visit.principal), visit.gateway.clock.now()
+    rows = [RootRow(each, each.state(found, now), _days(now - each.created_at), each.is_due(now)) for each in found]
+    return [row for row in rows if row.state is not RootSecretState.REPLACED]
 
 
 async def sign(visit: Visit) -> str:
@@ -180,6 +202,10 @@ def _row(record: AuditRecord, signed: bool) -> Row:
     if subject != event.subject:
         details = [("subject", event.subject), *details]
     return Row(record.index, event, subject, details, signed, record.leaf_hash.hex())
+
+
+def _days(span: timedelta) -> str:
+    return "less than a day" if span.days < 1 else f"{span.days} day{'' if span.days == 1 else 's'}"
 
 
 def _index(text: str) -> int | None:
