@@ -131,10 +131,13 @@ def an_auditor_looks_at_everything(browser: Browser, hub: RealHub) -> None:
     complaints.clear()  # those of the hub's own pages
     page.get_by_role("button", name="Sign the head now").click()
     expect(page.get_by_text("The head verifies against the newest checkpoint.")).to_be_visible()
+    page.get_by_text("Root secrets", exact=True).click()
+    expect(page.get_by_role("row", name="leases 1 present")).to_be_visible()
     picture(page, "audit-dark")
     for path in ("", "tasks", "leases?state=all", "findings", "audit"):
         page.set_viewport_size(_NARROW)
         page.goto(f"{hub.url}{PREFIX}{path}")
+        page.evaluate("document.querySelectorAll('details.roots').forEach(details => { details.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") <= _NARROW["width"], path
         expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
         picture(page, f"narrow-{path.partition('?')[0] or 'overview'}")
