@@ -127,7 +127,7 @@ class Engine:
         found = self._plain_hits(data, work)
         if has_unseen(text):
             visible = without_unseen(text)
-            found += visible.back(self._plain_hits(flat(*visible.parts), work))
+            found += visible.back(self._plain_hits(flat(*visible.parts), work) + self._live_hits(visible.text))
         if 0 <= text.find("\n") < len(text) - 1 and self._may_be_broken(data):
             found += self._joined_hits(text, found, work)
         return found + self._live_hits(text)

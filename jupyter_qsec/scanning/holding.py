@@ -41,10 +41,15 @@ def anchored_from(engine: Engine, text: str) -> int:
 
 
 def _anchored_start(engine: Engine, tail: str) -> int:
-    start = engine.partials.earliest(tail)
+    start = _begun(engine, tail)
     if has_unseen(tail):
         visible = unseen_so_far(tail)
-        start = min(start, _origin(visible.origin, engine.partials.earliest(visible.text), visible.text, tail))
+        start = min(start, _origin(visible.origin, _begun(engine, visible.text), visible.text, tail))
+    return start
+
+
+def _begun(engine: Engine, tail: str) -> int:
+    start = engine.partials.earliest(tail)
     return start if engine.live is None else min(start, engine.live.hold_from(tail))
 
 

@@ -79,6 +79,8 @@ CAUGHT = {
     "the next cell's text": "get_ipython().set_next_input(KEY)",
     "the live token in base64": "print(base64.b64encode(b'x' + token.encode()).decode())",
     "the live token in hex": "print(token.encode().hex(), token.encode().hex(' '))",
+    "the live token between colours and characters without width": "print('\\x1b[0m'.join(token))\n"
+    "print('\\u200b'.join(token))",
     "the live token reversed": "print(token[::-1])",
     "the live token spelled out": "print('-'.join(token)); print(list(token))",
     "the live token in lines of base64": "print(base64.encodebytes(token.encode() * 4).decode())",

@@ -332,3 +332,15 @@ def test_without_memory_of_the_last_chunk_the_key_would_come_through() -> None:
 @pytest.mark.parametrize("text", ["비밀번호: kT9xQ2mWz7", "пароль: kT9xQ2mWz7", "password = \u201ckT9xQ2mWz7\u201d"])
 def test_words_of_other_scripts_come_in_pieces(text: str) -> None:
     assert "kT9x" not in "".join(passed([*f"x\n{text}\ny"]))
+
+
+@pytest.mark.parametrize("unseen", ["\x1b[1;31m", "\u200b", "\x1b]0;x\x07", "\ufe0f"], ids=ascii)
+def test_a_live_secret_between_what_nobody_sees_is_caught_however_it_is_split(unseen: str) -> None:
+    token = "qsl_4f9Kd-2Lw_7TzQm8VbX1"
+    live = LiveSecrets()
+    live.add(token, "lease-token")
+    engine = Engine.default(live=live)
+    text = f"see {unseen.join(token)} end\n"
+    for size in (1, 3, 7, 50, len(text)):
+        assert "".join(passed(cut(text, range(0, len(text), size)), engine)) == "see [REDACTED:lease-token] end\n"
+    assert engine.redact(text).secrets == (("lease-token", token),)
