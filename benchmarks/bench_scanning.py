@@ -65,6 +65,8 @@ HOSTILE = {
     "one long line": "a",
     "nested repeats": '[{"a":((((',
     "a keyword a line": "password = \n",
+    "letters that are taken back": "a\b\n",
+    "a line written over": "a\rb\r",
 }
 """Texts that consist of what costs a scanner most."""
 
@@ -86,7 +88,7 @@ def rate_of(unit: str) -> float:
 
 
 def _rate(text: str) -> float:
-    return rate(functools.partial(Engine.default().scan, text), len(text), 0.3)
+    return rate(functools.partial(Engine.default().scan_printed, text), len(text), 0.3)
 
 
 def rate(work: Callable[[], object], characters: int, seconds: float = 0.6) -> float:

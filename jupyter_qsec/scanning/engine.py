@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_qsec.scanning import allowlist, pem
@@ -11,6 +11,7 @@ from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import LIVE, Hit
 from jupyter_qsec.scanning.joined import has_unseen, joined, rendered, without_unseen
 from jupyter_qsec.scanning.live import Known
+from jupyter_qsec.scanning.overprinted import Reading, readings, without_taken_back
 from jupyter_qsec.scanning.partials import Partials
 from jupyter_qsec.scanning.plugins import Confirm, lazy_plugins
 from jupyter_qsec.scanning.prefilter import CompiledRule, CompiledShape, Prefilter, flat, without
@@ -108,6 +109,17 @@ class Engine:
             page = rendered(text)
             hits = merge(hits + page.back(self.hits(page.text))) if page.changed else hits
         return [Match(hit.kind, hit.start, hit.end) for hit in hits]
+
+    def printed_hits(self, text: str, read: Sequence[Reading]) -> list[Hit]:
+        """As `hits`, for what a program prints: also in its `readings`."""
+        hits = self.hits(text)
+        for reading in read:
+            hits = merge(hits + reading.back(self.hits(reading.text), len(text)))
+        return hits
+
+    def scan_printed(self, text: str) -> list[Match]:
+        """As `scan`, for what a program prints."""
+        return [Match(hit.kind, hit.start, hit.end) for hit in self.printed_hits(text, readings(text))]
 
     def redact(self, text: str, *, allow: bool = False) -> Redaction:
         """The text with every secret replaced."""
@@ -300,6 +312,7 @@ def replace(text: str, matches: Iterable[Match]) -> Redaction:
 def bare(kind: str, secret: str) -> str:
     """The secret without the line breaks, colours and invisible characters between its own, so that its fingerprint
     stays the same."""
-    if kind == pem.KIND or not ("\n" in secret or has_unseen(secret)):
+    if kind == pem.KIND or not ("\n" in secret or "\x08" in secret or has_unseen(secret)):
         return secret
+    secret = without_taken_back(secret)
     return without_unseen(secret).text.replace("\r", "").replace("\n", "")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jupyter_qsec.scanning.engine import Engine
-from jupyter_qsec.scanning.joined import has_unseen, joined, unseen_so_far
+from jupyter_qsec.scanning.joined import before_unfinished, has_unseen, joined, unseen_so_far
+from jupyter_qsec.scanning.overprinted import Reading
 
 WINDOW = 768
 """Characters at the end of a text that are looked at: a name, its secret and what lies between."""
@@ -15,13 +16,57 @@ _LAST_WORD = re.compile(r"(?<![A-Za-z0-9_.:~|%+/=-])[A-Za-z0-9_.:~|%+/=-]*+\Z")
 """Of all characters that shapes have."""
 _WORD_STARTS = re.compile(r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_]|[.~](?![.~]{2}))")
 _SHORTEST_SHAPE = 3
+_BACKSPACES = re.compile(r"\x08+")
+WIDEST = 8
+"""Characters that are taken back at once and may stand within a secret that comes in pieces."""
+_TELLING = 4
+"""More characters than so few say something about a secret."""
 _TOKEN_CHARACTER = re.compile(r"[A-Za-z0-9_.+/=-]")
 
 
-def hold_from(engine: Engine, text: str) -> int:
-    """Index from which the text must not go out yet; its length when all of it may."""
+def hold_from(engine: Engine, text: str, read: Sequence[Reading]) -> int:
+    """Index from which the text, of which these are the readings, must not go out yet; its length when all may."""
+    return _earliest(engine, text, read, _start)
+
+
+def anchored_from(engine: Engine, text: str, read: Sequence[Reading]) -> int:
+    """Index from which a live secret, or one with an anchor before or in it, may have begun; the text's length when
+    none has. What only a shape would tell is not told: every longer number begins like one."""
+    return _earliest(engine, text, read, _anchored_start)
+
+
+def _earliest(engine: Engine, text: str, read: Sequence[Reading], find: Callable[[Engine, str], int]) -> int:
     offset = max(0, len(text) - WINDOW)
-    tail = text[offset:]
+    earliest = offset + find(engine, text[offset:])
+    for reading in read:
+        end = reading.cursor
+        offset = max(0, end - WINDOW)
+        tail = reading.text[offset:end]
+        begun = find(engine, tail)
+        if reading.taken_back:
+            begun = min(begun, _before_what_is_taken_back(engine, tail, _widest(text)))
+        if begun < len(tail):
+            earliest = min(earliest, reading.origin(offset + begun, end)[0])
+    return earliest
+
+
+def _before_what_is_taken_back(engine: Engine, tail: str, width: int) -> int:
+    """Where a telling part of a secret begins if so many of the last characters are taken back next."""
+    whole = before_unfinished(tail)
+    line = tail.rfind("\n") + 1
+    for end in range(len(whole) - 1, max(line, len(whole) - width) - 1, -1):
+        begun = _anchored_start(engine, tail[:end])
+        if begun < end - _TELLING:
+            return begun
+    return len(tail)
+
+
+def _widest(text: str) -> int:
+    """How many characters were taken back at once."""
+    return min(WIDEST, max(map(len, _BACKSPACES.findall(text, max(0, len(text) - WINDOW))), default=0))
+
+
+def _start(engine: Engine, tail: str) -> int:
     start = _anchored_start(engine, tail)
     if not tail.endswith("\n"):
         start = min(start, _shape_start(engine, tail))
@@ -30,14 +75,7 @@ def hold_from(engine: Engine, text: str) -> int:
             start = min(start, _origin(visible.origin, _shape_start(engine, visible.text), visible.text, tail))
     if "\n" in tail or tail.endswith("\r"):
         start = min(start, _joined_start(engine, tail))
-    return offset + start
-
-
-def anchored_from(engine: Engine, text: str) -> int:
-    """Index from which a live secret, or one with an anchor before or in it, may have begun; the text's length when
-    none has. What only a shape would tell is not told: every longer number begins like one."""
-    offset = max(0, len(text) - WINDOW)
-    return offset + _anchored_start(engine, text[offset:])
+    return start
 
 
 def _anchored_start(engine: Engine, tail: str) -> int:

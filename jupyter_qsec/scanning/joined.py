@@ -24,14 +24,16 @@ _CSI = r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,4}"
 _OSC = r"(?:\x1b\]|\x9d)[^\x07\x1b\x90\x98\x9c-\x9f]{0,512}+"
 _DCS = r"(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x90\x98\x9c-\x9f]{0,512}+"
 """And SOS, PM and APC. No such string goes over the beginning of another: looking for ends takes linear time."""
-_UNSEEN = re.compile(
+_CONTROL = (
     rf"{_CSI}[@-~]|\x1b(?:[ -/]{{1,4}}[0-~]|[0-?DEHMNOZ\\`-cno|-~])|{_OSC}(?:\x07|\x1b\\|\x9c)|{_DCS}(?:\x1b\\|\x9c)"
-    rf"|[{_INVISIBLE}]+"
 )
+_CONTROLS = re.compile(_CONTROL)
+_UNSEEN = re.compile(rf"{_CONTROL}|[{_INVISIBLE}]+")
 _UNFINISHED = re.compile(rf"(?:{_CSI}|\x1b[ -/]{{0,4}}|{_OSC}\x1b?|{_DCS}\x1b?)\Z")
 _LONGEST_CONTROL = 516
 # Of `regex`, here and below: up to Python 3.11.4 `re` loses its place in a group that gives nothing back.
-_UNSEEN_TO_THE_END = regex.compile(rf"(?>(?:{_UNSEEN.pattern})*)(?:{_UNFINISHED.pattern})?\Z")
+_UNSEEN_TO_THE_END = regex.compile(rf"(?>(?:{_UNSEEN.pattern}|\x08)*)(?:{_UNFINISHED.pattern})?\Z")
+_TAKEN_BACK = "|".join(rf"[^\x08\r\n]{{{size}}}\x08{{{size}}}" for size in range(1, 9))
 _NOT_SEEN = re2.compile(f"[{_INVISIBLE}\x90\x98\x9b\x9d-\x9f]".encode())
 """Every character but escape with which `_UNSEEN` may begin, in UTF-8: an automaton goes over it ten times as fast."""
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
@@ -102,7 +104,12 @@ class Seen:
 
     def back(self, hits: Iterable[Hit]) -> list[Hit]:
         """The same hits in the original."""
-        return [dataclasses.replace(hit, start=self.origin(hit.start), end=self._end(hit.end - 1)) for hit in hits]
+        spans = ((hit, self.span(hit.start, hit.end)) for hit in hits)
+        return [dataclasses.replace(hit, start=start, end=end) for hit, (start, end) in spans]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where this span stood in the original."""
+        return self.origin(start), self._end(end - 1)
 
 
 def has_unseen(text: str) -> bool:
@@ -120,15 +127,32 @@ def without_unseen(text: str) -> Seen:
     return _seen(text, _UNSEEN)
 
 
+def has_controls(text: str) -> bool:
+    """Whether there may be control sequences; cheap."""
+    return "\x1b" in text or "\x9b" in text
+
+
+def without_controls(text: str) -> Seen:
+    """Without terminal control sequences alone."""
+    return _seen(text, _CONTROLS)
+
+
 def unseen_so_far(text: str) -> Seen:
     """As `without_unseen`, and without a control sequence of which the end is missing at the end of the text."""
+    return without_unseen(before_unfinished(text))
+
+
+def before_unfinished(text: str) -> str:
+    """Up to a control sequence of which the end is missing."""
     begun = _UNFINISHED.search(text, max(0, len(text) - _LONGEST_CONTROL))
-    return without_unseen(text if begun is None else text[: begun.start()])
+    return text if begun is None else text[: begun.start()]
 
 
 def through_unseen(characters: str) -> regex.Pattern[str]:
-    """Matches a run of these characters (as in a class) from its beginning, also with what nobody sees between them."""
-    return regex.compile(rf"[{characters}]*+(?:(?>(?:{_UNSEEN.pattern})+)[{characters}]++)*+")
+    """Matches a run of these characters (as in a class) from its beginning, also with what nobody sees between them, or
+    nobody any more."""
+    between = rf"{_UNSEEN.pattern}|\x08|{_TAKEN_BACK}"
+    return regex.compile(rf"[{characters}]*+(?:(?>(?:{between})+)[{characters}]++)*+")
 
 
 def unseen_to_the_end(text: str, start: int) -> bool:

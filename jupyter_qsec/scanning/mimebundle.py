@@ -186,7 +186,16 @@ class Walk:
     def pieces(self, items: list[str], whole: str, key: str = "") -> list[str]:
         """Each item without its part of the secrets of `whole`: the items with nothing or one character between."""
         self._count(whole)
-        matches = self._unknown(whole, self._scan(whole, key))
+        return self._cut(items, whole, self._scan(whole, key))
+
+    def printed(self, items: list[str]) -> list[str]:
+        """Each of the texts that were printed one after the other, without its part of the secrets."""
+        whole = "".join(items)
+        self._count(whole)
+        return self._cut(items, whole, self._engine.scan_printed(whole))
+
+    def _cut(self, items: list[str], whole: str, matches: list[Match]) -> list[str]:
+        matches = self._unknown(whole, matches)
         if not matches:
             return items
         self._note(whole, matches)

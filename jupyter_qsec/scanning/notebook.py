@@ -110,9 +110,8 @@ class NotebookWalk:
     def _streams(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Outputs that follow one another on one stream are one text to a reader: scanned as one."""
         texts = [_joined(output["text"]) or "" for output in outputs]
-        whole = "".join(texts)
         with self._walk.below("text"):
-            pieces = self._walk.pieces(texts, whole)
+            pieces = self._walk.printed(texts)
         self._note(_OUTPUT, str(outputs[0].get("name", outputs[0].get("stream", ""))))
         return [
             {

@@ -8,6 +8,7 @@ secret without a fixed length is swallowed until a character that cannot belong 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from jupyter_qsec.scanning import pem
 from jupyter_qsec.scanning.engine import Engine, Redaction, bare
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import Hit
-from jupyter_qsec.scanning.holding import anchored_from, hold_from
+from jupyter_qsec.scanning.holding import WIDEST, anchored_from, hold_from
 from jupyter_qsec.scanning.joined import through_unseen, unseen_to_the_end
+from jupyter_qsec.scanning.overprinted import Reading, readings
 
 MAX_HELD = 256
 """Characters."""
@@ -30,6 +32,8 @@ _CONTEXT = 256
 _MAX_CONTEXT = 1024
 _MAX_REMEMBERED = 65_536
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/=.")
+
+_MAY_BE_TAKEN_BACK = re.compile(rf"[^\x08\r\n]{{1,{WIDEST}}}\x08{{0,{WIDEST}}}\Z")
 
 
 @dataclass(slots=True)
@@ -65,6 +69,8 @@ class StreamRedactor:
         self._clock = clock
         self._buffer = ""
         self._base = 0  # offset of the buffer in the stream
+        self._begins_line = True  # the buffer, and not within one
+        self._read: list[Reading] = []  # of the buffer
         self._out = 0  # index in the buffer up to which everything went out, as it is or as a marker
         self._swallowing: _Swallowing | None = None
         self._told: tuple[str, int] | None = None  # kind and start of the last secret that was told, in the stream
@@ -117,7 +123,8 @@ class StreamRedactor:
     def _release(self, done: list[tuple[Match, str]], hold: Callable[[list[Hit]], int]) -> str:
         if self._out >= len(self._buffer):
             return ""
-        hits = [hit for hit in self._engine.hits(self._buffer) if hit.end > self._out]
+        self._read = readings(self._buffer)
+        hits = [hit for hit in self._engine.printed_hits(self._buffer, self._read) if hit.end > self._out]
         return self._emit(hits, hold(hits), done)
 
     def _swallow(self, text: str, done: list[tuple[Match, str]]) -> str:
@@ -135,7 +142,7 @@ class StreamRedactor:
             match = state.goes_on.match(text)
             size = match.end() if match else 0
             over = size < len(text)
-            if over and _hides_the_rest(text, size):
+            if over and _hides_the_rest(text, size, state.seen + text[:size]):
                 text, state.held, over = text[:size], text[size:], False
         state.seen = (state.seen + text[:size])[-_MAX_REMEMBERED:]
         self._base += size
@@ -146,7 +153,7 @@ class StreamRedactor:
 
     def _hold(self, hits: list[Hit]) -> int:
         size = len(self._buffer)
-        hold = max(self._out, hold_from(self._engine, self._buffer))
+        hold = max(self._out, hold_from(self._engine, self._buffer, self._read))
         for hit in hits:
             if (hit.open and _reaches_end(hit, self._buffer)) or hit.start < hold < hit.end:
                 hold = min(hold, max(self._out, hit.start))
@@ -160,7 +167,7 @@ class StreamRedactor:
     def _hold_late(self, hits: list[Hit]) -> int:
         """How far the text may go out once its time is over. A secret that is complete goes out as a marker."""
         size = len(self._buffer)
-        begun = anchored_from(self._engine, self._buffer)
+        begun = anchored_from(self._engine, self._buffer, self._read)
         if begun >= size:
             return size
         return max(self._out, min(size, begun + SHOWN_LATE), size - MAX_HELD)
@@ -195,8 +202,10 @@ class StreamRedactor:
     def _settle(self, out: int) -> None:
         """Remember what went out as context, and forget what is too old."""
         cut = len(self._buffer) if self._swallowing is not None else self._context_start(out)
-        self._buffer = self._buffer[cut:]
-        self._base += cut
+        if cut:
+            self._begins_line = self._buffer[cut - 1] == "\n"
+            self._buffer = self._buffer[cut:]
+            self._base += cut
         self._out = out - cut
 
     def _time(self, advanced: bool) -> None:
@@ -207,19 +216,33 @@ class StreamRedactor:
             self._deadline = self._clock() + MAX_SECONDS
 
     def _context_start(self, out: int) -> int:
-        cut = max(0, out - _CONTEXT)
+        cut = min(max(0, out - _CONTEXT), self._line_start(out))
         while cut > 0 and out - cut < _MAX_CONTEXT and self._buffer[cut - 1] in _TOKEN:
             cut -= 1
         return cut
 
+    def _line_start(self, out: int) -> int:
+        """Where the line begins that what follows may be printed over; when that is too long ago, where it was begun
+        anew, so that at least the columns are right."""
+        start = self._buffer.rfind("\n", 0, out) + 1
+        if (start or self._begins_line) and out - start <= _MAX_CONTEXT:
+            return start
+        latest = max(0, out - _CONTEXT)
+        return (self._buffer.rfind("\r", max(0, out - _MAX_CONTEXT), latest) + 1) or latest
+
 
 def _reaches_end(hit: Hit, text: str) -> bool:
     """Whether nothing that a reader sees follows the secret. Armour ends with a line of its own."""
-    return hit.end == len(text) or (hit.grows != pem.KIND and _hides_the_rest(text, hit.end))
+    if hit.end == len(text):
+        return True
+    return hit.grows != pem.KIND and _hides_the_rest(text, hit.end, text[hit.start : hit.end])
 
 
-def _hides_the_rest(text: str, start: int) -> bool:
-    return len(text) - start <= MAX_HELD and unseen_to_the_end(text, start)
+def _hides_the_rest(text: str, start: int, secret: str) -> bool:
+    """Whether nothing but what nobody sees follows, or what may be taken back as something within the secret was."""
+    if len(text) - start > MAX_HELD:
+        return False
+    return unseen_to_the_end(text, start) or ("\x08" in secret and _MAY_BE_TAKEN_BACK.match(text, start) is not None)
 
 
 def _redaction(text: str, done: list[tuple[Match, str]]) -> Redaction:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
-from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.engine import Engine, replace
 from jupyter_qsec.scanning.finding import Match
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.mimebundle import redact_json
+from jupyter_qsec.scanning.overprinted import goes_back
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.scanning.shapes import SHAPES
 from jupyter_qsec.scanning.stream import StreamRedactor
@@ -17,7 +18,7 @@ KEY = "AKIA" + "QSEC7PLANTED5Q2X"
 TOKEN = "qsl_4f9Kd-2Lw_7TzQm8VbX1"
 PIECES = (
     *("password", " = ", '"', "'", "\n", "\r\n", "token", "is", "-----BEGIN PRIVATE KEY-----", "eyJ", "<b>", "&#65;"),
-    *("\x1b[0m", "\x1b[1;31m", "\x1b]0;x\x07", "\x1b", "\u200b", "\u00ad", "AKIA", "ghp_", "://", "@", "-", " "),
+    *("\x1b[0m", "\x1b[1;31m", "\x1b]0;x\x07", "\x1b", "\b", "\u200b", "\u00ad", "AKIA", "ghp_", "://", "@", "-", " "),
     *("aws_secret_access_key", "\\n", "secret:", KEY, KEY[:9], KEY[9:], TOKEN, TOKEN[:9], TOKEN[9:], TOKEN[::-1]),
 )
 """What means something to rules."""
@@ -53,12 +54,15 @@ def check(text: str, pieces: list[str]) -> None:
         assert at <= match.start < match.end <= len(text)
         at = match.end
     redacted = ENGINE.redact(text).text
+    printed = replace(text, ENGINE.scan_printed(text)).text
     stream = StreamRedactor(ENGINE, clock=lambda: 0.0)
     shown = "".join(stream.feed(piece).text for piece in pieces) + stream.flush().text
-    for output in (redacted, shown):
+    for output in (redacted, printed, shown):
         assert TOKEN not in output
         assert KEY not in output
-    if not any(map(late_in(text), matches)):
+    if not goes_back(text):
+        assert printed == redacted
+    if not goes_back(text) and not any(map(late_in(text), matches)):
         assert shown == redacted
     redact_json({"data": {"text/html": text, "text/plain": [text, text]}, "token": text}, ENGINE)
     for finding in SCANNER.scan_text(text):

@@ -41,6 +41,9 @@ CAUGHT = {
     "ANSI codes inside": "print('\\x1b[0m'.join(KEY))",
     "a print that ends within an ANSI code": "print(KEY[:16], end='\\x1b[', flush=True)\nprint('0m' + KEY[16:])",
     "device control strings and 8-bit codes inside": "print('\\x1bPq\\x1b\\\\'.join(KEY))\nprint('\\x9b0m'.join(KEY))",
+    "backspaces between and behind": "print('\\b'.join(KEY))\n"
+    "for c in KEY: print('x\\b' + c, end='', flush=True)\nprint()\nprint(KEY[:9] + '...\\b\\b\\b' + KEY[9:])",
+    "a carriage return that puts the beginning before the end": "print('    ' + KEY[4:] + '\\r' + KEY[:4])",
     "zero-width characters inside": "print('\\u200b'.join(KEY))",
     "variation selectors and fillers inside": "print('\\ufe0f\\u3164'.join(KEY))",
     "HTML elements inside": "display(HTML('<p>' + KEY[:6] + '<b>' + KEY[6:] + '</b></p>'))",
@@ -97,6 +100,10 @@ OUT_OF_REACH = {
     "prints in pieces, something else displayed between them": (
         "for c in KEY:\n  print(c, end='', flush=True)\n  display(1)",
         KEY[:-1],
+    ),
+    "a beginning printed over a line that is out": (
+        "print('    ' + KEY[4:], end='', flush=True)\ntime.sleep(0.3)\nprint('\\r' + KEY[:4])",
+        KEY[4:],
     ),
     "halves in separate displays": ("display(HTML(KEY[:10])); display(HTML(KEY[10:]))", KEY[10:]),
     "a transformation of one's own": ("print(KEY.translate(str.maketrans('AKIQ', 'akiq')))", "akiaqSEC7PLaNTED5q2X"),

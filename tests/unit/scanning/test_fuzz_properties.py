@@ -13,7 +13,7 @@ from jupyter_qsec.scanning.stream import StreamRedactor
 from tests.fuzz import properties
 from tests.fuzz.properties import KEY, TOKEN, check, split, text_of
 
-CHARACTERS = "abcXYZ0123456789_-+/=. \n\r\"'é:<>&;()[m\u200b\x1b\x07"
+CHARACTERS = "abcXYZ0123456789_-+/=. \n\r\"'é:<>&;()[m\u200b\x1b\x07\b"
 
 
 @settings(max_examples=300)

@@ -83,6 +83,15 @@ def test_prints_that_follow_one_another_are_one_text() -> None:
     assert found == [("1", "output", 1, "aws-access-key")]
 
 
+def test_a_key_that_was_printed_over_is_seen_as_viewers_show_it() -> None:
+    """As nbclient and Git keep it; JupyterLab saves what can be seen."""
+    texts = (f"     {AWS_KEY[4:]}\r ", f"{AWS_KEY[:3]}x\b{AWS_KEY[3]}\n")
+    outputs = [{"output_type": "stream", "name": "stdout", "text": text} for text in texts]
+    new, found = redacted(notebook(cell("", *outputs)))
+    assert [output["text"] for output in new["cells"][0]["outputs"]] == ["     [REDACTED:aws-access-key]", "\n"]
+    assert found == [("1", "output", 1, "aws-access-key")]
+
+
 def test_prints_on_different_streams_are_not_mixed() -> None:
     parts = [
         {"output_type": "stream", "name": name, "text": text} for name, text in (("stdout", "AKIA\n"), ("stderr", "ok"))
