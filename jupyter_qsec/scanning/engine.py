@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jupyter_qsec.scanning import allowlist, pem
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import LIVE, Hit
-from jupyter_qsec.scanning.joined import has_unseen, joined, rendered, without_unseen
+from jupyter_qsec.scanning.joined import has_unseen, joined, rendered, without_marks, without_unseen
 from jupyter_qsec.scanning.live import Known
 from jupyter_qsec.scanning.overprinted import Reading, readings, without_taken_back
 from jupyter_qsec.scanning.partials import Partials
@@ -102,13 +102,22 @@ class Engine:
             hits = allowlist.without_allowed(text, hits)
         return [Match(hit.kind, hit.start, hit.end) for hit in hits]
 
-    def scan_markup(self, text: str) -> list[Match]:
-        """As `scan`, for HTML, SVG and Markdown: also what only a reader of the page sees in one piece."""
+    def scan_markup(self, text: str, *, marks: bool = False) -> list[Match]:
+        """As `scan`, for HTML and SVG, with `marks` for Markdown and LaTeX: also what only a reader of the page sees in
+        one piece."""
         hits = self.hits(text)
-        if "<" in text or "&" in text:
-            page = rendered(text)
-            hits = merge(hits + page.back(self.hits(page.text))) if page.changed else hits
+        page = rendered(text) if "<" in text or "&" in text else None
+        if page is not None and page.changed:
+            hits = merge(hits + page.back(self.hits(page.text)))
+        if marks:
+            hits = merge(hits + self._unmarked_hits(text))
+            if page is not None and page.changed:
+                hits = merge(hits + page.back(self._unmarked_hits(page.text)))
         return [Match(hit.kind, hit.start, hit.end) for hit in hits]
+
+    def _unmarked_hits(self, text: str) -> list[Hit]:
+        plain = without_marks(text)
+        return plain.back(self.hits(plain.text)) if plain.changed else []
 
     def printed_hits(self, text: str, read: Sequence[Reading]) -> list[Hit]:
         """As `hits`, for what a program prints: also in its `readings`."""

@@ -57,6 +57,13 @@ knows), character references, comments and what browsers take for one. Nothing t
 than some thirty times."""
 
 
+_MARK = (
+    r"\*{1,3}|~~|`{1,3}|\${1,2}|[{}\[]|\](?:\([^()\s]{0,512}+\)|\[[^\[\]]{0,64}+\])?"
+    r"|\\[a-zA-Z]{1,24}+\*?\s?|\\[,:;!>()\[\]]|\\(?=[_.+/=-])"
+)
+"""Of Markdown: emphasis, code, links and escapes; of LaTeX: formulas, groups, commands and fine space."""
+_MARKS = regex.compile(rf"(?<=[A-Za-z0-9_.+/=-])(?:{_MARK}){{1,8}}+(?=[A-Za-z0-9_.+/=-])")
+
 _PIECE = 1 << 15
 """Characters; no single operation goes over many more, as it would hold up every other thread of a server."""
 _LONGEST = 1 << 14
@@ -170,6 +177,11 @@ def rendered(text: str) -> Seen:
     """HTML, SVG or Markdown without the markup that may stand within a word, and with its character references
     decoded."""
     return _seen(text, _MARKUP, _decoded)
+
+
+def without_marks(text: str) -> Seen:
+    """Markdown or LaTeX without the marks and commands that stand within a word."""
+    return _seen(text, _MARKS)
 
 
 def _decoded(markup: str) -> str:

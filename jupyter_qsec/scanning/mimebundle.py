@@ -21,6 +21,7 @@ MAX_VALUES = 2_000_000
 _TELLING_KEY = re.compile(r"key|token|secret|pass|pwd|auth|credential", re.IGNORECASE)
 _PLAIN = frozenset(("", "text/plain", "code", "ename", "evalue", "traceback"))
 """Under these keys nothing is shown as a page. Elsewhere any string may be: a plot's title, a widget's value."""
+_MARKED = frozenset(("text/markdown", "text/latex"))
 _PROTOCOL_KEYS = frozenset(
     (
         *("code", "silent", "store_history", "user_expressions", "allow_stdin", "stop_on_error", "execution_count"),
@@ -143,7 +144,7 @@ class Walk:
         return self._replace(text, matches)
 
     def _scan(self, text: str, key: str) -> list[Match]:
-        return self._engine.scan(text) if key in _PLAIN else self._engine.scan_markup(text)
+        return self._engine.scan(text) if key in _PLAIN else self._engine.scan_markup(text, marks=key in _MARKED)
 
     def _named(self, text: str, key: str) -> list[Match]:
         """With its key in front, as `{"SecretAccessKey": "…"}` needs both to be recognised."""

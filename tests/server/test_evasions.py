@@ -56,6 +56,13 @@ CAUGHT = {
     "SVG text in parts": "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><text>' + KEY[:6] + '<tspan>'"
     " + KEY[6:] + '</tspan></text></svg>'))",
     "Markdown and LaTeX": "display(Markdown(KEY), Latex('$' + KEY + '$'))",
+    "Markdown emphasis, code and links inside": "display(Markdown('AK**' + KEY[2:6] + '**`' + KEY[6:9] + '`['"
+    " + KEY[9:12] + '](http://localhost)' + KEY[12:]))",
+    "LaTeX groups, commands and formulas inside": "display(Latex(r'\\text{' + KEY[:4] + r'}\\,{\\bf ' + KEY[4:]"
+    " + '}'))\n"
+    "display(Markdown('$' + KEY[:6] + '$' + KEY[6:]))",
+    "in a script or a style sheet": "display(HTML('<script>let k = \"' + KEY + '\"</script><style>b::after'"
+    " ' {content: \"' + KEY + '\"}</style>'))",
     "JSON with escapes": "display(JSON({'deep': [{'er': KEY}]}))",
     "an object's own MIME bundle": "display(Sender(KEY))",
     "a key in clear under the name of a picture": "display({'image/png': KEY + '\\n' + 'A' * 600}, raw=True)",
@@ -107,6 +114,7 @@ OUT_OF_REACH = {
         "print('    ' + KEY[4:], end='', flush=True)\ntime.sleep(0.3)\nprint('\\r' + KEY[:4])",
         KEY[4:],
     ),
+    "the letters of a formula apart": ("display(Latex('$' + ' '.join(KEY) + '$'))", " ".join(KEY)),
     "halves in separate displays": ("display(HTML(KEY[:10])); display(HTML(KEY[10:]))", KEY[10:]),
     "a transformation of one's own": ("print(KEY.translate(str.maketrans('AKIQ', 'akiq')))", "akiaqSEC7PLaNTED5q2X"),
 }

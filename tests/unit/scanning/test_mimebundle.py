@@ -130,7 +130,7 @@ ENCODED = {
 @pytest.mark.parametrize("mime", ENCODED)
 def test_what_begins_as_its_kind_does_is_judged_by_no_rule(mime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    monkeypatch.setattr(Engine, "scan_markup", lambda self, text: looked.append(text) or [])
+    monkeypatch.setattr(Engine, "scan_markup", lambda self, text, **_: looked.append(text) or [])
     data = ENCODED[mime] + bytes(range(256)) * 2000
     for text in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
         assert redact_json({mime: text}, SCANNER)[0] == {mime: text}

@@ -143,3 +143,33 @@ def test_what_begins_and_never_ends_takes_linear_time(unit: str) -> None:
     joined.without_unseen(text)
     joined.unseen_so_far(text)
     assert time.process_time() - begun < 10
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        *("*", "**", "***", "~~", "`", "**`", "$", "$$", "[", "](http://localhost/x)", "][ref]", "**[](x)"),
+        *("{", "}{", "}\\text{", r"\mathrm{", "}\\,{\\bf ", "\\!", r"\textbf{\textit{"),
+    ],
+)
+def test_marks_within_a_word_are_looked_through(marks: str) -> None:
+    assert joined.without_marks(f"AK{marks}IA").text == "AKIA"
+
+
+@pytest.mark.parametrize(
+    "text", ["a * b", "**a** b", "$a$ and $b$", "a [b](c) d", "`a` `b`", "\\frac {a} {b}", "- a\n* b", "a** b", "a {b}"]
+)
+def test_marks_between_words_stay(text: str) -> None:
+    assert not joined.without_marks(text).changed
+
+
+def test_an_escaped_mark_of_a_token_stays_without_its_escape() -> None:
+    assert joined.without_marks("ghp\\_ab\\.c").text == "ghp_ab.c"
+
+
+@pytest.mark.parametrize("unit", ["\\a", "a*", "a](", "](x", "a{", "a[b](c", "\\text{a}", "`", "a][b"])
+def test_marks_take_linear_time(unit: str) -> None:
+    text = unit * ((1 << 18) // len(unit))
+    begun = time.process_time()
+    joined.without_marks(text)
+    assert time.process_time() - begun < 10

@@ -29,7 +29,7 @@ class Counting:
         self.scans += 1
         return Engine.default(live=self.live).scan(text)
 
-    def scan_markup(self, text: str) -> list[Match]:
+    def scan_markup(self, text: str, *, marks: bool = False) -> list[Match]:
         return self.scan(text)
 
     def alive(self, data: bytes) -> bool:
