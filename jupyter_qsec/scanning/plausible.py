@@ -29,7 +29,7 @@ def _search(pattern: str) -> Callable[[str], bool]:
 
 _is_placeholder = _search(
     r"\[REDACTED|\byour|your[_-]|change.?me|placeholder|dummy|insert|replace|todo|redacted|xxxx"
-    r"|\*\*\*|\.\.\.|^<[^>]*>$|<[a-z][\w -]*>|^<[A-Za-z][\w-]*$"
+    r"|\*\*\*|\.\.\.|^user@[\w.]*$|^<[^>]*>$|<[a-z][\w -]*>|^<[A-Za-z][\w-]*$"
     r"|\$?\{\{?\s*[A-Za-z_][\w.-]{2,}[^{}\n]{0,40}\}|^\$?\{.*\}$|\$\(|(?:^|[^A-Za-z0-9#])\$[A-Za-z_]\w{2,}|%\(\w|^%[sd]"
     r"|^(?:none|null|true|false|undefined|test|secret|password|passwd|pass|token|string|str|str2|bytes"
     r"|bearer|key|api.?key|value|optional|required|example|hidden|masked|input|prompt|basic|digest|int|float|bool|include|omit|same-origin)$"
@@ -289,6 +289,11 @@ def after_dashes(name: str, value: str, before: str) -> bool:
 def of_a_command(name: str, value: str, before: str) -> bool:
     """A password behind a command's short option; nothing that a shell or a template puts there."""
     return not placeholder(value) and value[0] not in "$%<{(" and not _reference(value) and not _names_one(name, value)
+
+
+def of_a_login(name: str, value: str, before: str) -> bool:
+    """As of a command, where words and numbers of ports stand, too."""
+    return of_a_command(name, value, before) and (quoted(before) or generated(value) or strong(value))
 
 
 def in_a_call(name: str, value: str, before: str) -> bool:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from jupyter_qsec.scanning import plausible
+from jupyter_qsec.scanning.plausible import Check
 from jupyter_qsec.scanning.rules.rule import CHANGE, Rule
 from jupyter_qsec.scanning.severity import Severity
 
-_OPTIONS = "password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "api-key", "apikey"
+_OPTIONS = (
+    *("password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "api-key", "apikey"),
+    *("storepass", "keypass", "srcstorepass", "deststorepass"),
+)
 _SECURE_STRING = r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}"
 """What begins with a dash and stands in no quotes is an option, not the secret."""
 _GAP = r"[ \t]{1,4}(?:\\\r?\n[ \t]{0,16})?"
 """Also with a line that goes on."""
 _WORDS = rf"(?:\.exe)?(?:{_GAP}[^\s;|&<>\"'`]{{1,48}}){{0,8}}?"
 """Of a command, before the option that matters."""
+_TAKES_PASSWORDS = (
+    r"(?:sudo[ \t](?:[^\s|;&<>]{1,48}[ \t]{1,4}){0,4}?(?:-\w{0,6}S|--stdin)\b|[^|;&\n]{1,160}--(?:password-)?stdin\b"
+    r"|(?:kinit|smbpasswd[ \t]|gpg[ \t][^|;&\n]{0,80}--passphrase-fd))"
+)
 _CALLED = "auth=(", "auth = (", "basicauth(", "httpdigestauth(", "httpproxyauth("
 _SECRET_NAMES = (
     *("password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "api_key", "api-key", "access_key"),
@@ -20,7 +28,15 @@ _SECRET_NAMES = (
 )
 
 
-def _option(description: str, *commands: str, option: str, glued: bool, example: str, never: tuple[str, ...]) -> Rule:
+def _option(
+    description: str,
+    *commands: str,
+    option: str,
+    glued: bool,
+    example: str,
+    never: tuple[str, ...],
+    check: Check = plausible.of_a_command,
+) -> Rule:
     """A password behind a short option of certain commands; `glued`: only without a space between them."""
     gap = "" if glued else r"[ \t]{0,4}"
     return Rule(
@@ -30,7 +46,7 @@ def _option(description: str, *commands: str, option: str, glued: bool, example:
         lead=rf"(?i:{'|'.join(commands)}){_WORDS}{_GAP}{option}{gap}[\"']?",
         not_after="A-Za-z0-9_-",
         span=1024,
-        check=plausible.of_a_command,
+        check=check,
         severity=Severity.MEDIUM,
         description=description,
         advice=CHANGE,
@@ -51,7 +67,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.MEDIUM,
         description="secret on a command line",
         advice=CHANGE,
-        examples=("mysql -u root --password {a12}", "tool --auth-token '{a32}'"),
+        examples=("mysql -u root --password {a12}", "tool --auth-token '{a32}'", "keytool -list -storepass {a12}"),
         never=("tool --password-file /run/secret", "tool --token $TOKEN", "tool --password --verbose"),
     ),
     Rule(
@@ -168,6 +184,108 @@ RULES: tuple[Rule, ...] = (
         glued=False,
         example="ldapsearch -x -D cn=admin,dc=lab -w {a12} -b dc=lab",
         never=("ldapsearch -x -D cn=admin -w $LDAP_PASSWORD -b dc=lab", "ldapsearch -x -D cn=admin -W -b dc=lab"),
+    ),
+    _option(
+        "password of a login",
+        *("az login", "oc login", "cf login", "ibmcloud login", "heroku login", "twine upload", "rdesktop"),
+        *("mongosh", "mongo", "mongodump", "mongorestore", "mongoexport", "mongoimport", "cqlsh", "rabbitmqadmin"),
+        option="-p",
+        glued=False,
+        example="az login -u ada -p {a12} --tenant lab",
+        never=(
+            "docker run --name mongo -p 27017:27017 mongo:7",
+            "az login -u ada -p $AZ_PASSWORD",
+            "oc login -u ada -p <password>",
+            "mongo mkdir -p /data/db/configuration",
+        ),
+        check=plausible.of_a_login,
+    ),
+    _option(
+        "password of a login",
+        *("sqlcmd", "bcp", "ipmitool", "mosquitto_pub", "mosquitto_sub", "ssh-keygen"),
+        option="-P",
+        glued=False,
+        example="sqlcmd -S db -U sa -P {a12}",
+        never=("sqlcmd -S db -U sa -P %SA_PASSWORD%", "mosquitto_pub -h lab -p 1883 -P secret", "ipmitool -P '<pw>'"),
+        check=plausible.of_a_login,
+    ),
+    _option(
+        "password of a remote desktop",
+        *("xfreerdp", "xfreerdp3", "wfreerdp"),
+        option="/p:",
+        glued=True,
+        example="xfreerdp /u:ada /p:{a12} /v:lab",
+        never=("xfreerdp /u:ada /p:$RDP_PASSWORD /v:lab", "xfreerdp /u:ada /port:33890 /v:lab"),
+    ),
+    _option(
+        "password of a Windows share",
+        *("smbclient", "rpcclient", "winexe", "smbget", "smbcacls", "net rpc", "net ads"),
+        option=r"(?:-U|--user)[ =]{0,4}[\"']?[^\s\"'%]{1,64}%",
+        glued=True,
+        example="smbclient //lab/share -U ada%{a12}",
+        never=("smbclient //lab/share -U ada%$PASSWORD", "smbclient //lab/share -U %USERNAME%", "rpcclient -U ada lab"),
+    ),
+    _option(
+        "password of a transfer",
+        "lftp",
+        option=r"-u[ \t]{0,4}[\"']?[^\s\"',]{1,64},",
+        glued=True,
+        example="lftp -u ada,{a12} sftp://lab.example.org",
+        never=("lftp -u ada,$PASSWORD sftp://lab.example.org", "lftp -u ada sftp://lab.example.org"),
+    ),
+    _option(
+        "password of a web server",
+        "htpasswd",
+        option=r"-\w{0,6}b\w{0,6}[ \t]{1,4}[^\s;|&<>]{1,128}[ \t]{1,4}[^\s;|&<>]{1,64}[ \t]{1,4}",
+        glued=True,
+        example="htpasswd -bc /etc/htpasswd ada {a12}",
+        never=("htpasswd -bc /etc/htpasswd ada $PASSWORD", "htpasswd -c /etc/htpasswd ada"),
+    ),
+    Rule(
+        "command-secret",
+        ("echo ", "echo\t", "printf "),
+        r"[^\s\"'`|;&<>$][^\s\"'`|;&<>]{3,199}",
+        lead=r"(?i:echo|printf)[ \t]{1,4}(?:-\w{1,4}[ \t]{1,4})?[\"']?",
+        tail=rf"[\"']?[ \t]{{0,4}}\|[ \t]{{0,4}}{_TAKES_PASSWORDS}",
+        not_after="A-Za-z0-9_-",
+        check=plausible.of_a_login,
+        severity=Severity.MEDIUM,
+        description="password that is handed to a command",
+        advice=CHANGE,
+        examples=("echo {a12} | sudo -S apt update", "echo '{a12}' | docker login -u ada --password-stdin lab"),
+        never=("echo $PASSWORD | sudo -S apt update", "echo done | sudo tee log", "echo password | sudo -S ls"),
+    ),
+    Rule(
+        "command-secret",
+        ("echo ", "echo\t", "printf "),
+        r"[^\s\"'`|;&<>$][^\s\"'`|;&<>]{3,199}",
+        lead=r"(?i:echo|printf)[ \t]{1,4}(?:-\w{1,4}[ \t]{1,4})?[\"']?[A-Za-z_][\w.-]{0,31}:",
+        tail=r"[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:sudo[ \t]{1,4})?chpasswd",
+        not_after="A-Za-z0-9_-",
+        check=plausible.of_a_command,
+        severity=Severity.MEDIUM,
+        description="password of an account",
+        advice=CHANGE,
+        examples=('echo "ada:{a12}" | chpasswd', "echo ada:{a12} | sudo chpasswd"),
+        never=('echo "ada:$PASSWORD" | chpasswd', 'echo "ada:<password>" | sudo chpasswd'),
+    ),
+    Rule(
+        "netrc-password",
+        ("machine ", "machine\t", "machine\n", "default login"),
+        r"[^\s\"]{4,200}",
+        lead=r"(?i:machine\s{1,8}[\w:-]{1,64}\.[\w.:-]{1,64}|default\s{1,8}login\s{1,8}\S{1,128})\s{1,16}password\s{1,8}\"?",
+        gate=r"\s{0,8}\S{1,128}\s",
+        not_after="A-Za-z0-9_",
+        check=plausible.of_a_login,
+        severity=Severity.HIGH,
+        description="password of a .netrc file",
+        advice=CHANGE,
+        examples=("machine lab.example.org password {a12}", "default login ada password {a12}"),
+        never=(
+            "machine learning password reset",
+            "default login name password <password>",
+            "default login anonymous password user@site",
+        ),
     ),
     Rule(
         "netrc-password",
