@@ -159,7 +159,8 @@ def through_unseen(characters: str) -> regex.Pattern[str]:
     """Matches a run of these characters (as in a class) from its beginning, also with what nobody sees between them, or
     nobody any more."""
     between = rf"{_UNSEEN.pattern}|\x08|{_TAKEN_BACK}"
-    return regex.compile(rf"[{characters}]*+(?:(?>(?:{between})+)[{characters}]++)*+")
+    run = rf"(?:(?![\x1b\x80-\x9f])[{characters}])"
+    return regex.compile(rf"{run}*+(?:(?>(?:{between})+){run}++)*+")
 
 
 def unseen_to_the_end(text: str, start: int) -> bool:

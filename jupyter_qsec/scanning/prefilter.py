@@ -24,6 +24,8 @@ _MAX_MEMORY = 64 << 20
 _PIECE = 1 << 16
 _HEADS = (8, 4, 2)
 """Triggers are told apart by as many of their first bytes as they have of these, before they are compared."""
+_CONTROLS = frozenset((0x1B, *range(0x80, 0xA0)))
+"""Bytes with which a control sequence begins, and those of their kind."""
 _NOTHING = r"[^\x00-\xff]"
 
 
@@ -115,8 +117,9 @@ class CompiledRule:
 
     @functools.cached_property
     def grows(self) -> frozenset[int]:
-        """With which bytes the secret may go on past the shortest match."""
-        return _class_of(self.rule.grows)
+        """With which bytes the secret may go on past the shortest match. A control sequence is none of it, whatever its
+        characters: it may stand within."""
+        return _class_of(self.rule.grows) - _CONTROLS
 
     @functools.cached_property
     def full(self) -> Expression:
@@ -131,7 +134,7 @@ class CompiledRule:
     @functools.cached_property
     def growing(self) -> Expression:
         """The expression with which the secret goes on past the shortest match."""
-        return Expression(f"[{self.rule.grows}]*".encode("latin-1"), _options())
+        return Expression(b"[%s]*" % b"".join(b"\\x%02x" % code for code in sorted(self.grows)), _options())
 
     @functools.cached_property
     def prefix(self) -> Any:

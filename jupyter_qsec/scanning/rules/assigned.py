@@ -55,20 +55,22 @@ _AFTER_NAME = r"[\w.-]{0,32}(?:\[\d{0,4}\])?"
 _DEFAULT = r"[\"']?\)?[ \t]{1,4}(?:or|\|\||\?\?)[ \t]{1,4}"
 _CALL = r"(?:\.\w{1,16})?\("
 _TO_QUOTE = rf"(?:{ASSIGN}|{_DEFAULT}|{_CALL}|[\"'][ \t]{{1,4}}value=|[ \t]{{1,8}})@?"
-_BARE = r"[^\s\"'`;<>]"
+_BARE = r"[^\s\"'`;<>\x1b]"
 _SEPARATOR = r"[\"'\]]{0,3}[ \t]{0,8}(?:===?|!==?|:=|=>|=|:)[ \t]{0,8}"
 _COMPARED = (
     r"[\"'`][ \t]{0,4}(?:===?|!==?)[ \t]{0,4}[\w.]{0,24}(?i:password|passwd|pwd|secret|private_?key|api_?key|token)"
 )
 
 
-def _quoted(quote: str, example: str, never: tuple[str, ...]) -> Rule:
+def _quoted(quote: str, example: str, never: tuple[str, ...], *, long: bool = False) -> Rule:
+    """`long`: one that is longer than the end could be looked for."""
     return Rule(
         "assigned-secret",
         _NAMES,
-        rf"[^{quote}\n\\]{{4,200}}",
+        rf"[^{quote}\s\\\x1b]{{201}}" if long else rf"[^{quote}\n\\]{{4,200}}",
         lead=rf"(?i:{'|'.join(_NAMES)}){_AFTER_NAME}{_TO_QUOTE}[bru]?{quote}",
-        tail=quote,
+        tail="" if long else quote,
+        grows=rf"^{quote}\s\\" if long else "",
         check=plausible.password_like,
         severity=Severity.MEDIUM,
         description=_LITERAL,
@@ -156,6 +158,13 @@ RULES: tuple[Rule, ...] = (
             "await fetchSecret(`prod/braket`)",
         ),
     ),
+    *(
+        _quoted(quote, f"client_secret: {quote}{{a250}}{quote}", long=True, never=never)
+        for quote, never in (
+            ('"', (f'secret = "{"a" * 250}"', f'secret_name = "{"lab/db1-" * 30}"')),
+            ("'", (f"secret = '{'a' * 250}'", f"secret_name = '{'lab/db1-' * 30}'")),
+        )
+    ),
     Rule(
         "assigned-token",
         _TOKEN_NAMES,
@@ -190,7 +199,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "assigned-secret",
         _SHELL_NAMES,
-        r"[^\s'\"`\\,;)(}{]{6,200}",
+        r"[^\s'\"`\\,;)(}{\x1b]{6,200}",
         lead=r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_KEY|CREDENTIAL)[A-Z0-9_]{0,24}=",
         check=plausible.password_like,
         not_after="a-z",

@@ -106,6 +106,7 @@ RULES: tuple[Rule, ...] = (
         lead=r"(?i:curl)(?:[^\n]|\\\n){0,300}?[ \t](?:-u|--user|--proxy-user|-U)[ =]{0,4}"
         r"[\"'{]{0,2}[^\s\"':]{0,64}[\"'}]{0,2}:[\"'{]{0,2}",
         check=plausible.not_placeholder,
+        grows=r"^\s\"'`",
         severity=Severity.MEDIUM,
         description="password of a command",
         advice=CHANGE,

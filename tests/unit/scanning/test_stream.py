@@ -15,6 +15,7 @@ from jupyter_qsec.scanning.engine import Engine
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.shapes import SHAPES
 from jupyter_qsec.scanning.stream import MAX_HELD, MAX_SECONDS, SHOWN_LATE, StreamRedactor
+from tests.unit.scanning.examples import filled
 from tests.unit.scanning.planted import AWS_KEY, AWS_TOKEN, BENIGN, JWT, LONG_JWT, PLANTED, RSA_KEY
 
 SCANNER = Engine.default()
@@ -396,3 +397,36 @@ def test_a_live_secret_between_what_nobody_sees_is_caught_however_it_is_split(un
     for size in (1, 3, 7, 50, len(text)):
         assert "".join(passed(cut(text, range(0, len(text), size)), engine)) == "see [REDACTED:lease-token] end\n"
     assert engine.redact(text).secrets == (("lease-token", token),)
+
+
+LONG = filled("{a600}", 7)
+
+
+@pytest.mark.parametrize(
+    "unseen", ["\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b[1;31m", "\x1bPq;\x1b\\"], ids=ascii
+)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("password=", ""), ("api_key: ", ""), ("export TOKEN=", ""), ('"secret": "', '"'), ("sshpass -p ", "")],
+)
+def test_of_a_long_secret_nothing_shows_behind_or_between_control_sequences(
+    before: str, after: str, unseen: str
+) -> None:
+    """Also where characters of the sequence could be some of the secret's, and others end it."""
+    for size, at in ((300, 300), (300, 190), (600, 300), (600, 599)):
+        text = f"{before}{LONG[:at]}{unseen}{LONG[at:size]}{after} bye\n"
+        for length in (1, 7, 50, 255, 311, len(text)):
+            shown = "".join(passed(cut(text, range(0, len(text), length))))
+            assert shown.endswith(" bye\n") and not leaks(LONG, shown)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        *(('"client_secret": "', '"'), ("secret = '", "'"), ("curl -u ada:", " http://x"), ("sshpass -p ", " ssh")),
+        *(("mysql -u x -p", " lab"), ("IDENTIFIED BY '", "'"), ("machine a.org login b password ", "")),
+    ],
+)
+def test_a_secret_may_be_as_long_as_it_likes(before: str, after: str) -> None:
+    redacted = SCANNER.redact(f"{before}{LONG}{after}\n").text
+    assert redacted.count("[REDACTED:") == 1 and not leaks(LONG, redacted)
