@@ -107,10 +107,11 @@ class SaveGuard:
 
     def _notebook_file(self, model: dict[str, Any], content: str, path: str, report: Report) -> None:
         """A notebook that comes as a plain file, as uploads do."""
-        raw = _decoded(model, content)
+        # Text as it is: to encode and decode a large one would hold up the event loop from any thread.
+        source = _decoded(model, content) if model.get("format") == "base64" else content.removeprefix("\ufeff")
         repeated: list[str] = []
         try:
-            notebook = json.loads(raw, object_pairs_hook=lambda pairs: _object(pairs, repeated))
+            notebook = json.loads(source, object_pairs_hook=lambda pairs: _object(pairs, repeated))
         except (ValueError, RecursionError):
             raise HTTPError(REFUSED, f"{_name(path)} was not saved. It is not JSON, so it cannot be scanned.") from None
         clean = self._notebook(notebook, path, report)

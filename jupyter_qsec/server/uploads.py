@@ -7,14 +7,17 @@ in the second megabyte of an upload would pass any hook.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import codecs
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from tornado.web import HTTPError
 
@@ -42,24 +45,36 @@ class ChunkedNotebooks:
         self._manager = contents_manager
         self._save: Callable[..., Any] = contents_manager.save
         self._uploads: OrderedDict[str, _Upload] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """One for each notebook: a later save must not overtake an upload that is being put together."""
 
     def attach(self) -> None:
         """Take the place of the manager's `save`; managers without chunks never notice."""
-        self._manager.save = self.save
+        self._manager.save = self.save if inspect.iscoroutinefunction(self._save) else self.save_at_once
 
-    def save(self, model: dict[str, Any], path: str = "") -> Any:
-        """What the manager's `save` gives: a model, or an awaitable of one."""
-        chunk = model.get("chunk")
-        if chunk is None or not path.lower().endswith(".ipynb"):
+    async def save(self, model: dict[str, Any], path: str = "") -> Any:
+        """What the manager's `save` gives. A notebook is put together beside the event loop, as it may be large."""
+        name, chunk = path.strip("/"), model.get("chunk")
+        if not name.lower().endswith(".ipynb"):
+            return await self._save(model, path)
+        turn = self._turns.setdefault(name, asyncio.Lock())
+        async with turn:
+            if chunk is None:
+                return await self._save(model, path)
+            parts = self._take(name, chunk, model)
+            if parts is None:
+                return _placeholder(name)
+            return await self._save(await asyncio.to_thread(_whole, parts), path)
+
+    def save_at_once(self, model: dict[str, Any], path: str = "") -> Any:
+        """As `save`, for a manager that is not asynchronous."""
+        name, chunk = path.strip("/"), model.get("chunk")
+        if chunk is None or not name.lower().endswith(".ipynb"):
             return self._save(model, path)
-        whole = self._take(path.strip("/"), chunk, model)
-        if whole is None:
-            waiting = _placeholder(path.strip("/"))
-            return _later(waiting) if inspect.iscoroutinefunction(self._save) else waiting
-        content = base64.b64encode(whole).decode("ascii")
-        return self._save({"type": "file", "format": "base64", "content": content}, path)
+        parts = self._take(name, chunk, model)
+        return _placeholder(name) if parts is None else self._save(_whole(parts), path)
 
-    def _take(self, path: str, chunk: Any, model: dict[str, Any]) -> bytes | None:
+    def _take(self, path: str, chunk: Any, model: dict[str, Any]) -> list[bytes] | None:
         """Keep a chunk; everything, when it was the last."""
         upload = _Upload() if chunk == 1 else self._uploads.pop(path, None)
         if upload is None or not _follows(chunk, upload.number):
@@ -71,7 +86,7 @@ class ChunkedNotebooks:
             raise HTTPError(413, f"A notebook of more than {MAX_UPLOAD_BYTES >> 20} MB cannot be scanned for secrets.")
         upload.parts.append(part)
         if chunk == LAST:
-            return b"".join(upload.parts)
+            return upload.parts
         self._uploads.pop(path, None)
         self._uploads[path] = upload
         while len(self._uploads) > MAX_UPLOADS:
@@ -162,6 +177,16 @@ def _bytes(model: dict[str, Any]) -> bytes:
         raise HTTPError(400, "The chunk's content cannot be decoded.") from None
 
 
+def _whole(parts: list[bytes]) -> dict[str, Any]:
+    """The model of a file in so many parts. As text where it is some: no single operation on all of it takes long then,
+    which would hold up the event loop from any thread."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        return {"type": "file", "format": "text", "content": "".join([*map(decode, parts), decode(b"", True)])}
+    except UnicodeDecodeError:
+        return {"type": "file", "format": "base64", "content": base64.b64encode(b"".join(parts)).decode("ascii")}
+
+
 def _placeholder(path: str) -> dict[str, Any]:
     """A model of the file that is still on its way; nothing is on disk yet."""
     now = datetime.now(UTC)
@@ -177,7 +202,3 @@ def _placeholder(path: str) -> dict[str, Any]:
         "writable": True,
         "size": None,
     }
-
-
-async def _later(model: dict[str, Any]) -> dict[str, Any]:
-    return model
