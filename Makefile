@@ -16,7 +16,7 @@ TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path '
 help:
 	@echo 'make lab      set everything up in .venv and open JupyterLab on examples/'
 	@echo 'make hub      the same as a JupyterHub on this machine, with three people to try it as'
-	@echo 'make test     set everything up and run every check'
+	@echo 'make test     set everything up and run the checks'
 	@echo 'make long     what takes minutes: gateways as the Kubernetes manifests start them, long outages, huge notebooks'
 	@echo 'make check    lint, types and unit tests: under two minutes'
 	@echo 'make fuzz     let atheris look for texts that break the scanner, FUZZ_SECONDS=300 long (Linux)'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import pwd
@@ -25,7 +26,7 @@ from jupyter_qsec.adapters.providers.dasklog import logging_kept
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
-from jupyter_qsec.adapters.store.database import known_signer
+from jupyter_qsec.adapters.store.signedby import known_signer
 from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.keyreading import KEY_BYTES
@@ -73,19 +74,24 @@ def _keys(config: GatewayConfig, database: Database) -> tuple[KeyStore, NoteSign
     try:
         keys = open_key_store(choice, config.shared or config.home)
         seed = keys.read(AUDIT_LOG)
-        if seed is None:
-            if known_signer(database):
-                raise KeyStoreError(
-                    f"The audit log is signed with a key that is not in the key store ({keys.description}).",
-                    remedy="Gateways on one database share their keys: give each the same --shared directory. "
-                    "If the key was lost, bring back the key store that the log was started with.",
-                )
-            seed = keys.create(AUDIT_LOG, secrets.token_bytes(KEY_BYTES))
-        if len(seed) != KEY_BYTES:
-            raise KeyStoreError(f"The key that signs the audit log has not {KEY_BYTES} bytes.")
-        return keys, NoteSigner(seed)
-    except KeyStoreError:
-        raise
+    except StateDirectoryError as error:
+        raise KeyStoreError(error.message, remedy=error.remedy) from error
+    if seed is None:
+        seed = _first_seed(keys, known_signer(database, config.patience))
+    if len(seed) != KEY_BYTES:
+        raise KeyStoreError(f"The key that signs the audit log has not {KEY_BYTES} bytes.")
+    return keys, NoteSigner(seed)
+
+
+def _first_seed(keys: KeyStore, signer: str) -> bytes:
+    if signer:
+        raise KeyStoreError(
+            f"The audit log is signed with a key that is not in the key store ({keys.description}).",
+            remedy="Gateways on one database share their keys: give each the same --shared directory. "
+            "If the key was lost, bring back the key store that the log was started with.",
+        )
+    try:
+        return keys.create(AUDIT_LOG, secrets.token_bytes(KEY_BYTES))
     except StateDirectoryError as error:
         raise KeyStoreError(error.message, remedy=error.remedy) from error
 
@@ -147,7 +153,7 @@ async def build(config: GatewayConfig) -> Gateway:
     mfa_of = ("hub",) if catalogue.require_mfa else ()
     policy = CountingPolicy(CedarPolicy(policies_in(settings / "policies"), mfa_of=mfa_of), metrics)
     database = _database(config)
-    keys, signer = _keys(config, database)
+    keys, signer = await asyncio.to_thread(_keys, config, database)
     for name in ("results", "checkpoints"):
         ensure_private_directory(folder / name)
     store = SqlStore(

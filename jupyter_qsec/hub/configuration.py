@@ -9,14 +9,29 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from jupyter_qsec.adapters.catalogue import catalogue_of
 from jupyter_qsec.adapters.identity.jupyterhub import READ_SCOPE, WRITE_SCOPE
+from jupyter_qsec.adapters.policy import CedarPolicy, policies_in
 from jupyter_qsec.domain.errors import InvalidRequestError
+from jupyter_qsec.domain.provider import CredentialSource
 from jupyter_qsec.hub.trust import trust_gateway
 
 SERVICE = "qsec"
 _GATEWAY_SCOPES = ("list:users", "read:users:groups", "read:services:name")
 _SERVER_SCOPES = ("users:activity!user", "access:servers!server", WRITE_SCOPE)
-_HANDED_ON = ("JUPYTER_QSEC_DATABASE_URL", "JUPYTER_QSEC_DATABASE_PASSWORD_FILE", "JUPYTER_QSEC_WITNESS")
+_HANDED_ON = (
+    "JUPYTER_QSEC_DASK_SCHEDULER",
+    "JUPYTER_QSEC_DASK_TLS_CA",
+    "JUPYTER_QSEC_DASK_TLS_CERT",
+    "JUPYTER_QSEC_DASK_TLS_KEY",
+    "JUPYTER_QSEC_DATABASE_PASSWORD_FILE",
+    "JUPYTER_QSEC_DATABASE_URL",
+    "JUPYTER_QSEC_LOG",
+    "JUPYTER_QSEC_LOG_FORMAT",
+    "JUPYTER_QSEC_METRICS_TOKEN_FILE",
+    "JUPYTER_QSEC_WITNESS",
+)
+"""Variables of the hub that the gateway goes by: a hub gives its services nothing else of its environment."""
 
 
 def configure(
@@ -38,7 +53,8 @@ def configure(
 ) -> None:
     """Call it at the end of `jupyterhub_config.py`, with the `c` of that file.
 
-    The hub starts the gateway and ends it, unless `api_token` says that somebody else does.
+    The hub starts the gateway and ends it, unless `api_token` says that somebody else does. Then the gateway has the
+    hub's variables `JUPYTER_QSEC_…` that say where it keeps state, simulates and logs.
 
     c: the hub's configuration.
     state: the gateway's state directory, for nobody but the hub's account (mode 0700; made when it is missing).
@@ -56,7 +72,8 @@ def configure(
         registered there is found in all of them.
     options: more options of `python -m jupyter_qsec.gateway serve`.
 
-    Raises `InvalidRequestError` for a combination that could not work.
+    Raises `InvalidRequestError` for a combination that could not work, and for a mistake in `tenants.toml` or a policy,
+    so that the hub does not start rather than without its gateway.
     """
     port = _port(url)
     trusted = trust_gateway(c, url, ca=ca, wanted=dashboard)
@@ -67,7 +84,7 @@ def configure(
     if api_token:
         service |= {"api_token": api_token}
     else:
-        handed = {name: os.environ[name] for name in _HANDED_ON if os.environ.get(name)}
+        handed = _handed_on(Path(state if config is None else config))
         command = [sys.executable, "-m", "jupyter_qsec.gateway", "serve", "--identity", "hub", "--with-parent"]
         command += ["--home", str(Path(state).absolute()), "--keystore", "file"]
         command += ["--bind", bind, "--port", str(port), "--url", url]
@@ -97,6 +114,16 @@ def configure(
     if registered_secrets is not None:
         environment["JUPYTER_QSEC_SHARED_SECRETS"] = str(Path(registered_secrets).absolute())
     _update(c.Spawner, "environment", environment)
+
+
+def _handed_on(settings: Path) -> dict[str, str]:
+    """What the gateway gets of the hub's environment. `InvalidRequestError` for settings that stop its start."""
+    catalogue = catalogue_of(settings)
+    CedarPolicy(policies_in(settings / "policies"))
+    handed = {name: os.environ[name] for name in _HANDED_ON if os.environ.get(name)}
+    if catalogue.provider is not None and catalogue.provider.source is CredentialSource.AMBIENT:
+        handed |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return handed
 
 
 def _port(url: str) -> int:

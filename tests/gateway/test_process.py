@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_qsec.bootstrap import GatewayConfig, build
+from jupyter_qsec.domain.errors import StateDirectoryError
 from jupyter_qsec.gateway.statedir import StateDirectory
 from tests.fakes.dask_cluster import free_port
 from tests.gateway.livegateway import GatewayProcess
@@ -316,6 +318,14 @@ def test_state_lies_in_the_database_that_the_environment_names(gateway_process, 
     gateway = gateway_process(environ=environ)
     assert gateway.post("/api/v1/audit/checkpoint").status_code == 200
     assert not (gateway.home / "state.db").exists()
+
+
+async def test_a_database_that_is_away_at_the_first_start_is_waited_for_and_then_named_as_that(tmp_path):
+    config = GatewayConfig(tmp_path, keystore="file", database=f"postgresql://qsec@/none?host={tmp_path}", patience=0.2)
+    with pytest.raises(StateDirectoryError, match="state database") as caught:
+        await build(config)
+    assert caught.value.code == "state-directory"
+    assert not list((tmp_path / "keys").glob("*.key")), "no key is made for a database that nobody has seen"
 
 
 def test_a_dask_scheduler_that_cannot_be_reached_stops_the_start_and_leaves_nothing_open(gateway_process, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +54,29 @@ def test_it_says_where_to_click_lets_people_in_and_ctrl_c_leaves_nothing_behind(
     assert not (made.data / "qsec" / "gateway.json").exists(), "the gateway has ended in order"
     assert not (made.data / "proxy.pid").exists()
     assert {path.name for path in (ROOT / "examples" / "hub").iterdir()} == before, "nothing was left here"
+
+
+def test_with_a_mistake_in_the_tenants_it_does_not_start_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    example = tmp_path / "hub"
+    shutil.copytree(ROOT / "examples" / "hub", example, ignore=shutil.ignore_patterns("data"))
+    tenants = example / "tenants.toml"
+    tenants.write_text(tenants.read_text().replace('tenant = "research"', 'tenant = "reserch"', 1))
+    url = f"http://127.0.0.1:{free_hub_port()}"
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyterhub", "-f", str(example / "jupyterhub_config.py")],
+        cwd=example,
+        env={**os.environ, "QSEC_HUB_DATA": str(tmp_path / "data"), "QSEC_HUB_URL": url, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "tenants.toml: Member 'physics' names the tenant 'reserch', which does not exist." in last
+    assert not (tmp_path / "data" / "proxy.pid").exists() and not (tmp_path / "data" / "qsec").exists()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
 
 
 @pytest.mark.long

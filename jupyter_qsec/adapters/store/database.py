@@ -114,22 +114,6 @@ def migrate(database: Database, engine: Engine) -> str:
         ) from error
 
 
-def known_signer(database: Database) -> str:
-    """The public key that signs the audit log of this database; empty for one without a log. `StateDirectoryError`."""
-    database.prepare()
-    engine = database.engine(pooled=False)
-    try:
-        with engine.connect() as connection:
-            if not inspect(connection).has_table("audit_key"):
-                return ""
-            rows = connection.exec_driver_sql("SELECT verifier_key FROM audit_key").fetchall()
-            return str(rows[0][0]) if rows else ""
-    except database.errors as error:
-        raise StateDirectoryError(f"The state database cannot be read ({database.reason(error)}).") from error
-    finally:
-        engine.dispose()
-
-
 def migrations(connection: Connection) -> Config:
     """Alembic's configuration for the migrations of this package, on an open connection."""
     # Alembic takes a while to load and most starts need no migration.

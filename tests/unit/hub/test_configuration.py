@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import ssl
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from jupyter_qsec.client import endpoints, registry
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.__main__ import _parser
 from jupyter_qsec.gateway.certificates import make_certificates
-from jupyter_qsec.hub import configure
+from jupyter_qsec.hub import configuration, configure
 from jupyter_qsec.hub.trust import PROXY_VARIABLE, trust_gateway
 
 WRITE = "custom:qsec:write"
@@ -218,6 +220,53 @@ def test_the_database_is_handed_on_and_stays_out_of_the_command(monkeypatch: pyt
     own = service(configured())
     assert own["environment"] == {"JUPYTER_QSEC_DATABASE_URL": "postgresql://qsec:secret@db/qsec"}
     assert "secret" not in " ".join(own["command"])
+
+
+@pytest.mark.parametrize(
+    "name", ["JUPYTER_QSEC_DASK_SCHEDULER", "JUPYTER_QSEC_LOG_FORMAT", "JUPYTER_QSEC_METRICS_TOKEN_FILE"]
+)
+def test_so_is_whatever_else_the_gateway_goes_by(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "as it is")
+    monkeypatch.setenv("JUPYTER_QSEC_HOME", "the hub's own")
+    monkeypatch.setenv("AWS_PROFILE", "of the hub")
+    assert service(configured())["environment"] == {name: "as it is"}
+
+
+def test_every_variable_of_the_page_that_a_gateway_reads_is_handed_on() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
+    table = page.partition("## Environment")[2].partition("###")[0]
+    named = set(re.findall(r"`(JUPYTER_QSEC_(?:DATABASE|DASK|LOG|METRICS|WITNESS)\w*)`", table))
+    assert named <= set(configuration._HANDED_ON) and len(named) >= 6
+
+
+@pytest.mark.parametrize(("source", "handed"), [("ambient", {"AWS_PROFILE": "roles"}), ("stored", {})])
+def test_what_roles_at_aws_are_taken_with_is_handed_on_where_it_is_wanted(
+    source: str, handed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = (files("jupyter_qsec.adapters") / "tenants.toml").read_text("utf-8")
+    (tmp_path / "tenants.toml").write_text(f'[aws]\nsource = "{source}"\nregion = "eu-west-2"\n{shipped}')
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_PROFILE", "roles")
+    assert service(configured(config=tmp_path))["environment"] == handed
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("tenants.toml", "[[tenant]", "not valid TOML"),
+        ("policies/own.cedar", "permit (", "own.cedar"),
+    ],
+)
+def test_a_mistake_in_the_settings_stops_the_hub_before_it_starts(
+    tmp_path: Path, path: str, text: str, words: str
+) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    with pytest.raises(InvalidRequestError, match=words):
+        configured(config=tmp_path)
+    configured(config=tmp_path, api_token="elsewhere")
 
 
 def test_what_the_file_said_before_stays() -> None:

@@ -102,22 +102,22 @@ def test_what_is_left_out_stands_in_the_text_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("AKxx\b\bIA", {"AKIA", "AKxxIA"}),
-        ("xxIA\rAK", {"AKIA"}),
-        ("one\nAKxx\b\bIAyy\b\b!", {"one\nAKIA!y", "one\nAKIA!", "one\nAKxxIAyy!"}),
-        ("AKIA\b\b\n", {"AKIA\n", "AK\n"}),
-        ("x\n\b\bAKIA", {"x\nAKIA"}),
-        ("IIA\rAKx\b", {"AKx", "AKA", "IIA\rAKx", "IIA\rAK"}),
-        ("AK\x1b[1mx\x1b[0m\bIA", {"AK\x1b[1mx\x1b[0mIA", "AK\x1b[1mx\x1b[0IA", "AKxIA", "AKIA"}),
-        (" 1%|  \r 2%|# ", set()),
-        ("100 left\r9 left \r8 le", {"8 left t"}),
-        ("100 left\r9 left  ", set()),
-        ("plain\r\ntext\r\n", set()),
+        ("AKxx\b\bIA", ["AKIA", "AKxxIA"]),
+        ("xxIA\rAK", ["AKIA"]),
+        ("one\nAKxx\b\bIAyy\b\b!", ["one\nAKIA!y", "one\nAKIA!", "one\nAKxxIAyy!"]),
+        ("AKIA\b\b\n", ["AKIA\n", "AK\n"]),
+        ("x\n\b\bAKIA", ["x\nAKIA"]),
+        ("IIA\rAKx\b", ["AKx", "AKA", "IIA\rAKx", "IIA\rAK"]),
+        ("AK\x1b[1mx\x1b[0m\bIA", ["AK\x1b[1mx\x1b[0mIA", "AK\x1b[1mx\x1b[0IA", "AKxIA", "AKIA"]),
+        (" 1%|  \r 2%|# ", []),
+        ("100 left\r9 left \r8 le", ["8 left t"]),
+        ("100 left\r9 left  ", []),
+        ("plain\r\ntext\r\n", []),
     ],
     ids=ascii,
 )
-def test_some_that_can_be_checked_by_eye(text: str, seen: set[str]) -> None:
-    assert {one.text for one in readings(text)} == seen
+def test_some_that_can_be_checked_by_eye(text: str, seen: list[str]) -> None:
+    assert {one.text for one in readings(text)} == set(seen)
 
 
 def test_a_span_holds_all_that_was_put_together_and_what_was_taken_away_at_its_end() -> None:
