@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from tornado.httpserver import HTTPServer
@@ -100,7 +100,7 @@ class LiveGateway(ControlAccess):
     def url(self) -> str:  # type: ignore[override]  # known only once it listens
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> LiveGateway:
+    def start(self) -> Self:
         self._thread.start()
         self.call(self._start())
         return self
@@ -153,7 +153,7 @@ class GatewayProcess(ControlAccess):
     pass_fds: tuple[int, ...] = ()
     port: int = 0
 
-    def start(self) -> GatewayProcess:
+    def start(self) -> Self:
         """Start it and wait until it serves; `AssertionError` with what it said when it does not."""
         self.launch()
         assert self.process.stdout is not None
@@ -166,7 +166,7 @@ class GatewayProcess(ControlAccess):
         self.port = ready["port"]
         return self
 
-    def launch(self) -> GatewayProcess:
+    def launch(self) -> Self:
         """Start it without waiting."""
         self.process = subprocess.Popen(
             [

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -53,7 +53,7 @@ class ProcessesGateway(GatewayProcess):
     """`serve --processes 2`."""
 
     @classmethod
-    def on(cls, url: str, home: Path, *arguments: str) -> ProcessesGateway:
+    def on(cls, url: str, home: Path, *arguments: str) -> Self:
         environ = {**os.environ, "JUPYTER_QSEC_DATABASE_URL": url}
         return cls(home, ("--processes", "2", *arguments), environ)
 

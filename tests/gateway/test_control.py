@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +29,13 @@ def send(gateway: LiveGateway, endpoint: Endpoint, token: str, path: str | None 
 # -- who gets in
 
 
-def test_only_health_is_open():
+def test_only_health_is_open() -> None:
     assert [endpoint.path for endpoint in ENDPOINTS if endpoint.access is Access.OPEN] == ["/health"]
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "qsec-lease." + "0" * 32 + "." + "A" * 43])
 @pytest.mark.parametrize("endpoint", GUARDED, ids=name)
-def test_every_endpoint_refuses_who_is_not_known(shared_gateway, endpoint, token):
+def test_every_endpoint_refuses_who_is_not_known(shared_gateway: LiveGateway, endpoint: Endpoint, token: str) -> None:
     answer = send(shared_gateway, endpoint, token)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
@@ -44,13 +45,15 @@ def test_every_endpoint_refuses_who_is_not_known(shared_gateway, endpoint, token
 
 
 @pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.access in (Access.OPERATOR, Access.METRICS)], ids=name)
-def test_a_lease_token_opens_no_operator_endpoint(shared_gateway, issued, endpoint):
+def test_a_lease_token_opens_no_operator_endpoint(
+    shared_gateway: LiveGateway, issued: Issued, endpoint: Endpoint
+) -> None:
     answer = send(shared_gateway, endpoint, issued.token)
     assert (answer.status_code, answer.json()["code"]) == (403, "denied")
 
 
 @pytest.mark.parametrize("endpoint", GUARDED, ids=name)
-def test_a_revoked_lease_opens_nothing(shared_gateway, endpoint):
+def test_a_revoked_lease_opens_nothing(shared_gateway: LiveGateway, endpoint: Endpoint) -> None:
     lease = shared_gateway.lease()
     shared_gateway.post(f"/api/v1/leases/{lease.id}/revoke", {"reason": "in test"})
     answer = send(shared_gateway, endpoint, lease.token)
@@ -58,17 +61,17 @@ def test_a_revoked_lease_opens_nothing(shared_gateway, endpoint):
     assert "New lease" in answer.json()["remedy"]
 
 
-def test_the_control_token_gets_no_credentials(shared_gateway):
+def test_the_control_token_gets_no_credentials(shared_gateway: LiveGateway) -> None:
     assert shared_gateway.get("/credentials").status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/v1", "/api/v2/status", "/api/v1/leases/", "/api/v1/statu"])
-def test_paths_that_do_not_exist_tell_strangers_nothing(shared_gateway, path):
+def test_paths_that_do_not_exist_tell_strangers_nothing(shared_gateway: LiveGateway, path: str) -> None:
     assert shared_gateway.get(path, "").status_code == 401
     assert shared_gateway.get(path).json()["code"] == "not-found"
 
 
-def test_a_wrong_method_is_refused_with_the_right_ones(shared_gateway):
+def test_a_wrong_method_is_refused_with_the_right_ones(shared_gateway: LiveGateway) -> None:
     with shared_gateway.client() as client:
         answer = client.put("/api/v1/leases", json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
@@ -76,7 +79,7 @@ def test_a_wrong_method_is_refused_with_the_right_ones(shared_gateway):
         assert client.put("/api/v1/leases", json={}).status_code == 401
 
 
-def test_failed_logins_are_recorded_without_the_token_and_cannot_flood_the_log(live_gateway):
+def test_failed_logins_are_recorded_without_the_token_and_cannot_flood_the_log(live_gateway: LiveGateway) -> None:
     before = len(live_gateway.events())
     for number in range(50):
         assert live_gateway.get("/api/v1/status", f"guess-{number}-of-a-token").status_code == 401
@@ -90,7 +93,7 @@ def test_failed_logins_are_recorded_without_the_token_and_cannot_flood_the_log(l
 # -- what a lease reaches
 
 
-def test_a_lease_sees_itself_and_its_own_tenant(shared_gateway, issued):
+def test_a_lease_sees_itself_and_its_own_tenant(shared_gateway: LiveGateway, issued: Issued) -> None:
     status = shared_gateway.get("/api/v1/status", issued.token).json()
     assert [tenant["id"] for tenant in status["tenants"]] == ["sandbox"]
     assert shared_gateway.get("/api/v1/leases/self", issued.token).json()["lease"]["id"] == issued.id
@@ -98,7 +101,7 @@ def test_a_lease_sees_itself_and_its_own_tenant(shared_gateway, issued):
     assert all("sandbox" in scope for scope in scopes)
 
 
-def test_another_tenants_objects_look_exactly_like_missing_ones(shared_gateway):
+def test_another_tenants_objects_look_exactly_like_missing_ones(shared_gateway: LiveGateway) -> None:
     mine, theirs = shared_gateway.lease(tenant="sandbox"), shared_gateway.lease(tenant="research")
     task = run_bell(shared_gateway, theirs)
     missing = "00000000-0000-4000-8000-000000000000"
@@ -122,7 +125,7 @@ def test_another_tenants_objects_look_exactly_like_missing_ones(shared_gateway):
     assert shared_gateway.get(f"/api/v1/tasks/{task.id}", theirs.token).status_code == 200
 
 
-def test_a_lease_cannot_revoke_or_speak_for_another(shared_gateway, issued):
+def test_a_lease_cannot_revoke_or_speak_for_another(shared_gateway: LiveGateway, issued: Issued) -> None:
     other = shared_gateway.lease()
     assert shared_gateway.post(f"/api/v1/leases/{other.id}/revoke", {}, issued.token).status_code == 404
     report = {"kind": "kernel.started", "lease_id": other.id}
@@ -130,14 +133,14 @@ def test_a_lease_cannot_revoke_or_speak_for_another(shared_gateway, issued):
     assert shared_gateway.get(f"/api/v1/leases/{other.id}").json()["lease"]["state"] == "active"
 
 
-def test_a_lease_ends_itself(shared_gateway):
+def test_a_lease_ends_itself(shared_gateway: LiveGateway) -> None:
     lease = shared_gateway.lease()
     ended = shared_gateway.post("/api/v1/leases/self/revoke", {"reason": "exec is done"}, lease.token)
     assert ended.json()["lease"]["revoked_because"] == "exec is done"
     assert shared_gateway.get("/credentials", lease.token).status_code == 403
 
 
-def test_botocore_sends_the_token_without_a_scheme(shared_gateway, issued):
+def test_botocore_sends_the_token_without_a_scheme(shared_gateway: LiveGateway, issued: Issued) -> None:
     with shared_gateway.client("") as client:
         answer = client.get("/credentials", headers={"Authorization": issued.token})
     assert answer.status_code == 200
@@ -147,13 +150,13 @@ def test_botocore_sends_the_token_without_a_scheme(shared_gateway, issued):
 # -- leases, tasks, quotas, findings, events, audit
 
 
-def test_a_renewed_lease_tells_its_confinement(shared_gateway, issued):
+def test_a_renewed_lease_tells_its_confinement(shared_gateway: LiveGateway, issued: Issued) -> None:
     answer = shared_gateway.post(f"/api/v1/leases/{issued.id}/renew", {"confinement": "confined"})
     assert answer.json()["lease"]["confinement"] == "confined"
     assert answer.json()["lease"]["expires_at"] >= issued.lease["expires_at"]
 
 
-def test_tasks_are_listed_filtered_and_cancelled(shared_gateway, issued):
+def test_tasks_are_listed_filtered_and_cancelled(shared_gateway: LiveGateway, issued: Issued) -> None:
     task = run_bell(shared_gateway, issued)
     listed = shared_gateway.get(f"/api/v1/tasks?lease={issued.id}&state=COMPLETED,FAILED&limit=5").json()["tasks"]
     assert [entry["id"] for entry in listed] == [task.id]
@@ -163,7 +166,7 @@ def test_tasks_are_listed_filtered_and_cancelled(shared_gateway, issued):
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
 
 
-def test_a_waiting_task_can_be_cancelled_and_gives_its_quota_back(tmp_path):
+def test_a_waiting_task_can_be_cancelled_and_gives_its_quota_back(tmp_path: Path) -> None:
     gateway = LiveGateway(tmp_path / "home").start()
     try:
         gateway.pause("sandbox")
@@ -179,7 +182,7 @@ def test_a_waiting_task_can_be_cancelled_and_gives_its_quota_back(tmp_path):
         gateway.stop()
 
 
-def test_quotas_show_use_against_limits(live_gateway):
+def test_quotas_show_use_against_limits(live_gateway: LiveGateway) -> None:
     run_bell(live_gateway, live_gateway.lease(), shots=250)
     usages = live_gateway.get("/api/v1/quotas?tenant=sandbox").json()["usages"]
     found = {(usage["scope"], usage["metric"]): (usage["used"], usage["limit"]) for usage in usages}
@@ -190,7 +193,7 @@ def test_quotas_show_use_against_limits(live_gateway):
     assert found["project:sandbox/first-steps", "tasks"] == (1, None)
 
 
-def test_estimates_take_names_arns_and_programs(shared_gateway, issued):
+def test_estimates_take_names_arns_and_programs(shared_gateway: LiveGateway, issued: Issued) -> None:
     body = {"device": "SV1", "shots": 1000, "openqasm": "OPENQASM 3.0;\nqubit[3] q;\nh q[0];\n"}
     answer = shared_gateway.post("/api/v1/estimates", body, issued.token).json()
     assert (answer["device_name"], answer["qubits"]) == ("SV1", 3)
@@ -216,7 +219,7 @@ FINDING = {
 }
 
 
-def test_findings_are_kept_and_recorded(live_gateway):
+def test_findings_are_kept_and_recorded(live_gateway: LiveGateway) -> None:
     lease = live_gateway.lease()
     body = {"findings": [{**FINDING, "lease_id": lease.id}, FINDING]}
     assert live_gateway.post("/api/v1/findings", body, lease.token).json() == {"recorded": 2}
@@ -243,14 +246,16 @@ def test_findings_are_kept_and_recorded(live_gateway):
         ({"secret": "x"}, "secret"),
     ],
 )
-def test_a_finding_that_shows_too_much_or_makes_no_sense_is_refused_by_field(shared_gateway, issued, changes, field):
+def test_a_finding_that_shows_too_much_or_makes_no_sense_is_refused_by_field(
+    shared_gateway: LiveGateway, issued: Issued, changes: dict[str, Any], field: str
+) -> None:
     answer = shared_gateway.post("/api/v1/findings", {"findings": [FINDING | changes]}, issued.token)
     assert answer.status_code == 400
     assert field in answer.json()["detail"]
     assert "IOSFODNN7EXAMPLE" not in answer.text
 
 
-def test_a_lease_cannot_fill_the_log_with_reports(live_gateway):
+def test_a_lease_cannot_fill_the_log_with_reports(live_gateway: LiveGateway) -> None:
     lease = live_gateway.lease()
     body = {"findings": [FINDING] * 500}
     answers = [live_gateway.post("/api/v1/findings", body, lease.token) for _ in range(3)]
@@ -261,7 +266,7 @@ def test_a_lease_cannot_fill_the_log_with_reports(live_gateway):
     assert live_gateway.post("/api/v1/events", {"kind": "kernel.started"}).status_code == 201
 
 
-def test_session_events_are_recorded(live_gateway):
+def test_session_events_are_recorded(live_gateway: LiveGateway) -> None:
     lease = live_gateway.lease(tenant="research")
     body = {"kind": "cell.blocked", "lease_id": lease.id, "subject": "a.ipynb", "details": {"line": 3, "ok": False}}
     assert live_gateway.post("/api/v1/events", body).status_code == 201
@@ -270,7 +275,7 @@ def test_session_events_are_recorded(live_gateway):
     assert live_gateway.post("/api/v1/events", {"kind": "task.completed"}).status_code == 400
 
 
-def test_the_log_is_read_in_pages_proved_and_reading_it_is_recorded_once(live_gateway):
+def test_the_log_is_read_in_pages_proved_and_reading_it_is_recorded_once(live_gateway: LiveGateway) -> None:
     for _ in range(5):
         live_gateway.lease()
     first = live_gateway.get("/api/v1/audit/records?start=0&limit=3").json()
@@ -313,7 +318,9 @@ def test_the_log_is_read_in_pages_proved_and_reading_it_is_recorded_once(live_ga
         (b'{"tenant": "sandbox", "project": "nowhere"}', "no project"),
     ],
 )
-def test_a_malformed_body_is_a_400_that_names_the_field(shared_gateway, content, detail):
+def test_a_malformed_body_is_a_400_that_names_the_field(
+    shared_gateway: LiveGateway, content: bytes, detail: str
+) -> None:
     with shared_gateway.client() as client:
         answer = client.post("/api/v1/leases", content=content)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid-request")
@@ -334,31 +341,31 @@ def test_a_malformed_body_is_a_400_that_names_the_field(shared_gateway, content,
         ("/api/v1/status?x=1", "query.x"),
     ],
 )
-def test_a_malformed_query_is_a_400_that_names_the_field(shared_gateway, path, detail):
+def test_a_malformed_query_is_a_400_that_names_the_field(shared_gateway: LiveGateway, path: str, detail: str) -> None:
     answer = shared_gateway.get(path)
     assert answer.status_code == 400
     assert detail in answer.json()["detail"]
 
 
-def test_a_body_over_one_megabyte_is_refused(shared_gateway):
+def test_a_body_over_one_megabyte_is_refused(shared_gateway: LiveGateway) -> None:
     with shared_gateway.client() as client:
         answer = client.post("/api/v1/leases", content=b'{"label": "' + b"x" * (1 << 20) + b'"}')
     assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
 
 
-def test_every_error_code_of_the_domain_has_a_status():
+def test_every_error_code_of_the_domain_has_a_status() -> None:
     from jupyter_qsec.domain import errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.QsecError)]
     assert {kind.code for kind in kinds} <= set(STATUS)
 
 
-def test_a_stranger_page_in_a_browser_cannot_reach_the_api(shared_gateway):
+def test_a_stranger_page_in_a_browser_cannot_reach_the_api(shared_gateway: LiveGateway) -> None:
     with shared_gateway.client() as client:
         assert client.get("/api/v1/status", headers={"Host": "evil.example"}).status_code == 403
 
 
-def test_answers_are_not_cached_and_tell_no_server_version(shared_gateway, issued: Issued):
+def test_answers_are_not_cached_and_tell_no_server_version(shared_gateway: LiveGateway, issued: Issued) -> None:
     for path in ("/api/v1/status", "/api/v1/nothing", "/credentials"):
         answer = shared_gateway.get(path, issued.token)
         assert answer.headers["cache-control"] == "no-store"

@@ -18,6 +18,7 @@ from tests.fakes.dask_cluster import DaskCluster, certificates, simulators_of
 from tests.fakes.executor_thread import SLOW
 from tests.fakes.processes import gone
 from tests.fakes.waiting import wait_for
+from tests.gateway.conftest import StartProcess
 from tests.gateway.inkernel import enter_kernel
 from tests.gateway.livegateway import GatewayProcess, Issued
 from tests.gateway.signedcalls import SignedBraket
@@ -46,7 +47,7 @@ def state(gateway: GatewayProcess, task_id: str) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tasks_run_on_the_cluster_wait_for_it_and_survive_the_gateway(
-    gateway_process: Any, cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gateway_process: StartProcess, cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = certificates(cluster.directory, "cluster")
     environ = {

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from braket.aws import AwsDevice
@@ -15,6 +14,7 @@ from braket.circuits import Circuit
 
 from tests.contract.postgres import PostgresServer
 from tests.fakes.world import SV1
+from tests.gateway.conftest import StartProcess
 from tests.gateway.inkernel import enter_kernel
 
 pytestmark = [
@@ -45,7 +45,7 @@ def seconds_long() -> Circuit:
     ],
 )
 def test_a_notebook_waits_and_sees_no_error(
-    gateway_process: Any,
+    gateway_process: StartProcess,
     postgres_server: PostgresServer,
     postgres_url: str,
     tmp_path: Path,

@@ -13,6 +13,7 @@ import pytest
 from jupyter_qsec.adapters.policy.sources import shipped_policies
 from tests.contract.postgres import PostgresServer
 from tests.fakes.waiting import wait_for
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import GatewayProcess, LiveGateway
 
 OVERFLOW = """
@@ -44,7 +45,7 @@ def test_a_gateway_whose_store_is_gone_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of a running process can be changed on Linux only")
-def test_a_disk_that_takes_nothing_more_is_noticed_and_so_is_its_end(gateway_process: Any) -> None:
+def test_a_disk_that_takes_nothing_more_is_noticed_and_so_is_its_end(gateway_process: StartProcess) -> None:
     """The limit of file sizes fails each write in the database's log, as a full disk does."""
     gateway = gateway_process()
     assert ask(gateway)[0] == 200

@@ -12,6 +12,7 @@ import pytest
 
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.application.dispatch import Dispatcher
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import GatewayProcess, Issued, LiveGateway, run_bell
 from tests.gateway.signedcalls import SignedBraket
 
@@ -40,7 +41,9 @@ def wait_until_ended(gateway: GatewayProcess, task_ids: list[str], seconds: floa
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.012])
-def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(gateway_process, seconds):
+def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(
+    gateway_process: StartProcess, seconds: float
+) -> None:
     gateway = gateway_process()
     lease = gateway.lease()
     with SignedBraket(gateway, lease) as braket:
@@ -75,7 +78,7 @@ def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(
         assert found is not None and hashlib.sha256(found[1]).hexdigest() == digests[task["arn"]]
 
 
-def test_without_recovery_its_tasks_hang(gateway_process, monkeypatch):
+def test_without_recovery_its_tasks_hang(gateway_process: StartProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = gateway_process()
     with SignedBraket(gateway, gateway.lease()) as braket:
         task_id = braket.create_bell(shots=10, action=LONG)
@@ -97,7 +100,7 @@ def test_without_recovery_its_tasks_hang(gateway_process, monkeypatch):
     assert task["state"] == "COMPLETED"
 
 
-def test_a_lease_revoked_before_a_kill_stays_revoked(gateway_process):
+def test_a_lease_revoked_before_a_kill_stays_revoked(gateway_process: StartProcess) -> None:
     gateway = gateway_process()
     lease: Issued = gateway.lease()
     gateway.post(f"/api/v1/leases/{lease.id}/revoke", {"reason": "leak"})

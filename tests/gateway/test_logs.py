@@ -19,6 +19,7 @@ import pytest
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.exchange import Exchange, begin
 from jupyter_qsec.gateway.logs import JsonFormatter, TextFormatter, describe, log_to, log_unhandled
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import GatewayProcess, Issued, LiveGateway, submit_bell
 from tests.gateway.rawhttp import Answer, SignedClient, send
 from tests.gateway.signedcalls import SignedBraket
@@ -135,7 +136,7 @@ def test_nothing_that_was_sent_is_logged(shared_gateway: LiveGateway, logged: Lo
     assert lease.token not in logged.all
 
 
-def test_nor_by_the_process_whose_log_goes_to_standard_error(gateway_process: Any) -> None:
+def test_nor_by_the_process_whose_log_goes_to_standard_error(gateway_process: StartProcess) -> None:
     gateway = gateway_process(environ={**os.environ, **JSON_TO_STDERR})
     lease = gateway.lease(tenant="research")
     answers = attack(gateway, lease)
@@ -153,7 +154,7 @@ def test_nor_by_the_process_whose_log_goes_to_standard_error(gateway_process: An
     assert not (gateway.home / "logs").exists()
 
 
-def test_by_default_the_log_is_text_in_a_file_without_requests(gateway_process: Any) -> None:
+def test_by_default_the_log_is_text_in_a_file_without_requests(gateway_process: StartProcess) -> None:
     gateway = gateway_process()
     gateway.get(f"/api/v1/status?{SECRET}")
     gateway.stop()

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from jupyter_qsec.adapters.store import PostgresDatabase, bring_up, database
 from jupyter_qsec.adapters.store.database import SCHEMA_VERSION
 from jupyter_qsec.domain.errors import StateDirectoryError
+from tests.contract.postgres import PostgresServer
 
 
 def started(**environ: str) -> subprocess.Popen[str]:
@@ -79,7 +80,9 @@ def test_a_server_that_is_away_is_waited_for_and_then_named(tmp_path: Path) -> N
         bring_up(PostgresDatabase(f"postgresql://qsec:hidden@/none?host={tmp_path}"), patience=0.1)
 
 
-def test_an_account_that_may_not_make_tables_is_told_so(postgres_server, empty_postgres_url: str) -> None:
+def test_an_account_that_may_not_make_tables_is_told_so(
+    postgres_server: PostgresServer, empty_postgres_url: str
+) -> None:
     name = empty_postgres_url.partition("@/")[2].partition("?")[0]
     postgres_server.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     code, out, err = migrated(empty_postgres_url)

@@ -46,34 +46,34 @@ def check(method: str, path: str, status: int, body: Any) -> None:
     jsonschema.Draft202012Validator({**content["schema"], "components": DOCUMENT["components"]}).validate(body)
 
 
-def test_the_document_is_valid_openapi():
+def test_the_document_is_valid_openapi() -> None:
     validate(DOCUMENT)
 
 
-def test_every_route_is_documented_and_every_documented_route_exists():
+def test_every_route_is_documented_and_every_documented_route_exists() -> None:
     assert {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS} == set(operations())
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
-def test_who_may_call_is_documented_as_it_is(endpoint: Endpoint):
+def test_who_may_call_is_documented_as_it_is(endpoint: Endpoint) -> None:
     documented = operations()[endpoint.method, endpoint.path].get("security", DOCUMENT["security"])
     assert documented == SECURITY[endpoint.access]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
-def test_path_parameters_are_documented(endpoint: Endpoint):
+def test_path_parameters_are_documented(endpoint: Endpoint) -> None:
     named = set(re.findall(r"\{(\w+)\}", endpoint.path))
     references = DOCUMENT["paths"][endpoint.path].get("parameters", [])
     documented = {DOCUMENT["components"]["parameters"][r["$ref"].rpartition("/")[2]]["name"] for r in references}
     assert documented == named
 
 
-def test_event_kinds_are_documented():
+def test_event_kinds_are_documented() -> None:
     body = operations()["POST", "/api/v1/events"]["requestBody"]["content"]["application/json"]["schema"]
     assert tuple(body["properties"]["kind"]["enum"]) == EVENT_KINDS
 
 
-def test_a_document_that_says_something_else_would_be_noticed():
+def test_a_document_that_says_something_else_would_be_noticed() -> None:
     with pytest.raises(jsonschema.ValidationError):
         check("GET", "/health", 200, {"status": "fine"})
     with pytest.raises(jsonschema.ValidationError):
@@ -85,7 +85,7 @@ AWS_KEY = {"access_key_id": "AKIAQSECEXAMPLEROOT1", "secret_access_key": "r" * 4
 REFUSED = {"/api/v1/tasks/{id}/cancel": 409, "/api/v1/root-secrets/aws": 400, "/api/v1/provider/check": 400}
 
 
-def test_real_answers_are_as_documented(shared_gateway: LiveGateway, bell_task: str):
+def test_real_answers_are_as_documented(shared_gateway: LiveGateway, bell_task: str) -> None:
     lease = shared_gateway.lease(label="documented")
     issued = {"lease": lease.lease, "token": lease.token}
     check("POST", "/api/v1/leases", 201, issued)

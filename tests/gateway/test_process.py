@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from jupyter_qsec.bootstrap import GatewayConfig, build
 from jupyter_qsec.domain.errors import StateDirectoryError
 from jupyter_qsec.gateway.statedir import StateDirectory
 from tests.fakes.dask_cluster import free_port
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import GatewayProcess
 from tests.gateway.signedcalls import SignedBraket
 
@@ -36,7 +38,9 @@ def failed(process: GatewayProcess) -> tuple[int, str]:
 # -- the directory
 
 
-def test_a_gateway_makes_its_directory_private_and_announces_itself(gateway_process, tmp_path):
+def test_a_gateway_makes_its_directory_private_and_announces_itself(
+    gateway_process: StartProcess, tmp_path: Path
+) -> None:
     gateway = gateway_process()
     home = tmp_path / "home"
     assert gateway.get("/health", "").json() == {"status": "ok"}
@@ -64,7 +68,9 @@ def test_a_gateway_makes_its_directory_private_and_announces_itself(gateway_proc
         (lambda home: (home.parent / "real").mkdir(mode=0o700) or home.symlink_to(home.parent / "real"), "link"),
     ],
 )
-def test_a_directory_that_others_could_reach_is_refused(gateway_process, tmp_path, prepare, words):
+def test_a_directory_that_others_could_reach_is_refused(
+    gateway_process: StartProcess, tmp_path: Path, prepare: Callable[[Path], object], words: str
+) -> None:
     home = tmp_path / "home"
     prepare(home)
     code, line = failed(gateway_process(home=home, wait=False))
@@ -72,7 +78,7 @@ def test_a_directory_that_others_could_reach_is_refused(gateway_process, tmp_pat
     assert words in line and "\n" not in line
 
 
-def test_a_readable_control_token_is_refused(gateway_process, tmp_path):
+def test_a_readable_control_token_is_refused(gateway_process: StartProcess, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "control.token").write_text("x" * 43)
@@ -82,7 +88,7 @@ def test_a_readable_control_token_is_refused(gateway_process, tmp_path):
     assert "control.token" in line and "x" * 43 not in line
 
 
-def test_a_second_gateway_on_the_same_state_refuses_in_one_line(gateway_process, tmp_path):
+def test_a_second_gateway_on_the_same_state_refuses_in_one_line(gateway_process: StartProcess, tmp_path: Path) -> None:
     first = gateway_process()
     code, line = failed(gateway_process(wait=False))
     assert code == 3
@@ -90,7 +96,7 @@ def test_a_second_gateway_on_the_same_state_refuses_in_one_line(gateway_process,
     assert first.get("/health", "").status_code == 200
 
 
-def test_port_and_token_are_kept_over_restarts(gateway_process):
+def test_port_and_token_are_kept_over_restarts(gateway_process: StartProcess) -> None:
     first = gateway_process()
     token, lease = first.control_token, first.lease(tenant="research")
     assert first.stop() == 0
@@ -99,7 +105,7 @@ def test_port_and_token_are_kept_over_restarts(gateway_process):
     assert second.get("/api/v1/leases/self", lease.token).json()["lease"]["tenant"] == "research"
 
 
-def test_a_taken_port_is_exit_code_4(gateway_process):
+def test_a_taken_port_is_exit_code_4(gateway_process: StartProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, line = failed(gateway_process("--port", str(taken.getsockname()[1]), wait=False))
     assert code == 4
@@ -110,13 +116,15 @@ def test_a_taken_port_is_exit_code_4(gateway_process):
     "arguments",
     [("--fd", "99"), ("--parent-fd", "99"), ("--port", "70000"), ("--port", "1", "--fd", "3"), ("--nonsense",)],
 )
-def test_wrong_use_is_exit_code_2(gateway_process, arguments):
+def test_wrong_use_is_exit_code_2(gateway_process: StartProcess, arguments: tuple[str, ...]) -> None:
     code, line = failed(gateway_process(*arguments, wait=False))
     assert code == 2
     assert line
 
 
-def test_a_broken_policy_or_tenant_file_is_named_and_nothing_is_served(gateway_process, tmp_path):
+def test_a_broken_policy_or_tenant_file_is_named_and_nothing_is_served(
+    gateway_process: StartProcess, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     (home / "policies").mkdir(parents=True, mode=0o700)
     home.chmod(0o700)
@@ -137,7 +145,7 @@ def test_a_broken_policy_or_tenant_file_is_named_and_nothing_is_served(gateway_p
     assert "Member 'physics' names the tenant 'physics', which does not exist." in line
 
 
-def test_a_key_store_that_cannot_be_used_is_exit_code_5(gateway_process):
+def test_a_key_store_that_cannot_be_used_is_exit_code_5(gateway_process: StartProcess) -> None:
     environ = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     code, line = failed(gateway_process("--keystore", "keyring", environ=environ, wait=False))
     assert code == 5
@@ -147,7 +155,7 @@ def test_a_key_store_that_cannot_be_used_is_exit_code_5(gateway_process):
 # -- sockets and ends
 
 
-def test_it_serves_on_an_inherited_socket_which_outlives_it(gateway_process):
+def test_it_serves_on_an_inherited_socket_which_outlives_it(gateway_process: StartProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         first = gateway_process("--fd", str(listener.fileno()), pass_fds=(listener.fileno(),))
@@ -157,7 +165,7 @@ def test_it_serves_on_an_inherited_socket_which_outlives_it(gateway_process):
         assert second.get("/health", "").status_code == 200
 
 
-def test_a_socket_on_another_address_is_refused(gateway_process):
+def test_a_socket_on_another_address_is_refused(gateway_process: StartProcess) -> None:
     with socket.create_server(("0.0.0.0", 0)) as listener:
         process = gateway_process("--fd", str(listener.fileno()), pass_fds=(listener.fileno(),), wait=False)
         code, line = failed(process)
@@ -165,7 +173,7 @@ def test_a_socket_on_another_address_is_refused(gateway_process):
     assert line.startswith("On 0.0.0.0 the gateway would speak plain http")
 
 
-def test_it_ends_when_its_parents_pipe_closes(gateway_process):
+def test_it_ends_when_its_parents_pipe_closes(gateway_process: StartProcess) -> None:
     read, write = os.pipe()
     try:
         gateway = gateway_process("--parent-fd", str(read), pass_fds=(read,))
@@ -193,7 +201,7 @@ def recorded_kinds(home: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_order_when_asked(gateway_process, number):
+def test_it_ends_in_order_when_asked(gateway_process: StartProcess, number: signal.Signals) -> None:
     gateway = gateway_process()
     gateway.lease()
     gateway.process.send_signal(number)
@@ -205,7 +213,7 @@ def test_it_ends_in_order_when_asked(gateway_process, number):
 
 
 @pytest.mark.skipif(not LINUX, reason="/proc is Linux's")
-def test_its_memory_and_environment_are_closed_to_others_of_the_same_account(gateway_process):
+def test_its_memory_and_environment_are_closed_to_others_of_the_same_account(gateway_process: StartProcess) -> None:
     """Root may read anything, so what is checked is the mark that the kernel keeps: the files belong to root."""
     planted = {**os.environ, "AWS_SECRET_ACCESS_KEY": "planted/secret/of/this/test"}
     gateway = gateway_process(environ=planted)
@@ -225,7 +233,7 @@ def test_its_memory_and_environment_are_closed_to_others_of_the_same_account(gat
 
 
 @pytest.mark.skipif(not LINUX, reason="prctl is Linux's")
-def test_a_process_that_keeps_confidential_is_not_dumpable():
+def test_a_process_that_keeps_confidential_is_not_dumpable() -> None:
     script = (
         "import ctypes; from jupyter_qsec.gateway.confidential import keep_confidential\n"
         "get = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
@@ -235,7 +243,7 @@ def test_a_process_that_keeps_confidential_is_not_dumpable():
     assert told.stdout.split() == ["1", "0"]
 
 
-def test_ambient_credentials_of_its_own_occur_in_no_answer_log_or_record(gateway_process):
+def test_ambient_credentials_of_its_own_occur_in_no_answer_log_or_record(gateway_process: StartProcess) -> None:
     planted = {"AWS_ACCESS_KEY_ID": "AKIAPLANTEDPLANTED00", "AWS_SECRET_ACCESS_KEY": "planted/secret/of/this/test"}
     gateway = gateway_process(environ={**os.environ, **planted})
     lease = gateway.lease()
@@ -250,7 +258,7 @@ def test_ambient_credentials_of_its_own_occur_in_no_answer_log_or_record(gateway
         assert all(value.encode() not in content for content in stored)
 
 
-def test_tokens_and_secrets_are_not_in_the_state_directory_in_clear(gateway_process):
+def test_tokens_and_secrets_are_not_in_the_state_directory_in_clear(gateway_process: StartProcess) -> None:
     gateway = gateway_process()
     lease = gateway.lease()
     made = gateway.get("/credentials", lease.token).json()
@@ -267,7 +275,7 @@ def test_tokens_and_secrets_are_not_in_the_state_directory_in_clear(gateway_proc
 # -- the directory as a class
 
 
-def test_two_starters_agree_on_one_token(tmp_path):
+def test_two_starters_agree_on_one_token(tmp_path: Path) -> None:
     home = tmp_path / "home"
     state = StateDirectory(home)
     try:
@@ -279,7 +287,7 @@ def test_two_starters_agree_on_one_token(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "short", "x" * 40 + "\u00e9"])
-def test_a_token_file_that_holds_no_token_is_told(tmp_path, content):
+def test_a_token_file_that_holds_no_token_is_told(tmp_path: Path, content: str) -> None:
     from jupyter_qsec.domain.errors import StateDirectoryError
 
     home = tmp_path / "home"
@@ -297,7 +305,7 @@ def test_a_token_file_that_holds_no_token_is_told(tmp_path, content):
         state.close()
 
 
-def test_a_witness_elsewhere_gets_every_checkpoint(gateway_process, tmp_path):
+def test_a_witness_elsewhere_gets_every_checkpoint(gateway_process: StartProcess, tmp_path: Path) -> None:
     witness = tmp_path / "elsewhere" / "witness"
     witness.parent.mkdir(mode=0o700)
     gateway = gateway_process(environ={**os.environ, "JUPYTER_QSEC_WITNESS": str(witness)})
@@ -306,21 +314,23 @@ def test_a_witness_elsewhere_gets_every_checkpoint(gateway_process, tmp_path):
 
 
 @pytest.mark.parametrize("named", ["witness", "/nowhere/at/all/witness"])
-def test_a_witness_that_cannot_be_written_stops_the_start(gateway_process, named):
+def test_a_witness_that_cannot_be_written_stops_the_start(gateway_process: StartProcess, named: str) -> None:
     gateway = gateway_process(environ={**os.environ, "JUPYTER_QSEC_WITNESS": named}, wait=False)
     code, line = failed(gateway)
     assert code == 2
     assert "absolute path" in line
 
 
-def test_state_lies_in_the_database_that_the_environment_names(gateway_process, tmp_path, postgres_url):
+def test_state_lies_in_the_database_that_the_environment_names(
+    gateway_process: StartProcess, tmp_path: Path, postgres_url: str
+) -> None:
     environ = {**os.environ, "JUPYTER_QSEC_DATABASE_URL": postgres_url}
     gateway = gateway_process(environ=environ)
     assert gateway.post("/api/v1/audit/checkpoint").status_code == 200
     assert not (gateway.home / "state.db").exists()
 
 
-async def test_a_database_that_is_away_at_the_first_start_is_waited_for_and_then_named_as_that(tmp_path):
+async def test_a_database_that_is_away_at_the_first_start_is_waited_for_and_then_named_as_that(tmp_path: Path) -> None:
     config = GatewayConfig(tmp_path, keystore="file", database=f"postgresql://qsec@/none?host={tmp_path}", patience=0.2)
     with pytest.raises(StateDirectoryError, match="state database") as caught:
         await build(config)
@@ -328,7 +338,9 @@ async def test_a_database_that_is_away_at_the_first_start_is_waited_for_and_then
     assert not list((tmp_path / "keys").glob("*.key")), "no key is made for a database that nobody has seen"
 
 
-def test_a_dask_scheduler_that_cannot_be_reached_stops_the_start_and_leaves_nothing_open(gateway_process, tmp_path):
+def test_a_dask_scheduler_that_cannot_be_reached_stops_the_start_and_leaves_nothing_open(
+    gateway_process: StartProcess, tmp_path: Path
+) -> None:
     environ = {**os.environ, "JUPYTER_QSEC_DASK_SCHEDULER": f"tcp://127.0.0.1:{free_port()}"}
     code, line = failed(gateway_process(environ=environ, wait=False))
     assert code == 3
@@ -337,7 +349,7 @@ def test_a_dask_scheduler_that_cannot_be_reached_stops_the_start_and_leaves_noth
     assert recorded_kinds(tmp_path / "home") == ["gateway.started", *FIRST_START, "gateway.stopped"]
 
 
-def test_a_dask_scheduler_elsewhere_without_tls_stops_the_start(gateway_process):
+def test_a_dask_scheduler_elsewhere_without_tls_stops_the_start(gateway_process: StartProcess) -> None:
     environ = {**os.environ, "JUPYTER_QSEC_DASK_SCHEDULER": "tcp://dask.example:8786"}
     code, line = failed(gateway_process(environ=environ, wait=False))
     assert code == 2
@@ -345,7 +357,9 @@ def test_a_dask_scheduler_elsewhere_without_tls_stops_the_start(gateway_process)
 
 
 @pytest.mark.parametrize("way", ["url", "file"])
-def test_a_database_that_cannot_be_used_stops_the_start_and_no_password_is_told(gateway_process, tmp_path, way):
+def test_a_database_that_cannot_be_used_stops_the_start_and_no_password_is_told(
+    gateway_process: StartProcess, tmp_path: Path, way: str
+) -> None:
     password = "correct-horse-battery"
     (tmp_path / "password").write_text(f"{password}\n")
     environ = {

@@ -17,6 +17,7 @@ import pg8000.native
 import pytest
 
 from tests.contract.postgres import PostgresServer
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import Issued
 from tests.gateway.manyprocesses import ENDLESS, SLOW, ProcessesGateway, alive, children, parent_of, wait_for
 from tests.gateway.rawhttp import SignedClient
@@ -75,7 +76,9 @@ def sent(client: httpx.Client, signed: SignedClient, method: str, path: str, hea
 # -- each serves everything
 
 
-def test_a_lease_of_one_process_is_good_at_the_other_and_so_is_a_task(gateway, two) -> None:
+def test_a_lease_of_one_process_is_good_at_the_other_and_so_is_a_task(
+    gateway: ProcessesGateway, two: tuple[httpx.Client, httpx.Client]
+) -> None:
     one, other = two
     made = one.post("/api/v1/leases", json={"tenant": "research"}).json()
     told = other.get("/api/v1/leases/self", headers={"Authorization": f"Bearer {made['token']}"})
@@ -86,7 +89,9 @@ def test_a_lease_of_one_process_is_good_at_the_other_and_so_is_a_task(gateway, t
     assert seen == ["COMPLETED", "COMPLETED"]
 
 
-def test_a_lease_revoked_at_one_process_is_refused_by_the_other_within_two_seconds(gateway, two) -> None:
+def test_a_lease_revoked_at_one_process_is_refused_by_the_other_within_two_seconds(
+    gateway: ProcessesGateway, two: tuple[httpx.Client, httpx.Client]
+) -> None:
     one, other = two
     issued = gateway.lease()
     signed = SignedClient.of(gateway, issued)
@@ -103,7 +108,9 @@ def test_a_lease_revoked_at_one_process_is_refused_by_the_other_within_two_secon
     assert status() == 403
 
 
-def test_the_same_signature_at_both_processes_counts_once(gateway, two) -> None:
+def test_the_same_signature_at_both_processes_counts_once(
+    gateway: ProcessesGateway, two: tuple[httpx.Client, httpx.Client]
+) -> None:
     one, other = two
     signed = SignedClient.of(gateway, gateway.lease(), "s3")
     path, body = "/amazon-braket-us-east-1-000000000101/replayed", b"x"
@@ -113,7 +120,9 @@ def test_the_same_signature_at_both_processes_counts_once(gateway, two) -> None:
     assert sent(other, signed, "PUT", path, signed.sign("PUT", path, body + b"y"), body + b"y") == 200
 
 
-def test_a_listing_goes_on_at_another_process(gateway, two) -> None:
+def test_a_listing_goes_on_at_another_process(
+    gateway: ProcessesGateway, two: tuple[httpx.Client, httpx.Client]
+) -> None:
     signed = SignedClient.of(gateway, gateway.lease(), "s3")
     bucket = "/amazon-braket-us-east-1-000000000101"
     for name in ("listed-a", "listed-b"):
@@ -132,7 +141,9 @@ def test_a_listing_goes_on_at_another_process(gateway, two) -> None:
     assert tokens[0] and not tokens[1]
 
 
-def test_a_task_that_runs_at_one_process_is_cancelled_at_any(gateway, two, database) -> None:
+def test_a_task_that_runs_at_one_process_is_cancelled_at_any(
+    gateway: ProcessesGateway, two: tuple[httpx.Client, httpx.Client], database: str
+) -> None:
     with SignedBraket(gateway, gateway.lease()) as braket:
         task_ids = [braket.create_bell(action=ENDLESS, shots=1) for _ in range(2)]
     holders = "SELECT count(DISTINCT claimed_by) FROM task_queue WHERE claimed_by <> ''"
@@ -147,7 +158,9 @@ def test_a_task_that_runs_at_one_process_is_cancelled_at_any(gateway, two, datab
 # -- any may die
 
 
-def test_kill_9_of_the_process_that_runs_tasks_ends_each_in_one_result(gateway, database) -> None:
+def test_kill_9_of_the_process_that_runs_tasks_ends_each_in_one_result(
+    gateway: ProcessesGateway, database: str
+) -> None:
     before = {u["metric"]: u["used"] for u in usages(gateway)}
     with SignedBraket(gateway, gateway.lease(tenant="research")) as braket:
         task_ids = [braket.create_bell(action=SLOW, shots=10) for _ in range(4)]
@@ -180,7 +193,7 @@ def all_ended(gateway: ProcessesGateway, task_ids: list[str]) -> list[dict[str, 
     return tasks if all(task["state"] in ("COMPLETED", "FAILED", "CANCELLED") for task in tasks) else []
 
 
-def test_a_rolling_restart_fails_no_request(gateway) -> None:
+def test_a_rolling_restart_fails_no_request(gateway: ProcessesGateway) -> None:
     lease, before = gateway.lease(), gateway.pids()
     failures: list[str] = []
     done = threading.Event()
@@ -210,7 +223,7 @@ def test_a_rolling_restart_fails_no_request(gateway) -> None:
 # -- their ends
 
 
-def test_several_processes_need_a_database_that_they_can_share(gateway_process) -> None:
+def test_several_processes_need_a_database_that_they_can_share(gateway_process: StartProcess) -> None:
     process = gateway_process("--processes", "2", wait=False)
     assert process.process.wait(30) == 2
     line = process.errors().strip()

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from tests.fakes.sts import FakeSts
-from tests.gateway.livegateway import GatewayProcess, LiveGateway
+from tests.gateway.conftest import StartProcess
+from tests.gateway.livegateway import ControlAccess, GatewayProcess, LiveGateway
 from tests.gateway.manyprocesses import ProcessesGateway
 from tests.gateway.signedcalls import SignedBraket
 from tests.gateway.test_openapi import check as as_documented
@@ -68,14 +69,14 @@ def stored(tmp_path: Path, sts: FakeSts) -> Iterator[LiveGateway]:
     gateway.stop()
 
 
-def give(gateway: Any, key: tuple[str, str]) -> Any:
+def give(gateway: ControlAccess, key: tuple[str, str]) -> Any:
     fields = {"access_key_id": key[0], "secret_access_key": key[1], "reason": "in a test"}
     answer = gateway.post("/api/v1/root-secrets/aws", fields)
     as_documented("POST", "/api/v1/root-secrets/aws", answer.status_code, answer.json())
     return answer
 
 
-def check(gateway: Any) -> list[dict[str, Any]]:
+def check(gateway: ControlAccess) -> list[dict[str, Any]]:
     answer = gateway.post("/api/v1/provider/check")
     as_documented("POST", "/api/v1/provider/check", 200, answer.json())
     found: list[dict[str, Any]] = answer.json()["roles"]
@@ -157,7 +158,7 @@ def test_what_is_no_long_term_key_is_refused_and_not_repeated(stored: LiveGatewa
 
 
 def test_what_a_gateway_finds_where_it_runs_is_enough_and_no_child_has_it(
-    gateway_process: Any, sts: FakeSts, tmp_path: Path
+    gateway_process: StartProcess, sts: FakeSts, tmp_path: Path
 ) -> None:
     ambient = {"AWS_ACCESS_KEY_ID": KEY[0], "AWS_SECRET_ACCESS_KEY": KEY[1]}
     environ = {**os.environ, **ambient, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
@@ -201,7 +202,7 @@ def test_processes_below_a_supervisor_have_what_they_need_and_no_more(
     ],
 )
 def test_ambient_credentials_that_cannot_be_used_are_told_and_on_record(
-    gateway_process: Any, sts: FakeSts, tmp_path: Path, name: str, value: str
+    gateway_process: StartProcess, sts: FakeSts, tmp_path: Path, name: str, value: str
 ) -> None:
     environ = {**os.environ, name: value, "AWS_ROLE_ARN": ALPHA, "AWS_EC2_METADATA_DISABLED": "true"}
     gateway: GatewayProcess = gateway_process(home=settings(tmp_path / "home", sts, "ambient"), environ=environ)
@@ -212,7 +213,7 @@ def test_ambient_credentials_that_cannot_be_used_are_told_and_on_record(
     assert {event["tenant"] for event in refused} == {"sandbox", "research"} and value not in json.dumps(records)
 
 
-def test_below_a_kernel_nothing_is_found(gateway_process: Any, sts: FakeSts, tmp_path: Path) -> None:
+def test_below_a_kernel_nothing_is_found(gateway_process: StartProcess, sts: FakeSts, tmp_path: Path) -> None:
     """What a kernel has leads to its own gateway."""
     ambient = {"AWS_ACCESS_KEY_ID": KEY[0], "AWS_SECRET_ACCESS_KEY": KEY[1], "AWS_EC2_METADATA_DISABLED": "true"}
     environ = {**os.environ, **ambient, "JUPYTER_QSEC_KERNEL": "1", "HOME": str(tmp_path)}
@@ -220,7 +221,7 @@ def test_below_a_kernel_nothing_is_found(gateway_process: Any, sts: FakeSts, tmp
     assert all(each["problem"] for each in check(gateway)) and not sts.asked
 
 
-def test_a_role_that_is_none_stops_the_start(gateway_process: Any, sts: FakeSts, tmp_path: Path) -> None:
+def test_a_role_that_is_none_stops_the_start(gateway_process: StartProcess, sts: FakeSts, tmp_path: Path) -> None:
     home = settings(tmp_path / "home", sts, "stored")
     file = home / "tenants.toml"
     file.write_text(file.read_text().replace(ALPHA, "arn:aws:iam::12:user/ada"))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.waiting import wait_for
-from tests.gateway.livegateway import GatewayProcess, LiveGateway
+from tests.gateway.conftest import StartProcess
+from tests.gateway.livegateway import ControlAccess, GatewayProcess, LiveGateway
 from tests.gateway.manyprocesses import ProcessesGateway
 from tests.gateway.signedcalls import SignedBraket
 
@@ -38,14 +39,14 @@ STORE = """
 """
 
 
-def rotate(gateway: Any, name: str = "leases", **body: Any) -> dict[str, Any]:
+def rotate(gateway: ControlAccess, name: str = "leases", **body: Any) -> dict[str, Any]:
     answer = gateway.post(f"/api/v1/root-secrets/{name}/rotate", {"reason": "in a test", **body})
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()["secret"]
     return made
 
 
-def states(gateway: Any) -> list[tuple[str, int, str]]:
+def states(gateway: ControlAccess) -> list[tuple[str, int, str]]:
     told = gateway.get("/api/v1/root-secrets").json()["secrets"]
     return [(each["name"], each["generation"], each["state"]) for each in told]
 
@@ -108,7 +109,7 @@ def test_all_processes_take_up_the_new_key_and_so_does_the_next_start(postgres_u
 
 @pytest.mark.parametrize("name", ["audit-log", "leases"])
 @pytest.mark.parametrize("damage", ["gone", "another"])
-def test_a_lost_key_stops_the_start_and_is_not_made_anew(gateway_process: Any, name: str, damage: str) -> None:
+def test_a_lost_key_stops_the_start_and_is_not_made_anew(gateway_process: StartProcess, name: str, damage: str) -> None:
     gateway = gateway_process()
     gateway.stop()
     (key,) = (gateway.home / "keys").glob(f"{name}*.key")
@@ -137,7 +138,7 @@ def vault(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield {**os.environ, "PYTHONPATH": str(packages), "VAULT": str(folder)}
 
 
-def test_a_package_brings_the_store(gateway_process: Any, vault: dict[str, str], tmp_path: Path) -> None:
+def test_a_package_brings_the_store(gateway_process: StartProcess, vault: dict[str, str], tmp_path: Path) -> None:
     gateway: GatewayProcess = gateway_process("--keystore", "vault", environ=vault)
     with SignedBraket(gateway, gateway.lease()) as braket:
         braket.run_bell()
@@ -150,7 +151,7 @@ def test_a_package_brings_the_store(gateway_process: Any, vault: dict[str, str],
 
 
 def test_a_store_that_does_not_answer_stops_the_start_and_its_words_are_not_repeated(
-    gateway_process: Any, vault: dict[str, str]
+    gateway_process: StartProcess, vault: dict[str, str]
 ) -> None:
     gateway: GatewayProcess = gateway_process("--keystore", "vault", environ=vault)
     gateway.stop()
@@ -163,7 +164,7 @@ def test_a_store_that_does_not_answer_stops_the_start_and_its_words_are_not_repe
     assert "sealed" not in line and repr((folder / "audit-log").read_bytes()) not in line
 
 
-def test_a_store_that_nobody_brings_is_named_with_those_there_are(gateway_process: Any) -> None:
+def test_a_store_that_nobody_brings_is_named_with_those_there_are(gateway_process: StartProcess) -> None:
     gateway: GatewayProcess = gateway_process("--keystore", "vualt", wait=False)
     assert gateway.process.wait(30) != 0
     line = gateway.errors().strip()

@@ -12,23 +12,23 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import GatewayProcess, Issued
 from tests.gateway.signedcalls import REGION, SignedBraket
 
 
 @pytest.fixture
-def started(gateway_process: Any, postgres_url: str, tmp_path: Path) -> Any:
+def started(gateway_process: StartProcess, postgres_url: str, tmp_path: Path) -> StartProcess:
     """Starts a gateway of that name on the database."""
 
     def start(name: str, *arguments: str, **options: Any) -> GatewayProcess:
         environ = {**os.environ, "JUPYTER_QSEC_DATABASE_URL": postgres_url}
-        gateway: GatewayProcess = gateway_process(*arguments, home=tmp_path / name, environ=environ, **options)
-        return gateway
+        return gateway_process(*arguments, home=tmp_path / name, environ=environ, **options)
 
     return start
 
 
-def test_a_lease_a_task_and_a_checkpoint_of_one_are_the_others_too(started, tmp_path: Path) -> None:
+def test_a_lease_a_task_and_a_checkpoint_of_one_are_the_others_too(started: StartProcess, tmp_path: Path) -> None:
     shared = tmp_path / "volume" / "shared"
     one, other = started("one", "--shared", str(shared)), started("other", "--shared", str(shared))
     lease = one.lease()
@@ -56,11 +56,11 @@ def carried(one: GatewayProcess, other: GatewayProcess) -> int:
         return client.post(request.url, content=request.data, headers=dict(request.headers)).status_code
 
 
-def test_credentials_of_one_are_good_at_the_other(started, tmp_path: Path) -> None:
+def test_credentials_of_one_are_good_at_the_other(started: StartProcess, tmp_path: Path) -> None:
     assert carried(*[started(name, "--shared", str(tmp_path / "shared")) for name in ("one", "other")]) == 200
 
 
-def test_without_it_each_has_keys_of_its_own_and_only_the_first_starts(started) -> None:
+def test_without_it_each_has_keys_of_its_own_and_only_the_first_starts(started: StartProcess) -> None:
     one = started("one")
     code, said = refused(started("other", wait=False))
     assert code == 5
@@ -70,7 +70,7 @@ def test_without_it_each_has_keys_of_its_own_and_only_the_first_starts(started) 
     assert started("one").stop() == 0
 
 
-def test_processes_of_a_supervisor_use_it_too(started, tmp_path: Path) -> None:
+def test_processes_of_a_supervisor_use_it_too(started: StartProcess, tmp_path: Path) -> None:
     gateway = started("home", "--shared", str(tmp_path / "shared"), "--processes", "2")
     assert Issued(**gateway.post("/api/v1/leases", {}).json()).id
     assert list((tmp_path / "shared" / "keys").glob("leases-1-*.key"))
@@ -82,20 +82,20 @@ def refused(process: GatewayProcess) -> tuple[int, str]:
     return code, process.errors().strip()
 
 
-def test_sqlite_cannot_be_shared(gateway_process, tmp_path: Path) -> None:
+def test_sqlite_cannot_be_shared(gateway_process: StartProcess, tmp_path: Path) -> None:
     code, said = refused(gateway_process("--shared", str(tmp_path / "shared"), wait=False))
     assert code == 2
     assert "JUPYTER_QSEC_DATABASE_URL" in said and "\n" not in said
     assert not (tmp_path / "shared").exists()
 
 
-def test_a_keyring_cannot_be_shared(started, tmp_path: Path) -> None:
+def test_a_keyring_cannot_be_shared(started: StartProcess, tmp_path: Path) -> None:
     code, said = refused(started("home", "--shared", str(tmp_path / "shared"), "--keystore", "keyring", wait=False))
     assert (code, "--keystore file" in said) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["open", "link"])
-def test_a_folder_that_is_not_private_is_refused(started, tmp_path: Path, kind: str) -> None:
+def test_a_folder_that_is_not_private_is_refused(started: StartProcess, tmp_path: Path, kind: str) -> None:
     shared = tmp_path / "shared"
     if kind == "open":
         shared.mkdir()
@@ -108,7 +108,7 @@ def test_a_folder_that_is_not_private_is_refused(started, tmp_path: Path, kind: 
     assert str(shared) in said and "\n" not in said
 
 
-def test_keys_that_a_volume_was_opened_to_are_refused(started, tmp_path: Path) -> None:
+def test_keys_that_a_volume_was_opened_to_are_refused(started: StartProcess, tmp_path: Path) -> None:
     """What kubelet does to a volume again and again, unless told `fsGroupChangePolicy: OnRootMismatch`."""
     shared = tmp_path / "shared"
     assert started("one", "--shared", str(shared)).stop() == 0

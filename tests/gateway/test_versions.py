@@ -11,6 +11,7 @@ import pytest
 from jupyter_qsec.adapters.store.database import SCHEMA_VERSION
 from tests.contract.auditing import verify
 from tests.fakes.waiting import wait_for
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import GatewayProcess
 from tests.gateway.olderversion import OLDER, older_version
 from tests.gateway.signedcalls import SignedBraket
@@ -18,7 +19,7 @@ from tests.gateway.test_processes import rows
 
 
 @pytest.fixture
-def started(gateway_process: Any, empty_postgres_url: str, tmp_path: Path) -> Any:
+def started(gateway_process: StartProcess, empty_postgres_url: str, tmp_path: Path) -> StartProcess:
     """Starts a gateway of that name on the database; `path` says of which version."""
 
     def start(name: str, path: str = "", **options: Any) -> GatewayProcess:
@@ -26,8 +27,7 @@ def started(gateway_process: Any, empty_postgres_url: str, tmp_path: Path) -> An
         if path:
             environ["PYTHONPATH"] = path
         shared = ("--shared", str(tmp_path / "shared"))
-        gateway: GatewayProcess = gateway_process(*shared, home=tmp_path / name, environ=environ, **options)
-        return gateway
+        return gateway_process(*shared, home=tmp_path / name, environ=environ, **options)
 
     return start
 
@@ -37,7 +37,7 @@ def schema(url: str) -> str:
 
 
 def test_the_older_one_goes_on_beside_the_newer_and_does_not_start_again(
-    started: Any, empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started: StartProcess, empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(older_version(tmp_path / "older-version"))
     older = started("older", path)

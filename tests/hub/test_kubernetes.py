@@ -150,7 +150,9 @@ def test_the_migration_comes_first_and_finds_nothing(migrated: str) -> None:
     assert migrated.startswith("The state database went from schema none to ")
 
 
-def test_a_lease_of_one_is_good_at_the_other_and_the_task_and_its_result_are_read_there(two, ada: str) -> None:
+def test_a_lease_of_one_is_good_at_the_other_and_the_task_and_its_result_are_read_there(
+    two: tuple[PodProcess, PodProcess], ada: str
+) -> None:
     one, other = two
     lease = lease_of(one, ada)
     assert (lease.lease["principal"], lease.lease["tenant"]) == ("hub:ada", "research")
@@ -165,7 +167,9 @@ def test_a_lease_of_one_is_good_at_the_other_and_the_task_and_its_result_are_rea
         assert state_at(one, lease, braket.run_bell())[1]["status"] == "COMPLETED"
 
 
-def test_another_group_sees_nothing_of_it_at_either(cluster: Cluster, two, ada: str) -> None:
+def test_another_group_sees_nothing_of_it_at_either(
+    cluster: Cluster, two: tuple[PodProcess, PodProcess], ada: str
+) -> None:
     one = two[0]
     with SignedBraket(one, lease_of(one, ada)) as braket:
         task_id = braket.run_bell()
@@ -176,7 +180,7 @@ def test_another_group_sees_nothing_of_it_at_either(cluster: Cluster, two, ada: 
     assert one.post("/api/v1/leases", {}, token=cluster.hub.tokens["QSEC"]).status_code == 403
 
 
-def test_probes_say_that_both_are_well_and_the_host_header_is_needed(two) -> None:
+def test_probes_say_that_both_are_well_and_the_host_header_is_needed(two: tuple[PodProcess, PodProcess]) -> None:
     for pod in two:
         assert all(pod.probe(name) for name in ("startupProbe", "readinessProbe", "livenessProbe"))
         with pod.client("") as client:
@@ -184,7 +188,7 @@ def test_probes_say_that_both_are_well_and_the_host_header_is_needed(two) -> Non
                 assert client.get("/health", headers={"Host": host}).json()["code"] == "host-refused", host
 
 
-def test_each_is_watched_under_its_own_address_which_opens_nothing_else(two) -> None:
+def test_each_is_watched_under_its_own_address_which_opens_nothing_else(two: tuple[PodProcess, PodProcess]) -> None:
     for pod, stranger in (two, two[::-1]):
         own = {"Host": f"{pod.address}:8443"}
         with pod.client(METRICS_TOKEN) as client:
@@ -197,7 +201,9 @@ def test_each_is_watched_under_its_own_address_which_opens_nothing_else(two) -> 
                 assert client.get(path, headers=own).json()["code"] == "host-refused", path
 
 
-def test_the_log_is_json_on_standard_error_and_tells_no_secret(cluster: Cluster, two, ada: str) -> None:
+def test_the_log_is_json_on_standard_error_and_tells_no_secret(
+    cluster: Cluster, two: tuple[PodProcess, PodProcess], ada: str
+) -> None:
     lease = lease_of(two[0], ada)
     for pod in two:
         lines = [json.loads(line) for line in pod.log().splitlines()]
@@ -206,13 +212,15 @@ def test_the_log_is_json_on_standard_error_and_tells_no_secret(cluster: Cluster,
         assert not [secret for secret in hidden if secret in pod.log()]
 
 
-def test_the_volume_holds_nothing_that_others_can_read(cluster: Cluster, two) -> None:
+def test_the_volume_holds_nothing_that_others_can_read(cluster: Cluster, two: tuple[PodProcess, PodProcess]) -> None:
     shared = cluster.folder / "shared" / "shared"
     assert {path.name for path in shared.iterdir()} == {"checkpoints", "keys", "results"}
     assert not [path for path in [shared, *shared.rglob("*")] if path.lstat().st_mode & 0o077]
 
 
-def test_the_log_is_verified_from_the_shared_folder(cluster: Cluster, two, ada: str) -> None:
+def test_the_log_is_verified_from_the_shared_folder(
+    cluster: Cluster, two: tuple[PodProcess, PodProcess], ada: str
+) -> None:
     lease_of(two[0], ada)
     assert two[1].post("/api/v1/audit/checkpoint").status_code == 200
     command = [sys.executable, "-P", "-c", "from jupyter_qsec.cli.main import main; main()", "audit", "verify"]
@@ -229,7 +237,9 @@ def test_the_log_is_verified_from_the_shared_folder(cluster: Cluster, two, ada: 
     assert report["signed_size"] > 0
 
 
-def test_one_is_replaced_by_another_pod_while_work_goes_on(cluster: Cluster, two, ada: str) -> None:
+def test_one_is_replaced_by_another_pod_while_work_goes_on(
+    cluster: Cluster, two: tuple[PodProcess, PodProcess], ada: str
+) -> None:
     [name] = [rest for instruction, rest in dockerfile() if instruction == "STOPSIGNAL"]
     new = cluster.pod(gateway_pod(), "new").start()
     lease = lease_of(two[1], ada)

@@ -10,7 +10,7 @@ from jupyter_qsec.bootstrap import Gateway
 from jupyter_qsec.domain.errors import UnavailableError
 
 
-async def test_housekeeping_outlives_whatever_fails_in_one_round():
+async def test_housekeeping_outlives_whatever_fails_in_one_round() -> None:
     failures: list[Exception] = [UnavailableError("The database is away."), ValueError("a defect")]
     again = asyncio.Event()
 

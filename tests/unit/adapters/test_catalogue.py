@@ -30,7 +30,7 @@ id = "first"
 """
 
 
-def test_two_tenants_are_shipped_for_trying():
+def test_two_tenants_are_shipped_for_trying() -> None:
     sandbox, research = shipped_catalogue().tenants()
     assert (sandbox.id, research.id) == ("sandbox", "research")
     assert (sandbox.purpose, sandbox.environment) == (Purpose.TUTORIAL, Environment.SANDBOX)
@@ -39,7 +39,7 @@ def test_two_tenants_are_shipped_for_trying():
     assert len(research.projects) == 2
 
 
-def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
+def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path) -> None:
     assert [tenant.id for tenant in catalogue_of(tmp_path).tenants()] == ["sandbox", "research"]
     (tmp_path / "tenants.toml").write_text(ONE)
     (tenant,) = catalogue_of(tmp_path).tenants()
@@ -48,7 +48,7 @@ def test_a_file_in_the_state_directory_replaces_the_shipped_one(tmp_path: Path):
     assert catalogue_of(tmp_path).tenant("sandbox") is None
 
 
-def test_a_tenant_may_have_a_role_at_aws():
+def test_a_tenant_may_have_a_role_at_aws() -> None:
     assert parse(ONE, "t").provider is None
     found = parse(AWS + ONE.replace("[[tenant.project]]", ROLE + "[[tenant.project]]"), "t").provider
     assert found is not None
@@ -95,20 +95,20 @@ def test_a_tenant_may_have_a_role_at_aws():
         (ONE + WORKLOAD + 'secret = "x"\n', r"workload\[0\].secret is not a known field"),
     ],
 )
-def test_a_mistake_is_named(text, words):
+def test_a_mistake_is_named(text: str, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words) as caught:
         parse(text, "my-tenants.toml")
     assert str(caught.value).startswith("my-tenants.toml")
 
 
-def test_workloads_come_with_the_services_that_they_are():
+def test_workloads_come_with_the_services_that_they_are() -> None:
     member = '[[member]]\nservice = "ci"\ntenant = "lab"\n'
     [rule] = parse(ONE + member + WORKLOAD + 'claims = { repository_owner_id = "17" }\n', "t.toml").workloads
     assert (rule.issuer, rule.audience, rule.subject) == ("https://issuer", "here", "repo:lab/q:*")
     assert (rule.service, rule.claims) == ("ci", {"repository_owner_id": "17"})
 
 
-def test_members_and_claims_come_with_the_tenants():
+def test_members_and_claims_come_with_the_tenants() -> None:
     catalogue = parse(
         'unmapped = "lab"\nclaims = { mfa = "amr.mfa" }\n' + ONE + '[[member]]\ngroup = "g"\ntenant = "lab"\n', "t.toml"
     )
@@ -119,7 +119,7 @@ def test_members_and_claims_come_with_the_tenants():
     assert not parse("require_mfa = false\n" + ONE, "t.toml").require_mfa
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "tenants.toml").write_bytes(b"\xff")
     with pytest.raises(InvalidRequestError, match=r"tenants\.toml cannot be read"):
         catalogue_of(tmp_path)

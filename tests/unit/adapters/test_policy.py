@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def question(*roles: Role, action: Action = Action.TASK_CREATE, **changes: objec
 
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("role", Role)
-def test_each_role_may_do_exactly_what_the_table_says(role, action):
+def test_each_role_may_do_exactly_what_the_table_says(role: Role, action: Action) -> None:
     decision = POLICY.decide(question(role, action=action))
     assert isinstance(decision, Permit if action in TABLE[role] else Deny), decision
     if isinstance(decision, Permit):
@@ -85,18 +86,18 @@ def test_each_role_may_do_exactly_what_the_table_says(role, action):
         assert decision.reasons == ("no-policy-allows",)
 
 
-def test_the_table_covers_every_role():
+def test_the_table_covers_every_role() -> None:
     assert set(TABLE) == set(Role)
 
 
-def test_auditors_never_run_and_admins_and_billing_never_see_results():
+def test_auditors_never_run_and_admins_and_billing_never_see_results() -> None:
     assert Action.TASK_CREATE not in TABLE[Role.AUDITOR]
     assert not OBJECTS & (TABLE[Role.WORKSPACE_ADMIN] | TABLE[Role.BILLING] | TABLE[Role.AUDITOR])
 
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("action", sorted(OWN_LEASE))
-def test_developers_and_services_reach_their_own_leases_only(role, action):
+def test_developers_and_services_reach_their_own_leases_only(role: Role, action: Action) -> None:
     decision = POLICY.decide(question(role, action=action, context={"owner": False}))
     assert isinstance(decision, Permit if action in TABLE[role] and role not in NOT_OWNER else Deny)
     missing = POLICY.decide(question(role, action=action, context={}))
@@ -104,14 +105,14 @@ def test_developers_and_services_reach_their_own_leases_only(role, action):
 
 
 @pytest.mark.parametrize("action", Action)
-def test_nobody_reaches_another_tenant_not_even_with_every_role(action):
+def test_nobody_reaches_another_tenant_not_even_with_every_role(action: Action) -> None:
     decision = POLICY.decide(question(*Role, action=action, resource_tenant="beta"))
     assert isinstance(decision, Deny)
     assert decision.reasons == ("forbid-cross-tenant",)
 
 
 @pytest.mark.parametrize("context", [{"device_kind": "hardware"}, {}, {"device_kind": "SIMULATOR"}])
-def test_hardware_and_unknown_devices_are_forbidden_by_default(context):
+def test_hardware_and_unknown_devices_are_forbidden_by_default(context: dict[str, Any]) -> None:
     decision = POLICY.decide(question(*Role, context=context))
     assert isinstance(decision, Deny)
     assert decision.reasons == ("forbid-hardware-by-default",)
@@ -120,18 +121,18 @@ def test_hardware_and_unknown_devices_are_forbidden_by_default(context):
 @pytest.mark.parametrize("device_kind", DeviceKind)
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("purpose", Purpose)
-def test_every_lane_has_exactly_one_answer(purpose, environment, device_kind):
+def test_every_lane_has_exactly_one_answer(purpose: Purpose, environment: Environment, device_kind: DeviceKind) -> None:
     facts = {"lane_purpose": str(purpose), "environment": str(environment), "device_kind": str(device_kind)}
     decision = POLICY.decide(question(Role.DEVELOPER, context=facts))
     assert isinstance(decision, Permit if device_kind is DeviceKind.SIMULATOR else Deny)
 
 
-def test_a_task_without_tenant_or_project_cannot_be():
+def test_a_task_without_tenant_or_project_cannot_be() -> None:
     for changes in ({"project": ""}, {"tenant": "", "resource_tenant": ""}):
         assert isinstance(POLICY.decide(question(Role.DEVELOPER, **changes)), Deny)
 
 
-def test_no_role_means_nothing_and_the_message_says_who():
+def test_no_role_means_nothing_and_the_message_says_who() -> None:
     decision = POLICY.decide(question())
     assert decision == Deny(("no-policy-allows",), "No policy allows os:ada (no role) task:create.")
 
@@ -143,13 +144,13 @@ def test_no_role_means_nothing_and_the_message_says_who():
     "context",
     [{"shots": "many"}, {"owner": "yes"}, {"misspelt": 1}, {"shots": 1 << 70}, {"device_kind": 3}],
 )
-def test_facts_of_the_wrong_kind_deny(context):
+def test_facts_of_the_wrong_kind_deny(context: dict[str, Any]) -> None:
     decision = POLICY.decide(question(*Role, context={"device_kind": "simulator", **context}))
     assert isinstance(decision, Deny)
     assert decision.reasons == ("policy-error",)
 
 
-def test_a_forbid_that_fails_denies_instead_of_being_skipped():
+def test_a_forbid_that_fails_denies_instead_of_being_skipped() -> None:
     failing = PolicySource(
         "x.cedar",
         '@id("permit-all") permit (principal, action, resource);\n'
@@ -163,7 +164,7 @@ def test_a_forbid_that_fails_denies_instead_of_being_skipped():
 
 
 @pytest.mark.parametrize("name", ['os:"ada"', "os:ada\n", "os:ada\\", 'x" || true || "'])
-def test_names_cannot_be_read_as_policy_text(name):
+def test_names_cannot_be_read_as_policy_text(name: str) -> None:
     principal = Principal(name, name)
     assert isinstance(POLICY.decide(question(principal=principal)), Deny)
     allowed = Principal(name, name, PrincipalKind.PERSON, frozenset({Role.DEVELOPER}))
@@ -181,7 +182,7 @@ def at_a_hub(*roles: Role, claims: dict[str, str], name: str = "hub:ada") -> Pri
 
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("role", sorted(set(Role) - {Role.SERVICE}))
-def test_roles_that_reach_beyond_ones_own_work_demand_a_second_factor_at_a_hub(role, action):
+def test_roles_that_reach_beyond_ones_own_work_demand_a_second_factor_at_a_hub(role: Role, action: Action) -> None:
     strong = POLICY.decide(question(principal=at_a_hub(role, claims={"mfa": "true"}), action=action))
     assert isinstance(strong, Permit if action in TABLE[role] else Deny)
     for claims in WEAK:
@@ -194,7 +195,7 @@ def test_roles_that_reach_beyond_ones_own_work_demand_a_second_factor_at_a_hub(r
             assert weak == strong or (isinstance(weak, Deny) and weak.reasons == strong.reasons)
 
 
-def test_a_weak_login_keeps_what_its_other_roles_allow_and_gains_nothing_elsewhere():
+def test_a_weak_login_keeps_what_its_other_roles_allow_and_gains_nothing_elsewhere() -> None:
     weak = at_a_hub(Role.DEVELOPER, Role.WORKSPACE_ADMIN, claims={})
     assert isinstance(POLICY.decide(question(principal=weak)), Permit)
     denied = POLICY.decide(question(principal=weak, action=Action.TENANT_PAUSE))
@@ -203,7 +204,7 @@ def test_a_weak_login_keeps_what_its_other_roles_allow_and_gains_nothing_elsewhe
     assert isinstance(other, Deny) and other.reasons == ("forbid-cross-tenant",)
 
 
-def test_policies_of_a_sites_own_cannot_forget_it():
+def test_policies_of_a_sites_own_cannot_forget_it() -> None:
     site = PolicySource(
         "site.cedar",
         '@id("permit-auditors") permit (principal, action, resource) when { principal.roles.contains("auditor") };',
@@ -215,18 +216,18 @@ def test_policies_of_a_sites_own_cannot_forget_it():
 
 
 @pytest.mark.parametrize("name", ["os:ada", "service:ci", "hubris:ada"])
-def test_of_others_than_people_of_a_hub_none_is_asked(name):
+def test_of_others_than_people_of_a_hub_none_is_asked(name: str) -> None:
     other = at_a_hub(Role.AUDITOR, claims={}, name=name)
     assert isinstance(POLICY.decide(question(principal=other, action=Action.AUDIT_READ)), Permit)
 
 
-def test_a_hub_without_a_second_factor_can_go_by_roles_alone():
+def test_a_hub_without_a_second_factor_can_go_by_roles_alone() -> None:
     trusting = CedarPolicy(mfa_of=())
     weak = question(principal=at_a_hub(Role.AUDITOR, claims={}), action=Action.AUDIT_READ)
     assert isinstance(trusting.decide(weak), Permit)
 
 
-def test_hardware_demands_one_too_where_a_policy_allows_any():
+def test_hardware_demands_one_too_where_a_policy_allows_any() -> None:
     shipped = [
         replace(source, text=_without(source.text, "forbid-hardware-by-default")) for source in shipped_policies()
     ]
@@ -243,7 +244,7 @@ def _without(text: str, policy_id: str) -> str:
     return before + (after.partition(";")[2] if found else after)
 
 
-def test_claims_can_be_demanded_and_a_missing_one_denies():
+def test_claims_can_be_demanded_and_a_missing_one_denies() -> None:
     mfa = PolicySource(
         "mfa.cedar",
         '@id("permit-mfa") permit (principal, action, resource) when { principal.claims.contains("mfa=true") };',
@@ -258,7 +259,7 @@ def test_claims_can_be_demanded_and_a_missing_one_denies():
 # -- files
 
 
-def test_the_example_of_the_requirements_can_be_written():
+def test_the_example_of_the_requirements_can_be_written() -> None:
     example = PolicySource(
         "hardware.cedar",
         '@id("permit-approved-benchmark") permit (principal, action == Qsec::Action::"task:create", resource)\n'
@@ -293,18 +294,18 @@ GOOD = '@id("permit-all")\npermit (principal, action, resource);\n'
         (GOOD + '@id("x-bad")\nforbid (principal', 3, ""),
     ],
 )
-def test_a_broken_policy_is_told_by_file_and_line(text, line, words):
+def test_a_broken_policy_is_told_by_file_and_line(text: str, line, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"site\.cedar, line {line}\b.*{words}"):
         CedarPolicy([PolicySource("site.cedar", text)])
 
 
 @pytest.mark.parametrize("text", ["", "// nothing here\n", "\n\n"])
-def test_policies_that_say_nothing_are_an_error_and_not_an_open_door(text):
+def test_policies_that_say_nothing_are_an_error_and_not_an_open_door(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="no policy"):
         CedarPolicy([PolicySource("empty.cedar", text)])
 
 
-def test_files_of_the_state_directory_replace_the_shipped_ones(tmp_path: Path):
+def test_files_of_the_state_directory_replace_the_shipped_ones(tmp_path: Path) -> None:
     assert policies_in(tmp_path / "missing") == ()
     (tmp_path / "b.cedar").write_text('@id("permit-b") permit (principal, action, resource);')
     (tmp_path / "a.cedar").write_text('@id("permit-a") permit (principal, action, resource);')
@@ -314,7 +315,7 @@ def test_files_of_the_state_directory_replace_the_shipped_ones(tmp_path: Path):
     assert CedarPolicy(sources).decide(question()) == Permit(("permit-a", "permit-b"))
 
 
-def test_a_policy_file_that_cannot_be_read_is_named(tmp_path: Path):
+def test_a_policy_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.cedar").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidRequestError, match=r"bad\.cedar"):
         policies_in(tmp_path)
@@ -323,13 +324,13 @@ def test_a_policy_file_that_cannot_be_read_is_named(tmp_path: Path):
         policies_in(tmp_path)
 
 
-def test_every_action_is_in_the_schema_and_every_shipped_policy_has_its_own_id():
+def test_every_action_is_in_the_schema_and_every_shipped_policy_has_its_own_id() -> None:
     schema = shipped_schema()
     assert all(f'"{action}"' in schema for action in Action)
     assert len(shipped_policies()) >= 2
 
 
-def test_what_is_remembered_is_remembered_for_the_very_same_question_only():
+def test_what_is_remembered_is_remembered_for_the_very_same_question_only() -> None:
     policy = CedarPolicy()
     allowed = question(Role.DEVELOPER)
     assert policy.decide(allowed) == policy.decide(question(Role.DEVELOPER)) == CedarPolicy().decide(allowed)

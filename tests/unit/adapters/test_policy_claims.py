@@ -69,7 +69,7 @@ def has(*claims: str, joined: str = "||") -> str:
         ),
     ],
 )
-def test_a_refusal_names_the_claim_that_was_looked_for(condition: str, claims: dict[str, str], words: str):
+def test_a_refusal_names_the_claim_that_was_looked_for(condition: str, claims: dict[str, str], words: str) -> None:
     policy = CedarPolicy([PolicySource("x.cedar", SUBMIT + outside(condition))])
     denied = policy.decide(question(claims, of="hub"))
     assert isinstance(denied, Deny)
@@ -77,7 +77,7 @@ def test_a_refusal_names_the_claim_that_was_looked_for(condition: str, claims: d
     assert denied.reasons == ("forbid-outside", "claim-required")
 
 
-def test_so_does_one_for_want_of_a_policy_that_allows():
+def test_so_does_one_for_want_of_a_policy_that_allows() -> None:
     text = SUBMIT.replace(";", f" when {{ {has('zone=lab')} }};")
     policy = CedarPolicy([PolicySource("x.cedar", text)])
     denied = policy.decide(question({}))
@@ -100,13 +100,13 @@ def test_so_does_one_for_want_of_a_policy_that_allows():
         SUBMIT + outside("principal.claims.contains(principal.kind)"),
     ],
 )
-def test_no_claim_is_named_that_would_not_help(text: str):
+def test_no_claim_is_named_that_would_not_help(text: str) -> None:
     denied = CedarPolicy([PolicySource("x.cedar", text)]).decide(question({"loaned": "true"}))
     assert isinstance(denied, Deny)
     assert "looks for" not in denied.message and "claim-required" not in denied.reasons
 
 
-def test_each_policy_that_refuses_says_what_it_looked_for():
+def test_each_policy_that_refuses_says_what_it_looked_for() -> None:
     text = SUBMIT + "".join(
         f'@id("forbid-{name}") forbid (principal, action, resource) unless {{ {has(f"{name}=ok")} }};\n'
         for name in ("device", "network")
@@ -118,13 +118,13 @@ def test_each_policy_that_refuses_says_what_it_looked_for():
     )
 
 
-def test_the_claim_that_is_named_opens_the_door():
+def test_the_claim_that_is_named_opens_the_door() -> None:
     policy = CedarPolicy([PolicySource("x.cedar", SUBMIT + outside(has("zone=lab", "zone=vpn")))])
     for zone in ("lab", "vpn"):
         assert isinstance(policy.decide(question({"zone": zone})), Permit)
 
 
-def test_to_find_it_out_takes_few_questions(monkeypatch: pytest.MonkeyPatch):
+def test_to_find_it_out_takes_few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [f"{letter}=1" for letter in "abcdefghijklmnop"]
     text = "".join(
         f'@id("permit-{number}") permit (principal, action, resource) when {{ {has(*many, joined="&&")} }};\n'
@@ -138,7 +138,7 @@ def test_to_find_it_out_takes_few_questions(monkeypatch: pytest.MonkeyPatch):
     assert len(asked) <= 102
 
 
-async def test_who_submits_is_told_and_so_is_the_log():
+async def test_who_submits_is_told_and_so_is_the_log() -> None:
     shipped = "".join(source.text for source in shipped_policies())
     text = shipped + outside('action != Qsec::Action::"task:create" || ' + has("zone=lab"))
     world = await World(policy=CedarPolicy([PolicySource("x.cedar", text)])).started()

@@ -65,7 +65,7 @@ def revocations(world: World) -> list[tuple[str, str]]:
     return [(event.lease_id, str(event.details["because"])) for event in events]
 
 
-async def test_who_is_gone_holds_no_lease_any_more_and_others_hold_theirs():
+async def test_who_is_gone_holds_no_lease_any_more_and_others_hold_theirs() -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     first, second, other = await issued(world, BOB), await issued(world, BOB), await issued(world, EVE)
@@ -85,7 +85,7 @@ async def test_who_is_gone_holds_no_lease_any_more_and_others_hold_theirs():
     }, "by the gateway's account; no policy was asked"
 
 
-async def test_what_hangs_on_such_a_lease_ends_with_it():
+async def test_what_hangs_on_such_a_lease_ends_with_it() -> None:
     world, roster = World(), FakeRoster()
     parent = await issued(world, BOB)
     child = await issued(world, BOB, parent=parent.lease.id)
@@ -96,7 +96,7 @@ async def test_what_hangs_on_such_a_lease_ends_with_it():
     assert not await world.store.holders(world.clock.now())
 
 
-async def test_nobody_returns_by_being_made_anew_under_the_same_name():
+async def test_nobody_returns_by_being_made_anew_under_the_same_name() -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     lease = (await issued(world, BOB)).lease
@@ -109,7 +109,7 @@ async def test_nobody_returns_by_being_made_anew_under_the_same_name():
     assert (await issued(world, BOB)).lease.principal == "hub:bob"
 
 
-async def test_policies_that_let_the_gateway_revoke_nothing_do_not_keep_such_a_lease():
+async def test_policies_that_let_the_gateway_revoke_nothing_do_not_keep_such_a_lease() -> None:
     world, roster = World(policy=FakePolicy(Action.LEASE_REVOKE)), FakeRoster()
     lease = (await issued(world, BOB)).lease
     roster.gone = {"hub:bob"}
@@ -117,7 +117,7 @@ async def test_policies_that_let_the_gateway_revoke_nothing_do_not_keep_such_a_l
     assert revocations(world) == [(lease.id, REASON)]
 
 
-async def test_a_service_is_told_from_a_person():
+async def test_a_service_is_told_from_a_person() -> None:
     world, roster = World(), FakeRoster()
     await issued(world, CI)
     roster.gone = {"service:ci"}
@@ -125,7 +125,7 @@ async def test_a_service_is_told_from_a_person():
     assert [because for _, because in revocations(world)] == ["the service is no longer known to the hub"]
 
 
-async def test_it_asks_for_holders_of_active_leases_only():
+async def test_it_asks_for_holders_of_active_leases_only() -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     await watch.look()
@@ -138,7 +138,7 @@ async def test_it_asks_for_holders_of_active_leases_only():
     assert roster.asked == [["hub:bob"]], "nobody else is asked for, and without leases nothing is asked"
 
 
-async def test_a_source_that_is_away_ends_nobodys_lease_and_is_told_once(caplog):
+async def test_a_source_that_is_away_ends_nobodys_lease_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     lease = (await issued(world, BOB)).lease
@@ -156,7 +156,7 @@ async def test_a_source_that_is_away_ends_nobodys_lease_and_is_told_once(caplog)
     assert (await world.leasing.caller(lease.id)).lease.id == lease.id
 
 
-async def test_a_look_that_took_long_is_followed_by_a_rest():
+async def test_a_look_that_took_long_is_followed_by_a_rest() -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     await issued(world, BOB)
@@ -170,7 +170,7 @@ async def test_a_look_that_took_long_is_followed_by_a_rest():
     assert len(roster.asked) == 2
 
 
-async def test_it_acts_even_while_its_record_cannot_be_written_and_writes_it_later():
+async def test_it_acts_even_while_its_record_cannot_be_written_and_writes_it_later() -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     leases = [(await issued(world, BOB)).lease for _ in range(2)]
@@ -186,7 +186,7 @@ async def test_it_acts_even_while_its_record_cannot_be_written_and_writes_it_lat
     assert len(revocations(world)) == 2
 
 
-async def test_of_several_processes_one_looks_and_its_successor_when_it_dies():
+async def test_of_several_processes_one_looks_and_its_successor_when_it_dies() -> None:
     one = await World(shared=True).started()
     other = await one.neighbour().started()
     roster = FakeRoster()
@@ -207,7 +207,7 @@ async def test_of_several_processes_one_looks_and_its_successor_when_it_dies():
     assert len(roster.asked) == 2
 
 
-async def test_two_that_saw_the_same_lease_write_one_record(monkeypatch: pytest.MonkeyPatch):
+async def test_two_that_saw_the_same_lease_write_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
     one = await World(shared=True).started()
     other = await one.neighbour().started()
     lease = (await issued(one, BOB)).lease

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from jupyter_qsec.application import outcomes
 from jupyter_qsec.application.ports import ExecutionFailure
+from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import ConflictError, RecordingError, UnavailableError
 from jupyter_qsec.domain.quota import QuotaLimits
-from jupyter_qsec.domain.task import TaskState
+from jupyter_qsec.domain.task import QuantumTask, TaskState
 from tests.fakes.catalogue import ALPHA
 from tests.fakes.executor import FakeExecutor, results_document
 from tests.fakes.world import World, settled
@@ -24,7 +26,7 @@ async def ended(world: World, task_id: str) -> TaskState:
     return task.state
 
 
-async def test_a_task_runs_once_and_its_way_is_on_record():
+async def test_a_task_runs_once_and_its_way_is_on_record() -> None:
     world = await World().started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -39,7 +41,7 @@ async def test_a_task_runs_once_and_its_way_is_on_record():
     assert await world.used("tenant:alpha") == {"tasks": 1, "shots": 100, "simulator-ms": 7}
 
 
-async def test_running_is_recorded_before_the_execution_begins():
+async def test_running_is_recorded_before_the_execution_begins() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -49,7 +51,7 @@ async def test_running_is_recorded_before_the_execution_begins():
     assert await ended(world, task.id) is TaskState.COMPLETED
 
 
-async def test_nothing_executes_while_its_start_cannot_be_recorded():
+async def test_nothing_executes_while_its_start_cannot_be_recorded() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     task = await world.submit(await world.caller())
     world.store.fail_with = RecordingError("The disk is full.")
@@ -62,7 +64,7 @@ async def test_nothing_executes_while_its_start_cannot_be_recorded():
     assert await ended(world, task.id) is TaskState.COMPLETED
 
 
-async def test_an_outcome_is_never_lost_while_the_store_fails():
+async def test_an_outcome_is_never_lost_while_the_store_fails() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -76,13 +78,15 @@ async def test_an_outcome_is_never_lost_while_the_store_fails():
     assert world.executor.executed == [task.id]
 
 
-async def test_a_write_of_unknown_outcome_is_looked_up_and_not_repeated():
+async def test_a_write_of_unknown_outcome_is_looked_up_and_not_repeated() -> None:
     class Forgetful(type(World().store)):  # type: ignore[misc]
         """Commits, then loses the answer once."""
 
         lose = False
 
-        async def put_task(self, task, events, *, settle=None, claimed_by=""):
+        async def put_task(
+            self, task: QuantumTask, events: Sequence[AuditEvent], *, settle=None, claimed_by=""
+        ) -> None:
             await super().put_task(task, events, settle=settle, claimed_by=claimed_by)
             if self.lose and task.state is TaskState.COMPLETED:
                 self.lose = False
@@ -96,7 +100,7 @@ async def test_a_write_of_unknown_outcome_is_looked_up_and_not_repeated():
     assert world.kinds().count("task.completed") == 1
 
 
-async def test_a_failure_is_told_to_the_owner_and_settled():
+async def test_a_failure_is_told_to_the_owner_and_settled() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -108,7 +112,7 @@ async def test_a_failure_is_told_to_the_owner_and_settled():
     assert await world.used("tenant:alpha") == {"tasks": 1, "shots": 0, "simulator-ms": 3000}
 
 
-async def test_an_executor_that_breaks_its_contract_fails_one_task_only():
+async def test_an_executor_that_breaks_its_contract_fails_one_task_only() -> None:
     world = await World().started()
     caller = await world.caller()
     world.executor.raises = RuntimeError("secret detail")
@@ -120,7 +124,7 @@ async def test_an_executor_that_breaks_its_contract_fails_one_task_only():
     assert await ended(world, (await world.submit(caller)).id) is TaskState.COMPLETED
 
 
-async def test_a_defect_costs_one_task_and_not_the_dispatcher(monkeypatch):
+async def test_a_defect_costs_one_task_and_not_the_dispatcher(monkeypatch: pytest.MonkeyPatch) -> None:
     world = await World().started()
     caller = await world.caller()
     monkeypatch.setattr(outcomes, "results_key", lambda task: 1 / 0)
@@ -130,7 +134,7 @@ async def test_a_defect_costs_one_task_and_not_the_dispatcher(monkeypatch):
     assert await ended(world, (await world.submit(caller)).id) is TaskState.COMPLETED
 
 
-async def test_a_program_that_cannot_be_read_for_a_moment_runs_when_it_can():
+async def test_a_program_that_cannot_be_read_for_a_moment_runs_when_it_can() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     task = await world.submit(await world.caller())
 
@@ -148,7 +152,7 @@ async def test_a_program_that_cannot_be_read_for_a_moment_runs_when_it_can():
     assert again.slept == [0.05, 0.1]
 
 
-async def test_a_full_disk_is_tried_again_then_told():
+async def test_a_full_disk_is_tried_again_then_told() -> None:
     world = await World().started()
     caller = await world.caller()
     world.results.failures = 2
@@ -165,7 +169,7 @@ async def test_a_full_disk_is_tried_again_then_told():
 # -- cancelling
 
 
-async def test_a_waiting_task_can_be_cancelled_and_costs_nothing():
+async def test_a_waiting_task_can_be_cancelled_and_costs_nothing() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -177,7 +181,7 @@ async def test_a_waiting_task_can_be_cancelled_and_costs_nothing():
     assert world.store.events[-1].details["by"] == "os:ada"
 
 
-async def test_a_running_task_is_ended_by_cancelling():
+async def test_a_running_task_is_ended_by_cancelling() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -188,7 +192,7 @@ async def test_a_running_task_is_ended_by_cancelling():
     assert (await world.used("tenant:alpha"))["shots"] == 0
 
 
-async def test_what_has_ended_cannot_be_cancelled():
+async def test_what_has_ended_cannot_be_cancelled() -> None:
     world = await World().started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -197,7 +201,7 @@ async def test_what_has_ended_cannot_be_cancelled():
         await world.tasks.cancel(caller, task.arn)
 
 
-async def test_a_cancelled_waiting_task_leaves_the_line():
+async def test_a_cancelled_waiting_task_leaves_the_line() -> None:
     world = await World(executor=FakeExecutor(capacity=1, manual=True)).started()
     caller = await world.caller()
     first, second, third = [await world.submit(caller) for _ in range(3)]
@@ -211,7 +215,7 @@ async def test_a_cancelled_waiting_task_leaves_the_line():
 # -- turns and caps
 
 
-async def test_a_tenant_runs_no_more_at_once_than_its_cap_and_all_no_more_than_the_executor():
+async def test_a_tenant_runs_no_more_at_once_than_its_cap_and_all_no_more_than_the_executor() -> None:
     world = await World(executor=FakeExecutor(capacity=3, manual=True)).started()
     alpha, beta = await world.caller("alpha"), await world.caller("beta")
     for _ in range(5):
@@ -224,7 +228,7 @@ async def test_a_tenant_runs_no_more_at_once_than_its_cap_and_all_no_more_than_t
     assert len(world.executor.running) == 3
 
 
-async def test_a_flood_of_one_tenant_does_not_hold_up_another():
+async def test_a_flood_of_one_tenant_does_not_hold_up_another() -> None:
     world = await World(executor=FakeExecutor(capacity=1, manual=True)).started()
     alpha, beta = await world.caller("alpha"), await world.caller("beta")
     flood = [await world.submit(alpha) for _ in range(20)]
@@ -241,7 +245,7 @@ async def test_a_flood_of_one_tenant_does_not_hold_up_another():
     assert [task for task in order if task != late.id] == [task.id for task in flood]
 
 
-async def test_waits_are_explained_with_quantities_and_end_with_the_wait():
+async def test_waits_are_explained_with_quantities_and_end_with_the_wait() -> None:
     world = await World(executor=FakeExecutor(capacity=4, manual=True)).started()
     caller = await world.caller()
     tasks = [await world.submit(caller) for _ in range(4)]
@@ -254,7 +258,7 @@ async def test_waits_are_explained_with_quantities_and_end_with_the_wait():
     assert await world.tasks.queue_position(tasks[0]) is None
 
 
-async def test_tasks_wait_for_workers_with_the_reason_and_start_when_they_come():
+async def test_tasks_wait_for_workers_with_the_reason_and_start_when_they_come() -> None:
     world = await World(executor=FakeExecutor(capacity=0, manual=True)).started()
     caller = await world.caller()
     tasks = [await world.submit(caller) for _ in range(3)]
@@ -271,7 +275,7 @@ async def test_tasks_wait_for_workers_with_the_reason_and_start_when_they_come()
     assert world.executor.running == [tasks[0].id, tasks[1].id]  # the tenant's cap
 
 
-async def test_a_task_that_waits_for_workers_can_be_cancelled():
+async def test_a_task_that_waits_for_workers_can_be_cancelled() -> None:
     world = await World(executor=FakeExecutor(capacity=0, manual=True)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -282,7 +286,7 @@ async def test_a_task_that_waits_for_workers_can_be_cancelled():
     assert world.executor.executed == []
 
 
-async def test_nothing_about_another_tenants_load_can_be_derived_from_a_wait():
+async def test_nothing_about_another_tenants_load_can_be_derived_from_a_wait() -> None:
     answers = set()
     for others in (1, 5, 50):
         world = World(executor=FakeExecutor(capacity=1, manual=True))
@@ -301,7 +305,7 @@ async def test_nothing_about_another_tenants_load_can_be_derived_from_a_wait():
     assert len(answers) == 1
 
 
-async def test_a_look_at_a_task_is_held_until_it_ends():
+async def test_a_look_at_a_task_is_held_until_it_ends() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -314,7 +318,7 @@ async def test_a_look_at_a_task_is_held_until_it_ends():
     assert (await world.tasks.get(caller, task.arn, wait=30)).state is TaskState.COMPLETED
 
 
-async def test_a_look_at_a_task_that_runs_for_long_is_held_but_a_moment():
+async def test_a_look_at_a_task_that_runs_for_long_is_held_but_a_moment() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -325,7 +329,7 @@ async def test_a_look_at_a_task_that_runs_for_long_is_held_but_a_moment():
     await world.dispatcher.close()
 
 
-async def test_a_look_at_a_task_far_back_in_line_is_answered_at_once():
+async def test_a_look_at_a_task_far_back_in_line_is_answered_at_once() -> None:
     world = await World(executor=FakeExecutor(capacity=1, manual=True)).started()
     caller = await world.caller()
     tasks = [await world.submit(caller) for _ in range(20)]

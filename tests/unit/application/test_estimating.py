@@ -24,12 +24,14 @@ SMALL = ProgramFacts(ProgramKind.OPENQASM, 2, 4, (), 1, False, "")
     executables=st.integers(1, 100),
     density=st.booleans(),
 )
-def test_no_program_reserves_more_than_an_execution_may_take(qubits, statements, shots, executables, density):
+def test_no_program_reserves_more_than_an_execution_may_take(
+    qubits: int, statements: int, shots: int, executables: int, density: bool
+) -> None:
     facts = replace(SMALL, qubits=qubits, statements=statements, executables=executables)
     assert 0 < simulator_ms(facts, shots, LIMITS, density_matrix=density) <= LIMITS.max_seconds * 1000
 
 
-def test_more_work_reserves_more():
+def test_more_work_reserves_more() -> None:
     small = simulator_ms(SMALL, 100, LIMITS)
     assert small < 50
     assert simulator_ms(replace(SMALL, qubits=20), 100, LIMITS) > small
@@ -37,7 +39,7 @@ def test_more_work_reserves_more():
     assert simulator_ms(replace(SMALL, qubits=12), 100, LIMITS, density_matrix=True) > 1000
 
 
-def test_a_reservation_and_its_settlement_move_the_same_counters():
+def test_a_reservation_and_its_settlement_move_the_same_counters() -> None:
     reserved = charges(ALPHA, ALPHA.projects[0], "os:ada", "2026-03-01", tasks=1, shots=10, milliseconds=5)
     assert [charge.limit for charge in reserved if charge.scope == "tenant:alpha"] == [100, 100_000, 600_000]
     assert {charge.metric for charge in reserved} == set(Metric)

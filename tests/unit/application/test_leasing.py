@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from tests.fakes.world import ADA, World
 EVE = Principal("os:eve", "eve", roles=frozenset({Role.DEVELOPER}))
 
 
-async def test_an_issued_lease_opens_the_door_and_is_on_record():
+async def test_an_issued_lease_opens_the_door_and_is_on_record() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha", label="kernel python3"))
     caller = await world.leasing.caller(issued.lease.id)
@@ -38,13 +39,13 @@ async def test_an_issued_lease_opens_the_door_and_is_on_record():
     assert world.store.events[0].rules == ("permit-developer-issue-lease",)
 
 
-async def test_who_names_no_tenant_works_for_the_first_of_the_catalogue():
+async def test_who_names_no_tenant_works_for_the_first_of_the_catalogue() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest())
     assert (issued.lease.tenant, issued.lease.project) == ("alpha", "first")
 
 
-async def test_the_token_itself_is_stored_nowhere():
+async def test_the_token_itself_is_stored_nowhere() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     secret = issued.token.rpartition(".")[2]
@@ -53,13 +54,13 @@ async def test_the_token_itself_is_stored_nowhere():
     assert all(secret not in repr(event) for event in world.store.events)
 
 
-async def test_a_lease_carries_no_administrative_role_into_the_kernel():
+async def test_a_lease_carries_no_administrative_role_into_the_kernel() -> None:
     world = World()
     caller = await world.caller()
     assert caller.principal.roles == {Role.DEVELOPER}
 
 
-async def test_credentials_renew_unnoticed_over_three_expiries():
+async def test_credentials_renew_unnoticed_over_three_expiries() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     seen = set()
@@ -77,7 +78,7 @@ async def test_credentials_renew_unnoticed_over_three_expiries():
     assert len(seen) == 4
 
 
-async def test_without_a_heartbeat_the_lease_dies_by_itself_while_its_credential_is_still_good():
+async def test_without_a_heartbeat_the_lease_dies_by_itself_while_its_credential_is_still_good() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     made = await world.leasing.credentials(issued.token)
@@ -91,7 +92,7 @@ async def test_without_a_heartbeat_the_lease_dies_by_itself_while_its_credential
         await world.leasing.renew(ADA, issued.lease.id)
 
 
-async def test_no_renewal_goes_past_the_maximum():
+async def test_no_renewal_goes_past_the_maximum() -> None:
     world = World()
     request = LeaseRequest(tenant="alpha", ttl=timedelta(minutes=5), max_ttl=timedelta(minutes=7))
     issued = await world.leasing.issue(ADA, request)
@@ -103,7 +104,7 @@ async def test_no_renewal_goes_past_the_maximum():
         await world.leasing.renew(ADA, issued.lease.id)
 
 
-async def test_revocation_acts_at_once_on_every_way_in():
+async def test_revocation_acts_at_once_on_every_way_in() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     await world.leasing.caller(issued.lease.id)
@@ -120,7 +121,7 @@ async def test_revocation_acts_at_once_on_every_way_in():
     assert (event.kind, event.details["because"]) == ("lease.revoked", "lost laptop")
 
 
-async def test_revocation_acts_even_while_its_record_cannot_be_written():
+async def test_revocation_acts_even_while_its_record_cannot_be_written() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     world.store.fail_with = RecordingError("The disk is full.")
@@ -133,7 +134,7 @@ async def test_revocation_acts_even_while_its_record_cannot_be_written():
     assert world.kinds()[-1] == "lease.revoked"
 
 
-async def test_an_issue_that_cannot_be_recorded_does_not_happen():
+async def test_an_issue_that_cannot_be_recorded_does_not_happen() -> None:
     world = World()
     world.store.fail_with = RecordingError("The disk is full.")
     with pytest.raises(RecordingError):
@@ -142,7 +143,7 @@ async def test_an_issue_that_cannot_be_recorded_does_not_happen():
     assert await world.leasing.leases(ADA) == []
 
 
-async def test_a_lease_is_revoked_once():
+async def test_a_lease_is_revoked_once() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     outcomes = await asyncio.gather(
@@ -152,7 +153,7 @@ async def test_a_lease_is_revoked_once():
     assert world.kinds().count("lease.revoked") == 1
 
 
-async def test_a_revoked_parent_takes_its_descendants_along():
+async def test_a_revoked_parent_takes_its_descendants_along() -> None:
     world = World()
     parent = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     child = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha", parent=parent.lease.id))
@@ -168,7 +169,7 @@ async def test_a_revoked_parent_takes_its_descendants_along():
     assert world.kinds().count("lease.revoked") == 3
 
 
-async def test_a_child_ends_with_its_parents_expiry_even_when_it_was_renewed_itself():
+async def test_a_child_ends_with_its_parents_expiry_even_when_it_was_renewed_itself() -> None:
     world = World()
     parent = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha", ttl=timedelta(minutes=5)))
     child = await world.leasing.issue(
@@ -180,7 +181,7 @@ async def test_a_child_ends_with_its_parents_expiry_even_when_it_was_renewed_its
 
 
 @pytest.mark.parametrize("tenant", ["beta", "alpha"])
-async def test_a_lease_cannot_hang_on_another_tenants_or_persons(tenant):
+async def test_a_lease_cannot_hang_on_another_tenants_or_persons(tenant: str) -> None:
     world = World()
     owner = EVE if tenant == "alpha" else ADA
     parent = await world.leasing.issue(owner, LeaseRequest(tenant=tenant))
@@ -188,7 +189,7 @@ async def test_a_lease_cannot_hang_on_another_tenants_or_persons(tenant):
         await world.leasing.issue(ADA, LeaseRequest(tenant="alpha", parent=parent.lease.id))
 
 
-async def test_a_developer_revokes_and_sees_only_own_leases():
+async def test_a_developer_revokes_and_sees_only_own_leases() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     with pytest.raises(DeniedError):
@@ -199,7 +200,7 @@ async def test_a_developer_revokes_and_sees_only_own_leases():
     await world.leasing.caller(issued.lease.id)
 
 
-async def test_what_policy_refuses_is_not_issued():
+async def test_what_policy_refuses_is_not_issued() -> None:
     world = World(policy=FakePolicy(Action.LEASE_ISSUE))
     with pytest.raises(DeniedError) as caught:
         await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
@@ -218,12 +219,12 @@ async def test_what_policy_refuses_is_not_issued():
         ({"label": "x" * 201}, "label"),
     ],
 )
-async def test_wrong_requests_are_refused_by_name(changes, name):
+async def test_wrong_requests_are_refused_by_name(changes: dict[str, Any], name: str) -> None:
     with pytest.raises(InvalidRequestError, match=name):
         await World().leasing.issue(ADA, LeaseRequest(**{"tenant": "alpha", **changes}))
 
 
-async def test_unknown_tokens_and_leases_are_unauthenticated():
+async def test_unknown_tokens_and_leases_are_unauthenticated() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     tampered = issued.token[:-1] + ("A" if issued.token[-1] != "A" else "B")
@@ -234,7 +235,7 @@ async def test_unknown_tokens_and_leases_are_unauthenticated():
         await world.leasing.caller("0" * 32)
 
 
-async def test_a_lease_carries_the_claims_of_its_person_as_they_last_were():
+async def test_a_lease_carries_the_claims_of_its_person_as_they_last_were() -> None:
     world = World()
     strong, weak = (replace(ADA, claims={"mfa": known}) for known in ("true", "false"))
     issued = await world.leasing.issue(strong, LeaseRequest(tenant="alpha"))
@@ -247,13 +248,13 @@ async def test_a_lease_carries_the_claims_of_its_person_as_they_last_were():
     assert told == [("lease.issued", "true"), ("lease.renewed", "true"), ("lease.renewed", "false")]
 
 
-async def test_who_still_waits_for_a_lease_is_told_to_wait():
+async def test_who_still_waits_for_a_lease_is_told_to_wait() -> None:
     with pytest.raises(UnauthenticatedError, match="The lease has not come yet") as refused:
         await World().leasing.credentials(f"{UNLEASED}{'x' * 43}")
     assert "run it again" in refused.value.remedy
 
 
-async def test_only_the_first_renewal_in_an_hour_is_recorded():
+async def test_only_the_first_renewal_in_an_hour_is_recorded() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     for _ in range(60):
@@ -262,7 +263,7 @@ async def test_only_the_first_renewal_in_an_hour_is_recorded():
     assert world.kinds().count("lease.renewed") == 2
 
 
-async def test_a_changed_confinement_is_recorded_with_its_renewal():
+async def test_a_changed_confinement_is_recorded_with_its_renewal() -> None:
     world = World()
     issued = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     await world.leasing.renew(ADA, issued.lease.id)
@@ -271,7 +272,7 @@ async def test_a_changed_confinement_is_recorded_with_its_renewal():
     assert world.store.events[-1].details["confinement"] == "unconfined: no Landlock"
 
 
-async def test_leases_survive_a_restart_and_so_do_revocations():
+async def test_leases_survive_a_restart_and_so_do_revocations() -> None:
     world = World()
     kept = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
     ended = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha"))
@@ -284,7 +285,7 @@ async def test_leases_survive_a_restart_and_so_do_revocations():
         await again.leasing.caller(ended.lease.id)
 
 
-async def test_leases_are_listed_by_state():
+async def test_leases_are_listed_by_state() -> None:
     world = World()
     active = await world.leasing.issue(ADA, LeaseRequest(tenant="alpha", ttl=timedelta(hours=1)))
     expired = await world.leasing.issue(ADA, LeaseRequest(tenant="beta"))

@@ -43,7 +43,7 @@ def task_of(**changes: Any) -> QuantumTask:
     return replace(task, **changes)
 
 
-def test_a_whole_result_of_this_task_is_taken_up():
+def test_a_whole_result_of_this_task_is_taken_up() -> None:
     found = outcomes.complete_result(task_of(), results_document(task_of(), duration_ms=42))
     assert found is not None and found.duration_ms == 42
 
@@ -64,11 +64,11 @@ def test_a_whole_result_of_this_task_is_taken_up():
         b"\xff\xfe",
     ],
 )
-def test_anything_less_is_not(content):
+def test_anything_less_is_not(content: bytes) -> None:
     assert outcomes.complete_result(task_of(), content) is None
 
 
-def test_odd_metadata_does_not_break_recovery():
+def test_odd_metadata_does_not_break_recovery() -> None:
     document = json.loads(results_document(task_of())) | {"additionalMetadata": []}
     assert outcomes.complete_result(task_of(), json.dumps(document).encode()) is None
 
@@ -77,21 +77,21 @@ def charged(task: QuantumTask) -> dict[Metric, int]:
     return {charge.metric: charge.amount for charge in outcomes.used(task) if charge.scope == "tenant:alpha"}
 
 
-def test_a_completed_task_pays_for_itself_its_shots_and_its_time():
+def test_a_completed_task_pays_for_itself_its_shots_and_its_time() -> None:
     task = outcomes.completed(task_of(), NOW, digest="c" * 64, duration_ms=7, cost=task_of().estimate_usd)
     assert charged(task) == {Metric.TASKS: 1, Metric.SHOTS: 100, Metric.SIMULATOR_MS: 7}
 
 
-def test_a_failed_task_pays_for_itself_and_its_time_but_no_shots():
+def test_a_failed_task_pays_for_itself_and_its_time_but_no_shots() -> None:
     task = outcomes.failed(task_of(), NOW + timedelta(seconds=2), "It broke.")
     assert charged(task) == {Metric.TASKS: 1, Metric.SHOTS: 0, Metric.SIMULATOR_MS: 2000}
 
 
-def test_a_task_that_never_ran_pays_nothing():
+def test_a_task_that_never_ran_pays_nothing() -> None:
     task = outcomes.cancelled(task_of(state=TaskState.QUEUED, started_at=None), NOW)
     assert charged(task) == {}
 
 
-def test_a_clock_that_jumped_back_charges_no_negative_time():
+def test_a_clock_that_jumped_back_charges_no_negative_time() -> None:
     task = outcomes.failed(task_of(), NOW - timedelta(hours=1), "It broke.")
     assert task.duration_ms == 0

@@ -13,7 +13,7 @@ from tests.fakes.world import World, settled
 from tests.unit.application.test_dispatch import ended
 
 
-async def test_waiting_tasks_run_after_a_restart_in_their_order():
+async def test_waiting_tasks_run_after_a_restart_in_their_order() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     tasks = []
@@ -28,7 +28,7 @@ async def test_waiting_tasks_run_after_a_restart_in_their_order():
     assert again.executor.payloads[tasks[0].id].action
 
 
-async def test_a_task_whose_worker_died_runs_again_and_is_charged_once():
+async def test_a_task_whose_worker_died_runs_again_and_is_charged_once() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -46,7 +46,7 @@ async def test_a_task_whose_worker_died_runs_again_and_is_charged_once():
     ]
 
 
-async def test_a_result_that_was_stored_before_the_crash_stays_the_result():
+async def test_a_result_that_was_stored_before_the_crash_stays_the_result() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -61,7 +61,7 @@ async def test_a_result_that_was_stored_before_the_crash_stays_the_result():
     assert again.store.events[-1].details["recovered"] is True
 
 
-async def test_a_half_written_result_is_not_a_result():
+async def test_a_half_written_result_is_not_a_result() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -72,7 +72,7 @@ async def test_a_half_written_result_is_not_a_result():
     assert again.executor.executed == [task.id]
 
 
-async def test_a_cancellation_is_carried_through_after_a_crash():
+async def test_a_cancellation_is_carried_through_after_a_crash() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -83,7 +83,7 @@ async def test_a_cancellation_is_carried_through_after_a_crash():
     assert again.executor.executed == []
 
 
-async def test_a_task_that_takes_the_gateway_down_every_time_is_given_up():
+async def test_a_task_that_takes_the_gateway_down_every_time_is_given_up() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -96,7 +96,7 @@ async def test_a_task_that_takes_the_gateway_down_every_time_is_given_up():
     assert stored is not None and "3 attempts" in stored.failure_reason
 
 
-async def test_an_orderly_end_leaves_running_tasks_for_the_next_start():
+async def test_an_orderly_end_leaves_running_tasks_for_the_next_start() -> None:
     world = await World(executor=FakeExecutor(manual=True)).started()
     task = await world.submit(await world.caller())
     await settled(world)
@@ -106,7 +106,7 @@ async def test_an_orderly_end_leaves_running_tasks_for_the_next_start():
     assert await ended(again, task.id) is TaskState.COMPLETED
 
 
-async def test_many_waiting_tasks_are_all_found():
+async def test_many_waiting_tasks_are_all_found() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits()))
     caller = await world.caller()
@@ -117,7 +117,7 @@ async def test_many_waiting_tasks_are_all_found():
     assert len(again.executor.executed) == len(set(again.executor.executed)) == 1203
 
 
-async def test_payloads_do_not_stay_in_memory():
+async def test_payloads_do_not_stay_in_memory() -> None:
     world = await World().started()
     caller = await world.caller()
     for _ in range(10):

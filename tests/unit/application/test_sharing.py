@@ -50,7 +50,7 @@ def task_kinds(world: World) -> list[str]:
 # -- claims
 
 
-async def test_a_task_runs_at_one_worker_only_and_its_end_is_seen_at_the_other():
+async def test_a_task_runs_at_one_worker_only_and_its_end_is_seen_at_the_other() -> None:
     one, other = await pair()
     caller = await one.caller()
     task = await one.submit(caller)
@@ -64,7 +64,7 @@ async def test_a_task_runs_at_one_worker_only_and_its_end_is_seen_at_the_other()
     assert task_kinds(one) == ["task.submitted", "task.started", "task.completed"]
 
 
-async def test_what_a_full_worker_cannot_run_another_takes():
+async def test_what_a_full_worker_cannot_run_another_takes() -> None:
     one, other = await pair()
     caller = await one.caller()
     tasks = [await one.submit(caller) for _ in range(2)]
@@ -74,7 +74,7 @@ async def test_what_a_full_worker_cannot_run_another_takes():
     assert other.executor.payloads[other.executor.running[0]].action
 
 
-async def test_a_tenants_cap_holds_over_all_workers_and_the_wait_is_explained_by_it():
+async def test_a_tenants_cap_holds_over_all_workers_and_the_wait_is_explained_by_it() -> None:
     one, other = await pair(capacity=3)
     caller = await one.caller()
     tasks = [await one.submit(caller) for _ in range(5)]
@@ -91,7 +91,7 @@ async def test_a_tenants_cap_holds_over_all_workers_and_the_wait_is_explained_by
     assert await other.tasks.counts("beta") == (0, 0)
 
 
-async def test_gateways_on_one_cluster_do_not_send_it_more_than_it_runs_at_once():
+async def test_gateways_on_one_cluster_do_not_send_it_more_than_it_runs_at_once() -> None:
     one, other = await pair(capacity=1)
     for world in (one, other):
         world.executor.common = True
@@ -110,7 +110,7 @@ async def test_gateways_on_one_cluster_do_not_send_it_more_than_it_runs_at_once(
     assert [*one.executor.running, *other.executor.running] == [second.id]
 
 
-async def test_tasks_wait_for_simulators_with_the_reason_and_start_when_they_come():
+async def test_tasks_wait_for_simulators_with_the_reason_and_start_when_they_come() -> None:
     one, other = await pair(capacity=0)
     task = await one.submit(await one.caller())
     for world in (one, other):
@@ -122,7 +122,7 @@ async def test_tasks_wait_for_simulators_with_the_reason_and_start_when_they_com
     assert other.executor.running == [task.id]
 
 
-async def test_a_task_is_cancelled_wherever_it_runs():
+async def test_a_task_is_cancelled_wherever_it_runs() -> None:
     one, other = await pair()
     caller = await one.caller()
     task = await one.submit(caller)
@@ -134,7 +134,7 @@ async def test_a_task_is_cancelled_wherever_it_runs():
         await one.tasks.cancel(caller, task.id)
 
 
-async def test_a_claim_whose_answer_was_lost_is_found_again():
+async def test_a_claim_whose_answer_was_lost_is_found_again() -> None:
     one, _ = await pair()
     task = await one.submit(await one.caller())
     claims = one.store.claims
@@ -145,7 +145,7 @@ async def test_a_claim_whose_answer_was_lost_is_found_again():
     assert one.executor.running == [task.id]
 
 
-async def test_a_store_that_fails_costs_rounds_and_no_task():
+async def test_a_store_that_fails_costs_rounds_and_no_task() -> None:
     one, _ = await pair(manual=False)
     caller = await one.caller()
     one.dispatcher._hold = 60.0
@@ -161,7 +161,7 @@ async def test_a_store_that_fails_costs_rounds_and_no_task():
 # -- silence
 
 
-def test_who_beats_is_never_silent_and_who_stops_is_after_a_while():
+def test_who_beats_is_never_silent_and_who_stops_is_after_a_while() -> None:
     roll = RollCall(patience=3)
     for number in range(10):
         assert roll.silent({"a": number}) == []
@@ -169,13 +169,13 @@ def test_who_beats_is_never_silent_and_who_stops_is_after_a_while():
     assert RollCall().silent({"lost": -1, "b": 1}) == [("lost", -1)]
 
 
-def test_beats_that_nobody_could_ask_for_make_nobody_silent():
+def test_beats_that_nobody_could_ask_for_make_nobody_silent() -> None:
     roll = RollCall(patience=2)
     roll.silent({"a": 1})
     assert roll.silent({"a": 2}) == []  # however long the store was away between these two
 
 
-async def test_the_tasks_of_a_dead_worker_run_again_at_another_and_are_charged_once():
+async def test_the_tasks_of_a_dead_worker_run_again_at_another_and_are_charged_once() -> None:
     one, other = await pair()
     task = await one.submit(await one.caller())
     await look(one)
@@ -190,7 +190,7 @@ async def test_the_tasks_of_a_dead_worker_run_again_at_another_and_are_charged_o
     assert task_kinds(other)[-3:] == ["task.requeued", "task.started", "task.completed"]
 
 
-async def test_a_complete_result_of_a_dead_worker_is_the_outcome():
+async def test_a_complete_result_of_a_dead_worker_is_the_outcome() -> None:
     one, other = await pair()
     task = await one.submit(await one.caller())
     await look(one)
@@ -202,7 +202,7 @@ async def test_a_complete_result_of_a_dead_worker_is_the_outcome():
     assert other.executor.executed == []
 
 
-async def test_a_task_that_takes_every_worker_down_is_given_up():
+async def test_a_task_that_takes_every_worker_down_is_given_up() -> None:
     world, _ = await pair()
     task = await world.submit(await world.caller())
     for _ in range(3):
@@ -218,7 +218,7 @@ async def test_a_task_that_takes_every_worker_down_is_given_up():
 
 
 @pytest.mark.parametrize("first", ["sleeper", "successor"])
-async def test_a_worker_that_was_taken_for_dead_records_nothing_more_and_there_is_one_result(first):
+async def test_a_worker_that_was_taken_for_dead_records_nothing_more_and_there_is_one_result(first: str) -> None:
     """It slept through its own funeral, and wakes with a result in its hands."""
     sleeper, successor = await pair()
     task = await sleeper.submit(await sleeper.caller())
@@ -240,7 +240,7 @@ async def test_a_worker_that_was_taken_for_dead_records_nothing_more_and_there_i
     assert await sleeper.used("tenant:alpha") == {"tasks": 1, "shots": 100, "simulator-ms": 10}
 
 
-async def test_a_worker_that_was_taken_for_dead_breaks_off_and_begins_again():
+async def test_a_worker_that_was_taken_for_dead_breaks_off_and_begins_again() -> None:
     sleeper, successor = await pair()
     caller = await sleeper.caller()
     task = await sleeper.submit(caller)
@@ -261,7 +261,7 @@ async def test_a_worker_that_was_taken_for_dead_breaks_off_and_begins_again():
 # -- an end in order
 
 
-async def test_a_worker_that_ends_gives_back_what_it_ran_and_that_counts_as_no_attempt():
+async def test_a_worker_that_ends_gives_back_what_it_ran_and_that_counts_as_no_attempt() -> None:
     one, other = await pair()
     task = await one.submit(await one.caller())
     await look(one)
@@ -272,7 +272,7 @@ async def test_a_worker_that_ends_gives_back_what_it_ran_and_that_counts_as_no_a
     assert set(await other.store.claims.beat(other.dispatcher._worker)) == {other.dispatcher._worker}
 
 
-async def test_a_start_beside_others_leaves_alone_what_they_run():
+async def test_a_start_beside_others_leaves_alone_what_they_run() -> None:
     one, _ = await pair()
     task = await one.submit(await one.caller())
     await look(one)
@@ -285,7 +285,7 @@ async def test_a_start_beside_others_leaves_alone_what_they_run():
 # -- leases
 
 
-async def test_a_revocation_at_one_worker_is_felt_at_another_after_a_second():
+async def test_a_revocation_at_one_worker_is_felt_at_another_after_a_second() -> None:
     one, other = await pair()
     parent = (await one.leasing.issue(ADA, LeaseRequest(tenant="alpha"))).lease
     child = (await one.leasing.issue(ADA, LeaseRequest(tenant="alpha", parent=parent.id))).lease
@@ -297,7 +297,7 @@ async def test_a_revocation_at_one_worker_is_felt_at_another_after_a_second():
             await other.leasing.caller(lease.id)
 
 
-async def test_a_child_issued_elsewhere_at_the_moment_of_its_parents_end_is_worthless():
+async def test_a_child_issued_elsewhere_at_the_moment_of_its_parents_end_is_worthless() -> None:
     one, other = await pair()
     parent = (await one.leasing.issue(ADA, LeaseRequest(tenant="alpha"))).lease
     await other.leasing.caller(parent.id)
@@ -308,11 +308,11 @@ async def test_a_child_issued_elsewhere_at_the_moment_of_its_parents_end_is_wort
         await other.leasing.caller(late.id)
 
 
-async def test_nobody_is_let_in_on_an_old_lease_while_the_store_is_away(monkeypatch):
+async def test_nobody_is_let_in_on_an_old_lease_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = await pair()
     lease = (await one.leasing.issue(ADA, LeaseRequest(tenant="alpha"))).lease
 
-    async def away(lease_id):
+    async def away(lease_id: str) -> None:
         raise UnavailableError("The database is away.")
 
     monkeypatch.setattr(one.store, "lease", away)
@@ -322,7 +322,7 @@ async def test_nobody_is_let_in_on_an_old_lease_while_the_store_is_away(monkeypa
         await one.leasing.caller(lease.id)
 
 
-async def test_two_workers_may_renew_and_revoke_the_same_lease():
+async def test_two_workers_may_renew_and_revoke_the_same_lease() -> None:
     one, other = await pair()
     lease = (await one.leasing.issue(ADA, LeaseRequest(tenant="alpha", ttl=timedelta(minutes=5)))).lease
     await other.leasing.caller(lease.id)

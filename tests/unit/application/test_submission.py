@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from jupyter_qsec.domain.errors import (
     DeniedError,
     InvalidRequestError,
     NotFoundError,
+    QsecError,
     QuotaExceededError,
     RecordingError,
     TooLargeError,
@@ -37,7 +39,7 @@ OWN_TAGS = {
 }
 
 
-async def test_an_accepted_task_is_attributed_tagged_and_on_record_before_it_runs():
+async def test_an_accepted_task_is_attributed_tagged_and_on_record_before_it_runs() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     task = await world.submit(caller, tags={"experiment": "bell"})
@@ -51,7 +53,7 @@ async def test_an_accepted_task_is_attributed_tagged_and_on_record_before_it_run
     assert world.executor.executed == []
 
 
-async def test_no_payload_reaches_the_log():
+async def test_no_payload_reaches_the_log() -> None:
     world = World()
     caller = await world.caller()
     planted = "planted_payload_marker"
@@ -60,7 +62,7 @@ async def test_no_payload_reaches_the_log():
     assert all(planted not in repr(event) for event in world.store.events)
 
 
-async def test_a_task_reserves_on_tenant_project_and_principal_and_is_settled_by_what_it_used():
+async def test_a_task_reserves_on_tenant_project_and_principal_and_is_settled_by_what_it_used() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     await world.submit(caller, shots=500)
@@ -77,7 +79,7 @@ async def test_a_task_reserves_on_tenant_project_and_principal_and_is_settled_by
         (QuotaLimits(shots=250), "250 shots: 200 are used on 2026-03-01, 100 were asked for"),
     ],
 )
-async def test_a_quota_refuses_with_its_quantities_and_the_refusal_is_recorded(limits, words):
+async def test_a_quota_refuses_with_its_quantities_and_the_refusal_is_recorded(limits: QuotaLimits, words: str) -> None:
     world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=limits))
     caller = await world.caller()
@@ -90,7 +92,7 @@ async def test_a_quota_refuses_with_its_quantities_and_the_refusal_is_recorded(l
     assert (await world.used("tenant:alpha"))["tasks"] == 2
 
 
-async def test_each_scope_has_a_limit_of_its_own():
+async def test_each_scope_has_a_limit_of_its_own() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     first, second = ALPHA.projects
     limited = replace(ALPHA, limits=QuotaLimits(), projects=(replace(first, limits=QuotaLimits(tasks=1)), second))
@@ -105,7 +107,7 @@ async def test_each_scope_has_a_limit_of_its_own():
         await world.submit(await world.caller())
 
 
-async def test_simulator_minutes_are_reserved_before_the_task_runs():
+async def test_simulator_minutes_are_reserved_before_the_task_runs() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(simulator_minutes=1)))
     caller = await world.caller()
@@ -114,7 +116,7 @@ async def test_simulator_minutes_are_reserved_before_the_task_runs():
         await world.submit(caller, action=openqasm(f"OPENQASM 3.0;\nqubit[24] q;\n{gates}\n"))
 
 
-async def test_the_next_utc_day_starts_anew():
+async def test_the_next_utc_day_starts_anew() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(tasks=1)))
     caller = await world.caller()
@@ -125,7 +127,7 @@ async def test_the_next_utc_day_starts_anew():
     await world.submit(await world.caller())
 
 
-async def test_concurrent_submissions_never_overspend():
+async def test_concurrent_submissions_never_overspend() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(tasks=10)))
     caller = await world.caller()
@@ -134,7 +136,7 @@ async def test_concurrent_submissions_never_overspend():
     assert (await world.used("tenant:alpha"))["tasks"] == 10
 
 
-async def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_log():
+async def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_log() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     world.catalogue.put(replace(ALPHA, limits=QuotaLimits(tasks=0)))
     caller = await world.caller()
@@ -148,7 +150,7 @@ async def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_log():
 
 
 @pytest.mark.parametrize("tag", ["qsec:tenant", "qsec:anything", "QSEC:Tenant", " qsec:lane"])
-async def test_a_forged_tag_is_refused_and_recorded(tag):
+async def test_a_forged_tag_is_refused_and_recorded(tag: str) -> None:
     world = World()
     caller = await world.caller()
     with pytest.raises(DeniedError) as caught:
@@ -159,7 +161,7 @@ async def test_a_forged_tag_is_refused_and_recorded(tag):
     assert await world.used("tenant:alpha") == {}
 
 
-async def test_a_repeated_client_token_gives_the_same_task_and_charges_once():
+async def test_a_repeated_client_token_gives_the_same_task_and_charges_once() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     first, second = await asyncio.gather(*(world.submit(caller, client_token="again") for _ in range(2)))
@@ -168,7 +170,7 @@ async def test_a_repeated_client_token_gives_the_same_task_and_charges_once():
     assert world.kinds().count("task.submitted") == 1
 
 
-async def test_a_client_token_cannot_be_used_for_something_else():
+async def test_a_client_token_cannot_be_used_for_something_else() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     await world.submit(caller, client_token="again")
@@ -177,14 +179,14 @@ async def test_a_client_token_cannot_be_used_for_something_else():
             await world.submit(caller, client_token="again", **changes)
 
 
-async def test_tenants_do_not_share_client_tokens():
+async def test_tenants_do_not_share_client_tokens() -> None:
     world = World(executor=FakeExecutor(capacity=0))
     mine = await world.submit(await world.caller("alpha"), client_token="same")
     theirs = await world.submit(await world.caller("beta"), client_token="same")
     assert mine.id != theirs.id
 
 
-async def test_what_cannot_be_recorded_does_not_happen():
+async def test_what_cannot_be_recorded_does_not_happen() -> None:
     world = World()
     caller = await world.caller()
     world.store.fail_with = RecordingError("The disk is full.")
@@ -196,7 +198,7 @@ async def test_what_cannot_be_recorded_does_not_happen():
     assert await world.used("tenant:alpha") == {}
 
 
-async def test_policy_decides_on_the_task_and_a_refusal_is_recorded_with_its_rule():
+async def test_policy_decides_on_the_task_and_a_refusal_is_recorded_with_its_rule() -> None:
     world = World(policy=FakePolicy(Action.TASK_CREATE))
     caller = await world.caller()
     with pytest.raises(DeniedError):
@@ -209,7 +211,7 @@ async def test_policy_decides_on_the_task_and_a_refusal_is_recorded_with_its_rul
     assert world.store.events[-1].rules == ("forbid-in-test",)
 
 
-async def test_another_tenants_bucket_and_one_that_does_not_exist_look_alike():
+async def test_another_tenants_bucket_and_one_that_does_not_exist_look_alike() -> None:
     world = World()
     caller = await world.caller("alpha")
     texts = set()
@@ -242,7 +244,9 @@ async def test_another_tenants_bucket_and_one_that_does_not_exist_look_alike():
         ({"tags": {"k": "v" * 257}}, InvalidRequestError, "tag"),
     ],
 )
-async def test_wrong_requests_are_refused_before_anything_is_reserved(changes, error, words):
+async def test_wrong_requests_are_refused_before_anything_is_reserved(
+    changes: dict[str, Any], error: type[QsecError], words: str
+) -> None:
     world = World()
     caller = await world.caller()
     with pytest.raises(error, match=words):
@@ -251,7 +255,7 @@ async def test_wrong_requests_are_refused_before_anything_is_reserved(changes, e
     assert world.kinds() == ["lease.issued"]
 
 
-async def test_a_long_program_is_scanned_beside_the_event_loop(monkeypatch):
+async def test_a_long_program_is_scanned_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(executor=FakeExecutor(capacity=0))
     caller = await world.caller()
     gates = "h q[0];\n" * 200_000

@@ -26,7 +26,7 @@ def tagged(key: str):
     return lambda task: replace(task, tags={**task.tags, key: "x"}, revision=task.revision + 1)
 
 
-async def test_a_change_that_cannot_be_stored_is_not_believed_either():
+async def test_a_change_that_cannot_be_stored_is_not_believed_either() -> None:
     store, book, task = await stored()
     store.fail_with = RecordingError("The disk is full.")
     with pytest.raises(RecordingError):
@@ -36,14 +36,14 @@ async def test_a_change_that_cannot_be_stored_is_not_believed_either():
     assert found is not None and found.state is TaskState.QUEUED
 
 
-async def test_concurrent_changes_all_arrive():
+async def test_concurrent_changes_all_arrive() -> None:
     store, book, task = await stored()
     await asyncio.gather(*(book.change(task.id, tagged(f"k{n}"), lambda task: []) for n in range(20)))
     found = await store.task(task.id)
     assert found is not None and len(found.tags) == 20
 
 
-async def test_another_writers_change_is_kept():
+async def test_another_writers_change_is_kept() -> None:
     store, book, task = await stored()
     await book.get(task.id)
     other = TaskBook(store)
@@ -52,19 +52,19 @@ async def test_another_writers_change_is_kept():
     assert set(changed.tags) == {"theirs", "mine"}
 
 
-async def test_a_step_that_changes_nothing_writes_nothing():
+async def test_a_step_that_changes_nothing_writes_nothing() -> None:
     store, book, task = await stored()
     await book.change(task.id, lambda task: task, lambda task: pytest.fail("no event is due"))
     assert store.events == []
 
 
-async def test_what_does_not_exist_cannot_be_changed():
+async def test_what_does_not_exist_cannot_be_changed() -> None:
     _, book, _ = await stored()
     with pytest.raises(NotFoundError):
         await book.change("nothing", lambda task: task, lambda task: [])
 
 
-async def test_waiting_ends_with_the_next_change_and_leaves_nothing_behind():
+async def test_waiting_ends_with_the_next_change_and_leaves_nothing_behind() -> None:
     _, book, task = await stored()
     waits = [asyncio.create_task(book.wait(task.id, 30)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_waiting_ends_with_the_next_change_and_leaves_nothing_behind():
     assert book._waiting == {}
 
 
-async def test_ended_tasks_are_kept_in_memory_up_to_a_bound():
+async def test_ended_tasks_are_kept_in_memory_up_to_a_bound() -> None:
     store, _, _ = await stored()
     book = TaskBook(store, keep_ended=10)
     for number in range(50):
@@ -83,7 +83,7 @@ async def test_ended_tasks_are_kept_in_memory_up_to_a_bound():
     assert book.live() == ()
 
 
-async def test_an_older_reading_does_not_replace_a_newer_one():
+async def test_an_older_reading_does_not_replace_a_newer_one() -> None:
     _, book, task = await stored()
     newer = task.moved(TaskState.RUNNING)
     book.add(newer)

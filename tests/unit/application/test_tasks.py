@@ -17,7 +17,7 @@ from tests.fakes.world import ADA, World, settled
 MISSING = "arn:aws:braket:us-east-1:{account}:quantum-task/00000000-0000-4000-8000-000000000000"
 
 
-async def test_a_task_is_found_by_arn_and_by_id():
+async def test_a_task_is_found_by_arn_and_by_id() -> None:
     world = await World().started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -27,7 +27,7 @@ async def test_a_task_is_found_by_arn_and_by_id():
 
 
 @pytest.mark.parametrize("call", ["get", "cancel", "tags", "tag", "untag"])
-async def test_every_call_on_another_tenants_task_looks_like_not_found(call):
+async def test_every_call_on_another_tenants_task_looks_like_not_found(call: str) -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     alpha, beta = await world.caller("alpha"), await world.caller("beta")
     task = await world.submit(alpha)
@@ -41,7 +41,7 @@ async def test_every_call_on_another_tenants_task_looks_like_not_found(call):
     assert (await world.tasks.get(alpha, task.arn)).state is TaskState.QUEUED
 
 
-async def test_an_arn_with_a_wrong_region_or_account_is_not_the_task():
+async def test_an_arn_with_a_wrong_region_or_account_is_not_the_task() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -53,13 +53,13 @@ async def test_an_arn_with_a_wrong_region_or_account_is_not_the_task():
 @pytest.mark.parametrize(
     "name", ["", "x", "../../etc/passwd", "0" * 36, "arn:aws:braket:::quantum-task/x", "a" * 10_000]
 )
-async def test_names_that_are_none_are_not_found(name):
+async def test_names_that_are_none_are_not_found(name: str) -> None:
     world = World()
     with pytest.raises(NotFoundError):
         await world.tasks.get(await world.caller(), name)
 
 
-async def test_a_search_never_leaves_the_tenant():
+async def test_a_search_never_leaves_the_tenant() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     alpha, beta = await world.caller("alpha"), await world.caller("beta")
     mine = await world.submit(alpha)
@@ -71,7 +71,7 @@ async def test_a_search_never_leaves_the_tenant():
     assert {task.id for task in every} == {mine.id, theirs.id}
 
 
-async def test_an_operator_without_a_role_sees_nothing_and_an_auditor_cannot_cancel():
+async def test_an_operator_without_a_role_sees_nothing_and_an_auditor_cannot_cancel() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     task = await world.submit(await world.caller())
     nobody = Operator(Principal("os:eve", "eve"))
@@ -84,7 +84,7 @@ async def test_an_operator_without_a_role_sees_nothing_and_an_auditor_cannot_can
         await world.tasks.cancel(auditor, task.id)
 
 
-async def test_policy_is_asked_for_every_call():
+async def test_policy_is_asked_for_every_call() -> None:
     world = World(
         policy=FakePolicy(Action.TASK_READ, Action.TASK_CANCEL, Action.TASK_TAG), executor=FakeExecutor(capacity=0)
     )
@@ -102,7 +102,7 @@ async def test_policy_is_asked_for_every_call():
             await attempt
 
 
-async def test_tags_are_added_replaced_and_removed_on_record():
+async def test_tags_are_added_replaced_and_removed_on_record() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller, tags={"a": "1"})
@@ -115,7 +115,7 @@ async def test_tags_are_added_replaced_and_removed_on_record():
 
 
 @pytest.mark.parametrize("key", ["qsec:tenant", "qsec:new", "QSec:lane", " qsec:lane"])
-async def test_our_tags_can_be_neither_set_nor_removed_and_trying_is_recorded(key):
+async def test_our_tags_can_be_neither_set_nor_removed_and_trying_is_recorded(key: str) -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -126,7 +126,7 @@ async def test_our_tags_can_be_neither_set_nor_removed_and_trying_is_recorded(ke
     assert "task.tag-refused" in world.kinds()
 
 
-async def test_tags_keep_their_bounds():
+async def test_tags_keep_their_bounds() -> None:
     world = await World(executor=FakeExecutor(capacity=0)).started()
     caller = await world.caller()
     task = await world.submit(caller)
@@ -135,7 +135,7 @@ async def test_tags_keep_their_bounds():
         await world.tasks.tag(caller, task.arn, {"one-more": "v"})
 
 
-async def test_a_running_task_can_be_tagged_while_its_state_changes():
+async def test_a_running_task_can_be_tagged_while_its_state_changes() -> None:
     world = await World().started()
     caller = await world.caller()
     task = await world.submit(caller)

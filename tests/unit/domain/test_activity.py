@@ -28,7 +28,7 @@ def at(minutes: float) -> datetime:
         (480, SessionVerdict.END_ABSOLUTE),
     ],
 )
-def test_a_quiet_session_is_warned_then_ended(minutes, verdict):
+def test_a_quiet_session_is_warned_then_ended(minutes: float, verdict: SessionVerdict) -> None:
     assert SessionClock(START, START, busy=False).verdict(LIMITS, at(minutes)) is verdict
 
 
@@ -41,22 +41,22 @@ def test_a_quiet_session_is_warned_then_ended(minutes, verdict):
         (480, SessionVerdict.END_ABSOLUTE),
     ],
 )
-def test_a_running_cell_is_not_idle_but_the_absolute_limit_holds(minutes, verdict):
+def test_a_running_cell_is_not_idle_but_the_absolute_limit_holds(minutes: float, verdict: SessionVerdict) -> None:
     assert SessionClock(START, START, busy=True).verdict(LIMITS, at(minutes)) is verdict
 
 
-def test_activity_postpones_the_idle_limit_only():
+def test_activity_postpones_the_idle_limit_only() -> None:
     session = SessionClock(START, at(100), busy=False)
     assert session.idle_deadline(LIMITS) == at(130)
     assert session.absolute_deadline(LIMITS) == at(480)
 
 
-def test_limits_of_zero_are_no_limits():
+def test_limits_of_zero_are_no_limits() -> None:
     none = SessionLimits(timedelta(0), timedelta(0), timedelta(minutes=5))
     session = SessionClock(START, START, busy=False)
     assert (session.idle_deadline(none), session.absolute_deadline(none)) == (None, None)
     assert session.verdict(none, at(10**6)) is SessionVerdict.KEEP
 
 
-def test_a_clock_that_jumps_back_ends_nothing():
+def test_a_clock_that_jumps_back_ends_nothing() -> None:
     assert SessionClock(START, START, busy=False).verdict(LIMITS, at(-600)) is SessionVerdict.KEEP

@@ -18,14 +18,14 @@ def drain(queue: FairQueue) -> list[str]:
     return order
 
 
-def test_one_tenant_is_first_in_first_out():
+def test_one_tenant_is_first_in_first_out() -> None:
     queue = FairQueue()
     for number in range(5):
         queue.push("a", f"a{number}", cost=10 - number)
     assert drain(queue) == [f"a{number}" for number in range(5)]
 
 
-def test_equal_tenants_take_turns():
+def test_equal_tenants_take_turns() -> None:
     queue = FairQueue()
     for number in range(3):
         queue.push("a", f"a{number}", cost=1)
@@ -34,7 +34,7 @@ def test_equal_tenants_take_turns():
     assert drain(queue) == ["a0", "b0", "a1", "b1", "a2", "b2"]
 
 
-def test_cheap_items_run_more_often_than_dear_ones():
+def test_cheap_items_run_more_often_than_dear_ones() -> None:
     queue = FairQueue()
     for number in range(100):
         queue.push("cheap", f"cheap{number}", cost=1)
@@ -43,7 +43,7 @@ def test_cheap_items_run_more_often_than_dear_ones():
     assert 48 <= sum(item.startswith("cheap") for item in first) <= 52
 
 
-def test_a_weight_of_two_gets_twice_the_service():
+def test_a_weight_of_two_gets_twice_the_service() -> None:
     queue = FairQueue()
     for number in range(300):
         queue.push("single", f"single{number}", cost=5, weight=1)
@@ -52,7 +52,7 @@ def test_a_weight_of_two_gets_twice_the_service():
     assert 98 <= sum(item.startswith("double") for item in first) <= 102
 
 
-def test_a_newcomer_waits_for_no_backlog_and_has_no_banked_credit():
+def test_a_newcomer_waits_for_no_backlog_and_has_no_banked_credit() -> None:
     queue = FairQueue()
     for number in range(1000):
         queue.push("flood", f"flood{number}", cost=1)
@@ -64,7 +64,7 @@ def test_a_newcomer_waits_for_no_backlog_and_has_no_banked_credit():
     assert 9 <= sum(str(item).startswith("late") for item in first) <= 11
 
 
-def test_items_taken_back_cost_their_tenant_nothing():
+def test_items_taken_back_cost_their_tenant_nothing() -> None:
     queue = FairQueue()
     for number in range(50):
         queue.push("a", f"a{number}", cost=100)
@@ -76,7 +76,7 @@ def test_items_taken_back_cost_their_tenant_nothing():
     assert not queue.remove("a1")
 
 
-def test_a_tenant_that_may_not_run_is_passed_over_and_keeps_its_place():
+def test_a_tenant_that_may_not_run_is_passed_over_and_keeps_its_place() -> None:
     queue = FairQueue()
     queue.push("capped", "c0", cost=1)
     queue.push("free", "f0", cost=1)
@@ -85,7 +85,7 @@ def test_a_tenant_that_may_not_run_is_passed_over_and_keeps_its_place():
     assert queue.pop() == "c0"
 
 
-def test_places_are_counted_within_the_own_tenant():
+def test_places_are_counted_within_the_own_tenant() -> None:
     queue = FairQueue()
     for number in range(3):
         queue.push("a", f"a{number}", cost=1)
@@ -95,7 +95,7 @@ def test_places_are_counted_within_the_own_tenant():
     assert (queue.waiting("a"), queue.waiting("nobody"), len(queue)) == (3, 0, 6)
 
 
-def test_a_second_push_changes_nothing():
+def test_a_second_push_changes_nothing() -> None:
     queue = FairQueue()
     queue.push("a", "x", cost=1)
     queue.push("b", "x", cost=1)
@@ -106,7 +106,9 @@ def test_a_second_push_changes_nothing():
     st.lists(st.tuples(st.integers(0, 3), st.floats(0.1, 100), st.integers(1, 5)), max_size=60),
     st.lists(st.integers(0, 59), max_size=20),
 )
-def test_everything_pushed_comes_out_once_and_in_its_tenants_order(pushes, removals):
+def test_everything_pushed_comes_out_once_and_in_its_tenants_order(
+    pushes: list[tuple[int, float, int]], removals: list[int]
+) -> None:
     queue = FairQueue()
     for number, (tenant, cost, weight) in enumerate(pushes):
         queue.push(f"t{tenant}", str(number), cost=cost, weight=weight)
@@ -143,7 +145,7 @@ def served(seed: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_classroom_is_served_fairly_and_a_light_user_hardly_waits(seed):
+def test_a_classroom_is_served_fairly_and_a_light_user_hardly_waits(seed: int) -> None:
     result = served(seed)
     shares = [result[name] for name in ("flood1", "flood2", "sweep")]
     jain = sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))

@@ -24,7 +24,7 @@ T = TypeVar("T")
 LIMIT = 100
 
 
-def test_limits_come_in_the_metrics_own_unit():
+def test_limits_come_in_the_metrics_own_unit() -> None:
     limits = QuotaLimits(tasks=3, simulator_minutes=2)
     assert limits.of(Metric.TASKS) == 3
     assert limits.of(Metric.SIMULATOR_MS) == 120_000
@@ -39,11 +39,11 @@ def test_limits_come_in_the_metrics_own_unit():
         (datetime(2026, 3, 1, 20, 0, tzinfo=timezone(timedelta(hours=-5))), "2026-03-02"),
     ],
 )
-def test_a_window_is_a_utc_day(moment, window):
+def test_a_window_is_a_utc_day(moment: datetime, window: str) -> None:
     assert day_window(moment) == window
 
 
-def test_a_breach_carries_all_quantities():
+def test_a_breach_carries_all_quantities() -> None:
     text = str(QuotaBreach("tenant:alpha", Metric.SHOTS, "2026-03-01", used=90, requested=20, limit=100))
     assert all(part in text for part in ("tenant:alpha", "100 shots", "90 are used", "2026-03-01", "20 were asked"))
 

@@ -32,7 +32,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("target", TaskState)
 @pytest.mark.parametrize("source", TaskState)
-def test_every_step_is_allowed_or_refused_as_listed(source, target):
+def test_every_step_is_allowed_or_refused_as_listed(source: TaskState, target: TaskState) -> None:
     task = task_of(state=source)
     if (source, target) in ALLOWED:
         moved = task.moved(target, failure_reason="x")
@@ -42,18 +42,18 @@ def test_every_step_is_allowed_or_refused_as_listed(source, target):
             task.moved(target)
 
 
-def test_ends_are_ends():
+def test_ends_are_ends() -> None:
     assert {state for state in TaskState if state.terminal} == {"COMPLETED", "FAILED", "CANCELLED"}
     assert all(not TRANSITIONS[state] for state in TaskState if state.terminal)
 
 
 @pytest.mark.parametrize(("prefix", "directory"), [("tasks", "tasks/{id}"), ("a/b", "a/b/{id}"), ("", "{id}")])
-def test_the_output_directory_is_prefix_and_id(prefix, directory):
+def test_the_output_directory_is_prefix_and_id(prefix: str, directory: str) -> None:
     task = task_of(output_prefix=prefix)
     assert task.output_directory == directory.format(id=task.id)
 
 
-def test_the_arn_is_of_the_tenants_account():
+def test_the_arn_is_of_the_tenants_account() -> None:
     task = task_of()
     assert task.arn == f"arn:aws:braket:us-east-1:000000000111:quantum-task/{task.id}"
 
