@@ -69,7 +69,7 @@ class DaskBench(ExecutorThread):
             pids = (worker.pid for worker in self.cluster.workers if port in ports_of(worker.pid))
             return next((pid for pid in pids if pid != after), 0)
 
-        return int(wait_for(found, "a Dask worker that takes the task"))
+        return wait_for(found, "a Dask worker that takes the task")
 
     def running(self, submitted: QuantumTask) -> int:
         worker = self.place(submitted)
@@ -79,10 +79,10 @@ class DaskBench(ExecutorThread):
             for each in simulators_of(worker, LIMITS):
                 with suppress(psutil.NoSuchProcess):
                     if simulators.setdefault(each.pid, each).cpu_percent(0.05) > 5:
-                        return each.pid
+                        return int(each.pid)
             return 0
 
-        return int(wait_for(computing, "a simulator that computes"))
+        return wait_for(computing, "a simulator that computes")
 
 
 Bench = PoolBench | DaskBench

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
     """Look until the condition gives something true; fail naming what was waited for."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import httpx
 
@@ -22,13 +22,14 @@ def layers(qubits: int, count: int) -> str:
     return openqasm(f"OPENQASM 3.0;\nqubit[{qubits}] q;\n{gates}bit[{qubits}] b;\nb = measure q;\n")
 
 
+T = TypeVar("T")
 SLOW = layers(20, 8)
 """Runs for about a second."""
 ENDLESS = layers(23, 40)
 """Runs for longer than any test waits."""
 
 
-def wait_for(what: Callable[[], Any], why: str, seconds: float = 30) -> Any:
+def wait_for(what: Callable[[], T | None], why: str, seconds: float = 30) -> T:
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, why

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -101,8 +102,8 @@ def test_every_submission_is_answered_with_success_and_counts_once(
         answered = [task for each in submitters for task in each.answered]
         assert len(answered) == len(set(answered)) == sum(each.sent for each in submitters)
 
-        def ended() -> list[dict[str, object]]:
-            tasks = gateway.get("/api/v1/tasks?limit=1000").json()["tasks"]
+        def ended() -> list[dict[str, Any]]:
+            tasks: list[dict[str, Any]] = gateway.get("/api/v1/tasks?limit=1000").json()["tasks"]
             return tasks if all(task["state"] == "COMPLETED" for task in tasks) else []
 
         tasks = wait_for(ended, "the end of all tasks", 60)

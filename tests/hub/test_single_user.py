@@ -36,6 +36,10 @@ SCRIPTS = Path(sys.executable).parent
 LOOK = "import os, json; print(json.dumps(dict(os.environ)))"
 
 
+Worked = tuple[Person, dict[str, Any], str, dict[str, str]]
+"""A person, their kernel, the task that it ran, and what it sees in its environment."""
+
+
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleHub]:
     example = ExampleHub(tmp_path_factory.mktemp("example"))
@@ -49,7 +53,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleHub]:
 
 
 @pytest.fixture(scope="module")
-def worked(example: ExampleHub) -> tuple[Person, dict[str, Any], str, dict[str, str]]:
+def worked(example: ExampleHub) -> Worked:
     """Ada, her kernel, the task that it ran, and what it sees in its environment."""
     ada = example.person("ada")
     kernel_id, client = ada.kernel("first.ipynb")
@@ -64,7 +68,7 @@ def worked(example: ExampleHub) -> tuple[Person, dict[str, Any], str, dict[str, 
         client.stop_channels()
 
 
-def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any) -> None:
+def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Worked) -> None:
     ada, kernel, arn, _ = worked
     [task] = [task for task in ada.qsec("tasks")["tasks"] if task["arn"] == arn]
     assert (task["principal"], task["tenant"], task["project"]) == ("hub:ada", "research", "bell-tests")
@@ -73,7 +77,7 @@ def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Any)
     assert kernel["lease"]["principal"] == "hub:ada"
 
 
-def test_one_request_tells_the_gateway_that_all_who_work_are_still_there(example: ExampleHub, worked: Any) -> None:
+def test_one_request_tells_the_gateway_that_all_who_work_are_still_there(example: ExampleHub, worked: Worked) -> None:
     listed, alone = "GET /hub/api/users?", "GET /hub/api/user (qsec@"
     before = len(example.hub.log())
     wait_for(lambda: example.hub.log()[before:].count(f"200 {listed}") >= 3, "three looks", 20)
@@ -83,17 +87,19 @@ def test_one_request_tells_the_gateway_that_all_who_work_are_still_there(example
     assert lease["state"] == "active"
 
 
-def test_keep_working_needs_a_login_that_the_identity_provider_still_knows(example: ExampleHub, worked: Any) -> None:
+def test_keep_working_needs_a_login_that_the_identity_provider_still_knows(example: ExampleHub, worked: Worked) -> None:
     ada, kernel, *_ = worked
     ended = example.hub.folder / "ended-logins"
 
     def keep_working() -> httpx.Response:
-        return ada.http.post(f"jupyter-qsec/kernels/{kernel['kernel_id']}/keepalive", json={})
+        answer: httpx.Response = ada.http.post(f"jupyter-qsec/kernels/{kernel['kernel_id']}/keepalive", json={})
+        return answer
 
     assert keep_working().status_code == 200
     ended.write_text("ada")
     try:
-        refused = wait_for(lambda: (answer := keep_working()).status_code == 401 and answer, "a refusal", 10).json()
+        refusal = wait_for(lambda: answer if (answer := keep_working()).status_code == 401 else None, "a refusal", 10)
+        refused = refusal.json()
         assert ada.http.get("jupyter-qsec/status").status_code == 200, "others are not asked anew"
         assert (refused["code"], refused["login_url"]) == ("login-required", "/hub/login?next=/hub/home")
     finally:
@@ -138,7 +144,7 @@ def test_a_proxy_that_was_not_told_sends_the_gateway_nothing(tmp_path: Path) -> 
         untold.close()
 
 
-def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: ExampleHub) -> None:
+def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Worked, example: ExampleHub) -> None:
     *_, environment = worked
     assert environment["AWS_ENDPOINT_URL_BRAKET"] == f"{example.gateway_url}/aws/braket"
     fetched_from = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
@@ -150,7 +156,7 @@ def test_the_kernel_holds_a_lease_and_nothing_of_the_hub(worked: Any, example: E
     assert not any(token in seen for token in example.hub.tokens.values())
 
 
-def test_another_groups_person_sees_nothing_of_it(worked: Any, example: ExampleHub) -> None:
+def test_another_groups_person_sees_nothing_of_it(worked: Worked, example: ExampleHub) -> None:
     _, _, arn, _ = worked
     bob = example.person("bob")
     assert [tenant["id"] for tenant in bob.qsec("status")["tenants"]] == ["classroom"]
@@ -162,7 +168,7 @@ def test_another_groups_person_sees_nothing_of_it(worked: Any, example: ExampleH
     assert theirs.status_code == none.status_code == 404
 
 
-def test_a_terminal_reaches_the_same_gateway(worked: Any, example: ExampleHub, tmp_path: Path) -> None:
+def test_a_terminal_reaches_the_same_gateway(worked: Worked, example: ExampleHub, tmp_path: Path) -> None:
     ada, _, arn, _ = worked
 
     def qsec(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -215,7 +221,7 @@ LEAK = "print('AKIA' + 'QSEC7PLANTED5Q2X')"
 
 
 def test_a_notebook_below_exec_works_on_its_lease_and_holds_nothing_of_the_hub(
-    worked: Any, example: ExampleHub, tmp_path: Path
+    worked: Worked, example: ExampleHub, tmp_path: Path
 ) -> None:
     ada, *_ = worked
     exec_ = ["jupyter-qsec", "exec", "--label", "nightly notebook", "--"]
@@ -236,7 +242,7 @@ def test_a_notebook_below_exec_works_on_its_lease_and_holds_nothing_of_the_hub(
 
 
 def test_a_notebook_that_a_terminal_of_the_hub_runs_has_a_lease_of_its_own(
-    worked: Any, example: ExampleHub, tmp_path: Path
+    worked: Worked, example: ExampleHub, tmp_path: Path
 ) -> None:
     ada, *_ = worked
     protected = {**example.terminal(ada), "JUPYTER_DEFAULT_PROVISIONER_NAME": "qsec-provisioner"}
@@ -248,7 +254,7 @@ def test_a_notebook_that_a_terminal_of_the_hub_runs_has_a_lease_of_its_own(
 
 
 def test_without_a_lease_above_it_the_same_notebook_reaches_nothing(
-    example: ExampleHub, worked: Any, tmp_path: Path
+    example: ExampleHub, worked: Worked, tmp_path: Path
 ) -> None:
     """What `exec` hands on is all that it has: without it there is neither a lease nor a way to one."""
     ada, *_ = worked
@@ -258,7 +264,7 @@ def test_without_a_lease_above_it_the_same_notebook_reaches_nothing(
         executed(notebook(tmp_path / "n.ipynb", "import boto3\nboto3.Session().get_credentials()"), [], environment)
 
 
-def test_a_revoked_lease_ends_the_kernels_work_and_a_new_one_brings_it_back(worked: Any) -> None:
+def test_a_revoked_lease_ends_the_kernels_work_and_a_new_one_brings_it_back(worked: Worked) -> None:
     ada, *_ = worked
     kernel_id, client = ada.kernel("second.ipynb")
     try:
@@ -281,7 +287,7 @@ def tour() -> list[tuple[str, str]]:
     return [(where, line) for where, block in blocks for line in block.splitlines()]
 
 
-def test_the_administrators_tour_works_as_it_stands(worked: Any, example: ExampleHub, tmp_path: Path) -> None:
+def test_the_administrators_tour_works_as_it_stands(worked: Worked, example: ExampleHub, tmp_path: Path) -> None:
     ada, _, arn, _ = worked
     here = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     places = {

@@ -108,7 +108,8 @@ def raw_frames_until_idle(kernel: Kernel, request: str) -> list[bytes]:
         if request.encode() in whole and b'"idle"' in whole:
             break
     assert shell.poll(20_000), "no reply"
-    return frames + shell.recv_multipart()
+    reply: list[bytes] = shell.recv_multipart()
+    return frames + reply
 
 
 def test_replies_are_redacted(kernel: Kernel) -> None:
@@ -181,7 +182,7 @@ def test_findings_tell_the_cell_and_never_the_secret(kernel: Kernel, kernel_worl
     kernel_world.seen.found.clear()
     kernel.collect(kernel.send(f"\nprint({SPLIT_KEY})", cell_id="cell-of-this-test"))
     kernel.collect(kernel.send("\n\ny = 'AKIAQSEC7PLANTED5Q2Y'", cell_id="other-cell"))  # fmt: skip
-    found = wait_for(lambda: len(kernel_world.seen.found) >= 2 and kernel_world.seen.found, "two findings")
+    found = wait_for(lambda: kernel_world.seen.found if len(kernel_world.seen.found) >= 2 else None, "two findings")
     output = next(item for item in found if item.cell_id == "cell-of-this-test")
     assert (output.place, output.kind, output.action) == ("output", "aws-access-key", "redacted")
     source = next(item for item in found if item.cell_id == "other-cell" and item.place == "source")
