@@ -63,7 +63,7 @@ NOT_OWNER = {Role.DEVELOPER, Role.BENCHMARK_OPERATOR, Role.SERVICE}
 """Roles that reach leases only when they are their own."""
 
 
-def question(*roles: Role, action: Action = Action.TASK_CREATE, **changes: object) -> AccessRequest:
+def question(*roles: Role, action: Action = Action.TASK_CREATE, **changes: Any) -> AccessRequest:
     request = AccessRequest(
         Principal("os:ada", "ada", roles=frozenset(roles)),
         action,
@@ -72,7 +72,7 @@ def question(*roles: Role, action: Action = Action.TASK_CREATE, **changes: objec
         "alpha",
         {"device_kind": "simulator", "shots": 100, "qubits": 2, "owner": True},
     )
-    return replace(request, **changes)  # type: ignore[arg-type]
+    return replace(request, **changes)
 
 
 @pytest.mark.parametrize("action", Action)
@@ -128,7 +128,8 @@ def test_every_lane_has_exactly_one_answer(purpose: Purpose, environment: Enviro
 
 
 def test_a_task_without_tenant_or_project_cannot_be() -> None:
-    for changes in ({"project": ""}, {"tenant": "", "resource_tenant": ""}):
+    without: list[dict[str, Any]] = [{"project": ""}, {"tenant": "", "resource_tenant": ""}]
+    for changes in without:
         assert isinstance(POLICY.decide(question(Role.DEVELOPER, **changes)), Deny)
 
 
@@ -192,7 +193,8 @@ def test_roles_that_reach_beyond_ones_own_work_demand_a_second_factor_at_a_hub(r
             assert weak.reasons == ("mfa-required",)
             assert weak.message.startswith(f"{action} needs a login with a second factor.")
         else:
-            assert weak == strong or (isinstance(weak, Deny) and weak.reasons == strong.reasons)
+            both_denied = isinstance(weak, Deny) and isinstance(strong, Deny) and weak.reasons == strong.reasons
+            assert weak == strong or both_denied
 
 
 def test_a_weak_login_keeps_what_its_other_roles_allow_and_gains_nothing_elsewhere() -> None:
@@ -294,7 +296,7 @@ GOOD = '@id("permit-all")\npermit (principal, action, resource);\n'
         (GOOD + '@id("x-bad")\nforbid (principal', 3, ""),
     ],
 )
-def test_a_broken_policy_is_told_by_file_and_line(text: str, line, words: str) -> None:
+def test_a_broken_policy_is_told_by_file_and_line(text: str, line: int, words: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"site\.cedar, line {line}\b.*{words}"):
         CedarPolicy([PolicySource("site.cedar", text)])
 

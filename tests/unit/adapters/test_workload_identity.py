@@ -96,7 +96,7 @@ async def test_a_key_signs_with_what_it_is_published_for(world: World, algorithm
     world.issuer.publish(more=({**key, "alg": "RS256"} if names_it else {n: v for n, v in key.items() if n != "alg"},))
     token = jwt.encode(world.claims(), world.issuer.keys["rsa"], algorithm, headers={"kid": "rsa"})
     if not names_it or algorithm == "RS256":
-        assert await world.identities.identify(token)
+        assert (await world.identities.identify(token)).tenant == "research"
     else:
         with pytest.raises(UnauthenticatedError):
             await world.identities.identify(token)
@@ -120,7 +120,7 @@ async def test_strangers_at_a_slow_issuer_keep_nobody_waiting(world: World) -> N
     stranger = asyncio.ensure_future(world.identities.identify(world.issuer.sign(world.claims(), kid="unknown")))
     while len(world.issuer.asked) < 4:  # noqa: ASYNC110 - the issuer is another thread's
         await asyncio.sleep(0.001)
-    assert await world.identities.identify(world.token())
+    assert (await world.identities.identify(world.token())).tenant == "research"
     assert not stranger.done()
     answered.set()
     with pytest.raises(UnauthenticatedError, match="does not publish"):
@@ -129,14 +129,15 @@ async def test_strangers_at_a_slow_issuer_keep_nobody_waiting(world: World) -> N
 
 @pytest.mark.parametrize("missing", ["iss", "sub", "aud", "exp", "iat"])
 async def test_a_claim_that_is_missing_is_never_assumed(world: World, missing: str) -> None:
+    without: dict[str, Any] = {missing: None}
     with pytest.raises(UnauthenticatedError):
-        await world.identities.identify(world.token(**{missing: None}))
+        await world.identities.identify(world.token(**without))
 
 
 async def test_the_times_of_a_token_are_those_of_the_gateways_clock(world: World) -> None:
     token = world.token()
     world.clock.advance(seconds=600 + 29)
-    assert await world.identities.identify(token)
+    assert (await world.identities.identify(token)).tenant == "research"
     world.clock.advance(seconds=1)
     with pytest.raises(UnauthenticatedError, match="has expired"):
         await world.identities.identify(token)
@@ -157,7 +158,7 @@ async def test_the_times_of_a_token_are_those_of_the_gateways_clock(world: World
 )
 async def test_times_that_make_no_sense_are_refused(world: World, changes: dict[str, Any], words: str) -> None:
     now = int(world.clock.now().timestamp())
-    given = {name: now + value if type(value) is int else value for name, value in changes.items()}
+    given: dict[str, Any] = {name: now + value if type(value) is int else value for name, value in changes.items()}
     with pytest.raises(UnauthenticatedError, match=words):
         await world.identities.identify(world.token(**given))
 
@@ -207,7 +208,7 @@ def _hmac(claims: dict[str, Any], key: bytes) -> str:
 
 
 async def test_no_forged_token_gets_in_and_none_is_repeated_in_an_error(world: World) -> None:
-    assert await world.identities.identify(world.token())
+    assert (await world.identities.identify(world.token())).tenant == "research"
     for name, token in attacks(world).items():
         with pytest.raises(UnauthenticatedError) as refused:
             await world.identities.identify(token)
@@ -220,7 +221,8 @@ async def test_keys_that_cannot_verify_are_left_out(world: World) -> None:
     unreadable = {**world.issuer.public("ec"), "kid": "alg", "alg": ["ES256"]}
     nonsense = ({"kid": "x", "kty": "QUANTUM"}, {"kty": "RSA"}, {"kid": "y", "kty": ["RSA"]}, {"kid": "z", "kty": {}})
     world.issuer.publish("rsa", more=(secret, encryption, unreadable, *nonsense))
-    assert await world.identities.identify(world.token()), "the issuer's good keys are taken all the same"
+    found = await world.identities.identify(world.token())
+    assert found.tenant == "research", "the issuer's good keys are taken all the same"
     for token in (
         jwt.encode(world.claims(), "secret-secret-secret-secret-1234", "HS256", headers={"kid": "oct"}),
         world.issuer.sign(world.claims(), "ec", kid="enc"),
@@ -239,7 +241,7 @@ async def test_a_new_key_is_found_and_unknown_ones_make_nobody_ask_again_and_aga
             await world.identities.identify(world.token("ec"))
     assert len(world.issuer.asked) == 2
     world.ticks += 61
-    assert await world.identities.identify(world.token("ec"))
+    assert (await world.identities.identify(world.token("ec"))).tenant == "research"
 
 
 BAD: dict[str, dict[str, tuple[int, Any]]] = {
@@ -273,7 +275,7 @@ async def test_an_issuer_that_makes_no_sense_lets_nobody_in_and_is_not_asked_by_
     assert len(world.issuer.asked) == asked
     world.issuer.answers = good
     world.ticks += 6
-    assert await world.identities.identify(world.token())
+    assert (await world.identities.identify(world.token())).tenant == "research"
 
 
 async def test_a_service_without_a_tenant_is_refused(world: World) -> None:
