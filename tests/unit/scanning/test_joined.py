@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,11 +43,11 @@ def _in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("what", [joined._UNSEEN, joined._MARKUP, joined._BREAK], ids=["unseen", "markup", "break"])
-def test_pieces_give_the_matches_of_the_whole(what: object) -> None:
+def test_pieces_give_the_matches_of_the_whole(what: re.Pattern[str]) -> None:
     @given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
     def same(text: str) -> None:
-        expected = [match.span() for match in what.finditer(text)]  # type: ignore[attr-defined]
-        assert [match.span() for match in joined._matches(what, text)] == expected  # type: ignore[arg-type]
+        expected = [match.span() for match in what.finditer(text)]
+        assert [match.span() for match in joined._matches(what, text)] == expected
 
     same()
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jupyter_qsec.domain.errors import TooLargeError
 from jupyter_qsec.scanning import mimebundle
 from jupyter_qsec.scanning.engine import Engine
+from jupyter_qsec.scanning.finding import Match
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.mimebundle import redact_json
 from tests.unit.scanning.planted import AWS_KEY, AWS_SECRET, JWT, RSA_KEY
@@ -130,7 +131,12 @@ ENCODED = {
 @pytest.mark.parametrize("mime", ENCODED)
 def test_what_begins_as_its_kind_does_is_judged_by_no_rule(mime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    monkeypatch.setattr(Engine, "scan_markup", lambda self, text, **_: looked.append(text) or [])
+
+    def noted(engine: Engine, text: str, **_: Any) -> list[Match]:
+        looked.append(text)
+        return []
+
+    monkeypatch.setattr(Engine, "scan_markup", noted)
     data = ENCODED[mime] + bytes(range(256)) * 2000
     for text in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
         assert redact_json({mime: text}, SCANNER)[0] == {mime: text}

@@ -21,8 +21,8 @@ SCANNER = Scanner(ScannerConfig(b"0123456789abcdef"))
 
 
 def cell(source: Any = "", *outputs: dict[str, Any], **more: Any) -> dict[str, Any]:
-    base = {"cell_type": "code", "execution_count": None, "id": "c-1", "metadata": {}, "outputs": list(outputs)}
-    return {**base, "source": source, **more}
+    base = {"cell_type": "code", "execution_count": None, "id": "c-1", "outputs": list(outputs)}
+    return {**base, "metadata": {}, "source": source, **more}
 
 
 def notebook(*cells: dict[str, Any], **more: Any) -> dict[str, Any]:

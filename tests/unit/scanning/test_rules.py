@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from re import _parser  # the only thing that tells how long a match is at least
+from re import _parser  # type: ignore[attr-defined]  # the only thing that tells how long a match is at least
 
 import pytest
 import re2
@@ -13,10 +13,11 @@ from jupyter_qsec.scanning.shapes import SHAPES, Shape
 from tests.unit.scanning.examples import filled
 
 SEEDS = range(20)
+BOTH: tuple[Rule | Shape, ...] = (*RULES, *SHAPES)
 EVERY_RULE = [pytest.param(rule, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES)]
 EVERY_SHAPE = [pytest.param(shape, id=f"{shape.kind}-{n}-shape") for n, shape in enumerate(SHAPES)]
 EXAMPLES = [pytest.param(rule, text, id=f"{rule.kind}-{n}") for n, rule in enumerate(RULES) for text in rule.examples]
-NEVER = [pytest.param(one, text, id=f"{one.kind}-{n}") for n, one in enumerate((*RULES, *SHAPES)) for text in one.never]
+NEVER = [pytest.param(one, text, id=f"{one.kind}-{n}") for n, one in enumerate(BOTH) for text in one.never]
 
 
 @pytest.mark.parametrize(("rule", "template"), EXAMPLES)
@@ -57,7 +58,7 @@ def test_a_shape_explains_itself(shape: Shape) -> None:
 @pytest.mark.parametrize("one", [*EVERY_RULE, *EVERY_SHAPE])
 def test_a_rule_or_shape_has_two_lookalikes_of_its_own(one: Rule | Shape) -> None:
     assert len(set(one.never)) >= 2
-    assert not set(one.never) & {text for other in (*RULES, *SHAPES) if other is not one for text in other.never}
+    assert not set(one.never) & {text for other in BOTH if other is not one for text in other.never}
 
 
 @pytest.mark.parametrize("rule", EVERY_RULE)

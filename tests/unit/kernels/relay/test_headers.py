@@ -48,13 +48,14 @@ def reporter() -> Reporter:
 
 @pytest.fixture
 def headers(engine: Counting, reporter: Reporter) -> Headers:
-    return Headers(engine, reporter)  # type: ignore[arg-type]
+    return Headers(engine, reporter)  # type: ignore[arg-type]  # they do what headers need of both
 
 
 def written(kind: str = "status", **session: Any) -> bytes:
     """A header as a kernel writes it."""
     kernel = Session(key=b"k", **session)
-    return kernel.pack(kernel.msg_header(kind))
+    packed: bytes = kernel.pack(kernel.msg_header(kind))
+    return packed
 
 
 def test_the_second_header_of_a_kernel_passes_as_it_is_and_unscanned(headers: Headers, engine: Counting) -> None:

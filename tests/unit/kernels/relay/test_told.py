@@ -75,7 +75,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_a_message_behind_the_one_at_work_is_looked_at_with_what_was_told_meanwhile(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle, handled = bench.switchboard._outgoing.handle, []
+    handle = bench.switchboard._outgoing.handle
+    handled: list[Any] = []
 
     def slow(envelope: Any, *, published: bool) -> Any:
         if not handled:  # while it is at the first message

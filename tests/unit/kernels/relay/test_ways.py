@@ -219,7 +219,7 @@ def test_a_stopped_cell_takes_no_other_subshell_with_it() -> None:
     assert ways(desk.answered("4")) == [("reply", "aborted")]
 
 
-def test_the_token_is_read_again_when_its_file_changes(tmp_path: Any) -> None:
+def test_the_token_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
     clock, live, file = Clock(), LiveSecrets(), tmp_path / "token"
     token = LiveToken(str(file), live, clock)
     token.refresh(at_once=True)
@@ -237,7 +237,7 @@ def test_the_token_is_read_again_when_its_file_changes(tmp_path: Any) -> None:
     assert live.scan("first-token-value")
 
 
-def test_a_link_in_the_place_of_the_token_is_not_followed(tmp_path: Any) -> None:
+def test_a_link_in_the_place_of_the_token_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("something-else-entirely")
     (tmp_path / "token").symlink_to(tmp_path / "other")
     live = LiveSecrets()
