@@ -40,7 +40,7 @@ def code() -> str:
 def output() -> str:
     """What cells print: counts, numbers, task ids, log lines."""
     chosen = random.Random(1)
-    lines = []
+    lines: list[str] = []
     while len(lines) < 8000:
         lines += [
             f"step {len(lines)} loss {chosen.random():.6f} accuracy {chosen.random():.4f}",

@@ -84,6 +84,7 @@ class Client:
         ).encode()
 
     async def _follow(self, submission: Submission) -> None:
+        task: dict[str, Any] = {}
         while submission.state not in ENDED:
             answer = await self._look(submission.arn)
             if answer.status != 200:
@@ -126,11 +127,11 @@ class Client:
         none = await self._look(arn.replace(account, nobody).replace(task_id, no_id))
         self._compare("task", theirs, none, {account: nobody, task_id: no_id})
         bucket = f"amazon-braket-{REGION}-{account}"
-        results = [
+        theirs, none = [
             await self._sdk.call("s3", "GET", f"/aws/s3/{name}/tasks/{task_id}/results.json")
             for name in (bucket, bucket.replace(account, nobody))
         ]
-        self._compare("results", *results, {account: nobody})
+        self._compare("results", theirs, none, {account: nobody})
 
     def _compare(self, what: str, theirs: Answer, none: Answer, names: dict[str, str]) -> None:
         if not theirs.status or not none.status:

@@ -62,7 +62,7 @@ def read_stored(url: str) -> Stored:
     stored = Stored()
     for *texts, created_at, started_at in query(url, _TASKS):
         day = datetime.fromtimestamp(created_at // 1_000_000, UTC).strftime("%Y-%m-%d")
-        stored.tasks.append(StoredTask(*texts, day=day, started=started_at is not None))
+        stored.tasks.append(StoredTask(*[*texts, day, started_at is not None]))
     for scope, metric, window, used in query(url, 'SELECT scope, metric, "window", used FROM quota_counters'):
         stored.counters[scope, metric, window] = used
     for (leaf,) in query(url, "SELECT leaf FROM audit_records ORDER BY idx"):

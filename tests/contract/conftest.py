@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.dask_cluster import DaskCluster
 from tests.fakes.store import FakeStore
 
+SharedStore = FakeStore | SqlStore
 SIGNER = NoteSigner(b"contract" * 4, instance="contract")
 
 
@@ -43,9 +43,9 @@ def postgres_store(url: str, directory: Path, signer: NoteSigner = SIGNER, *, sh
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def shared_store(
     request: pytest.FixtureRequest, home: Path, jp_asyncio_loop: asyncio.AbstractEventLoop
-) -> Iterator[Any]:
+) -> Iterator[SharedStore]:
     """A store whose tasks several workers share."""
-    made: Any
+    made: SharedStore
     if request.param == "postgresql":
         made = postgres_store(request.getfixturevalue("postgres_url"), home, shared=True)
     else:

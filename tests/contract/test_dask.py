@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -37,7 +38,7 @@ def stopped_simulators(cluster: DaskCluster) -> dict[int, psutil.Process]:
     """Each Dask worker's simulator, which computes nothing until it is told to go on."""
     found = {}
     for worker in cluster.workers:
-        [simulator] = wait_for(lambda pid=worker.pid: simulators_of(pid, LIMITS), "a simulator")
+        [simulator] = wait_for(partial(simulators_of, worker.pid, LIMITS), "a simulator")
         simulator.suspend()
         found[worker.pid] = simulator
     return found

@@ -227,7 +227,7 @@ class TestUnheardCommits:
         database = LosingDatabase(postgres_url, committed=True)
         database.marks_groups = False
         store = self.store(database, home)
-        store._writer._is_marked = lambda session: False  # type: ignore[method-assign]
+        store._writer._is_marked = lambda session: False  # type: ignore[method-assign]  # as if it had none
         await store.open()
         database.losses = 1
         with pytest.raises(ConflictError):

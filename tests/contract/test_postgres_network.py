@@ -8,6 +8,7 @@ import ssl
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,15 @@ def presenting(server: PostgresServer, certificates: Path, kind: str) -> Iterato
             install(server, certificates.with_name(name))
             wanted = ssl.PEM_cert_to_DER_cert((certificates.with_name(name) / CERTIFICATE).read_text())
             server.run("SELECT pg_reload_conf()", DISCONNECT)
-            wait_for(lambda wanted=wanted: presented(server) == wanted, "the server to take its certificate")
+            wait_for(partial(presents, server, wanted), "the server to take its certificate")
             if name == kind:
                 yield
     finally:
         install(server, certificates)
+
+
+def presents(server: PostgresServer, wanted: bytes) -> bool:
+    return presented(server) == wanted
 
 
 def presented(server: PostgresServer) -> bytes | None:

@@ -64,7 +64,7 @@ def tapped(port: int) -> Iterator[Wiretap]:
         tap.close()
 
 
-def enciphered(sent: bytes) -> int:
+def enciphered(sent: bytes | bytearray) -> int:
     """How many bytes of content a client sent that began TLS at once; `AssertionError` for anything in the clear."""
     assert sent.startswith(SSL_REQUEST)
     found, rest = 0, sent[len(SSL_REQUEST) :]

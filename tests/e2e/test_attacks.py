@@ -116,7 +116,7 @@ class Attacker:
 
     def _own(self, word: str) -> int:
         """The oldest of this server's: other tests have such processes, too. It is never the attacker's own kernel."""
-        own = {child.pid: child.create_time() for child in psutil.Process(self.jupyter()).children()}
+        own: dict[int, float] = {child.pid: child.create_time() for child in psutil.Process(self.jupyter()).children()}
         return min(own.keys() & set(self.found(word)), key=own.__getitem__)
 
 

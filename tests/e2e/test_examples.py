@@ -40,7 +40,7 @@ def texts(executed: Mapping[str, Any]) -> str:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_committed_without_outputs(path: Path) -> None:
-    nbformat.validate(nbformat.read(path, as_version=4))  # type: ignore[no-untyped-call]  # nbformat is untyped
+    nbformat.validate(nbformat.read(path, as_version=4))
     for entry in notebook(path)["cells"]:
         if entry["cell_type"] == "code":
             assert entry["outputs"] == []

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,7 +159,8 @@ def test_a_notebook_that_nbconvert_runs_below_exec_is_protected_too(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     source = "import boto3, os\nprint(boto3.Session().get_credentials().access_key[:4], 'AKIA' + 'QSEC7PLANTED5Q2X')"
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+    cell: dict[str, Any] = {"cell_type": "code", "id": "a", "source": source}
+    cell |= {"metadata": {}, "outputs": [], "execution_count": None}
     notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     path = tmp_path / "work.ipynb"
     path.write_text(json.dumps(notebook))

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SECONDS = 120
 KEY = "AKIA" + "QSEC7PLANTED5Q2Z"
 TOKEN = "ghp_" + "x7Kq2Vn9Rb4Wm1Zs8Tc5Yd3Lf6Hj0Gp2Qa9E"
 PASSWORD = "tr0ub4dor-" + "and-3-horses"
-PLACES = {
+PLACES: dict[str, tuple[str, str, Callable[[str], dict[str, Any]]]] = {
     "source": ("aws-access-key", KEY, lambda text: {"source": [f"client = connect({text!r})\n", "client"]}),
     "output": (
         "github-token",
@@ -60,7 +60,8 @@ class Scanned:
 
     @property
     def run(self) -> dict[str, Any]:
-        (run,) = json.loads(self.sarif)["runs"]
+        runs: list[dict[str, Any]] = json.loads(self.sarif)["runs"]
+        (run,) = runs
         return run
 
     def found(self) -> list[tuple[str, dict[str, Any]]]:

@@ -303,7 +303,7 @@ class TestLeakingASecret:
 
     def test_the_saved_file_holds_neither(self, shared_server: RealServer) -> None:
         stopped = NOTEBOOKS["04"].code["blocked"].replace("·", " ")
-        cells = [
+        cells: list[dict[str, Any]] = [
             {"cell_type": "code", "id": name, "execution_count": None, "metadata": {}, "outputs": [], "source": source}
             for name, source in (("blocked", stopped), ("key", f"key = '{self.KEY}'"))
         ]

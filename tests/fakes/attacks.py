@@ -4,7 +4,7 @@ Each function gives something true when it reached what it should not.
 """
 
 # What runs in the kernel is as plain as an attacker writes it.
-# ruff: noqa: PTH102, PTH104, PTH111, PTH115, PTH116, PTH119, PTH123, PTH207, PTH208
+# ruff: noqa: PTH104, PTH111, PTH115, PTH116, PTH119, PTH123, PTH207, PTH208
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 
 SECRETS: list[str] = []
 """Files with credentials and tokens."""
@@ -30,14 +31,24 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def reached(attempt: Callable[[], object]) -> bool:
+    """For what gives something true when it reached anything."""
     try:
         return bool(attempt())
     except OSError:
         return False
 
 
+def allowed(attempt: Callable[[], object]) -> bool:
+    """For what gives nothing, and fails unless it is allowed."""
+    try:
+        attempt()
+    except OSError:
+        return False
+    return True
+
+
 def any_secret(read: Callable[[str], object]) -> list[str]:
-    return [path for path in SECRETS if reached(lambda path=path: read(path))]
+    return [path for path in SECRETS if reached(partial(read, path))]
 
 
 def content(path: str) -> bytes:
@@ -71,7 +82,7 @@ def attack_open() -> object:
 
 
 def attack_list() -> object:
-    return [path for path in COVERED if reached(lambda path=path: os.listdir(path)) and path != RUNTIME] or any_secret(
+    return [path for path in COVERED if reached(partial(os.listdir, path)) and path != RUNTIME] or any_secret(
         lambda path: RUNTIME in path and os.path.basename(path) in os.listdir(RUNTIME)
     )
 
@@ -89,7 +100,7 @@ def attack_server_root() -> object:
 
 
 def attack_every_root() -> object:
-    return [root for root in glob.glob("/proc/[0-9]*/root") if reached(lambda root=root: content(root + SECRETS[0]))]
+    return [root for root in glob.glob("/proc/[0-9]*/root") if reached(partial(content, root + SECRETS[0]))]
 
 
 def attack_server_cwd() -> object:
@@ -101,7 +112,7 @@ def attack_server_environ() -> object:
 
 
 def attack_server_memory() -> object:
-    return reached(lambda: open(f"/proc/{SERVER}/mem", "rb").close() is None)
+    return allowed(lambda: open(f"/proc/{SERVER}/mem", "rb").close())
 
 
 def attack_server_descriptors() -> object:
@@ -117,10 +128,10 @@ def attack_server_stack() -> object:
 
 
 def attack_server_open_files() -> object:
-    def opened(number: int) -> bool:
-        return os.close(os.open(f"/proc/{SERVER}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK)) is None
+    def opened(number: int) -> None:
+        os.close(os.open(f"/proc/{SERVER}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK))
 
-    return [number for number in range(64) if reached(lambda number=number: opened(number))]
+    return [number for number in range(64) if allowed(partial(opened, number))]
 
 
 def attack_server_stolen_descriptor() -> object:
@@ -140,17 +151,17 @@ def attack_ptrace() -> object:
 
 
 def attack_signal() -> object:
-    return reached(lambda: os.kill(OUTSIDE, 0) is None)
+    return allowed(lambda: os.kill(OUTSIDE, 0))
 
 
 def attack_keyring_bus() -> object:
     with socket.socket(socket.AF_UNIX) as attempt:
-        return reached(lambda: attempt.connect(BUS) is None)
+        return allowed(lambda: attempt.connect(BUS))
 
 
 def attack_abstract_socket() -> object:
     with socket.socket(socket.AF_UNIX) as attempt:
-        return reached(lambda: attempt.connect("\0" + ABSTRACT) is None)
+        return allowed(lambda: attempt.connect("\0" + ABSTRACT))
 
 
 def attack_other_kernels() -> object:
@@ -176,27 +187,27 @@ def escape_bind_elsewhere() -> object:
 
 def escape_into_the_servers_namespaces() -> object:
     def enter(path: str) -> bool:
-        return libc.setns(os.open(path, os.O_RDONLY), 0) == 0
+        return bool(libc.setns(os.open(path, os.O_RDONLY), 0) == 0)
 
     paths = [f"/proc/{pid}/ns/{kind}" for pid in (1, SERVER) for kind in ("user", "mnt")]
-    return [path for path in paths if reached(lambda path=path: enter(path))]
+    return [path for path in paths if reached(partial(enter, path))]
 
 
 def escape_rename_the_cover() -> object:
-    return [path for path in COVERED if reached(lambda path=path: os.rename(path, path + "-moved") is None)]
+    return [path for path in COVERED if allowed(partial(os.rename, path, path + "-moved"))]
 
 
 def escape_write_into_the_cover() -> object:
-    return [path for path in COVERED if path != RUNTIME and reached(lambda path=path: os.mkdir(path + "/x") is None)]
+    return [path for path in COVERED if path != RUNTIME and allowed(partial(os.mkdir, path + "/x"))]
 
 
 def escape_hard_link() -> object:
-    return any_secret(lambda path: os.link(path, os.path.expanduser("~/linked")) is None)
+    return [path for path in SECRETS if allowed(partial(os.link, path, os.path.expanduser("~/linked")))]
 
 
 def escape_disk() -> object:
     disks = [path for path in glob.glob("/dev/*") if stat.S_ISBLK(os.stat(path).st_mode)]
-    return [path for path in disks if reached(lambda path=path: os.open(path, os.O_RDONLY) >= 0)]
+    return [path for path in disks if allowed(partial(os.open, path, os.O_RDONLY))]
 
 
 def escape_kernel_switches() -> object:
@@ -205,7 +216,7 @@ def escape_kernel_switches() -> object:
 
 def escape_replace_the_lease() -> object:
     token = os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]
-    return reached(lambda: os.rename(token, token + "x") is None) or reached(lambda: os.open(token, os.O_WRONLY) >= 0)
+    return allowed(lambda: os.rename(token, token + "x")) or reached(lambda: os.open(token, os.O_WRONLY) >= 0)
 
 
 def escape_by_capabilities() -> object:

@@ -17,10 +17,13 @@ class EchoKernel(Kernel):
     language_info = {"name": "echo", "mimetype": "text/plain", "file_extension": ".txt"}  # noqa: RUF012 - as ipykernel has it
     banner = "echo"
 
-    def do_execute(self, code: str, silent: bool, *args: Any, **options: Any) -> dict[str, Any]:
+    def do_execute(  # type: ignore[override]  # ipykernel takes kernels that answer at once as well
+        self, code: str, silent: bool, *args: Any, **options: Any
+    ) -> dict[str, Any]:
         if code.startswith("sleep "):
             time.sleep(float(code.split()[1]))
-        self.send_response(self.iopub_socket, "stream", {"name": "stdout", "text": code})
+        said = {"name": "stdout", "text": code}
+        self.send_response(self.iopub_socket, "stream", said)  # type: ignore[no-untyped-call]  # ipykernel's
         return {"status": "ok", "execution_count": self.execution_count, "payload": [], "user_expressions": {}}
 
 

@@ -50,7 +50,8 @@ class ExecutorThread:
         return self.begin(work).result(60)
 
     def execute(self, task: QuantumTask, payload: TaskPayload) -> ExecutionResult | ExecutionFailure:
-        return self.call(self.executor.execute(task, payload))
+        result: ExecutionResult | ExecutionFailure = self.call(self.executor.execute(task, payload))
+        return result
 
     def workers(self) -> list[int]:
         """Process ids of the idle workers of a process pool."""

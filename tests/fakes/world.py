@@ -24,7 +24,7 @@ from jupyter_qsec.application.taskbook import TaskBook
 from jupyter_qsec.application.tasks import Tasks
 from jupyter_qsec.application.tokens import CredentialForge
 from jupyter_qsec.domain.principal import Principal, Role
-from jupyter_qsec.domain.task import QuantumTask
+from jupyter_qsec.domain.task import QuantumTask, TaskState
 from tests.fakes.catalogue import FakeCatalogue
 from tests.fakes.claims import FakeSignatures
 from tests.fakes.clock import FakeClock
@@ -196,6 +196,11 @@ class World:
 
     async def submit(self, caller: Caller, **changes: Any) -> QuantumTask:
         return await self.submissions.submit(caller, request_of(caller, **changes))
+
+    async def state(self, task_id: str) -> TaskState:
+        task = await self.store.task(task_id)
+        assert task is not None
+        return task.state
 
     def kinds(self) -> list[str]:
         """Kinds of all recorded events, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import uuid
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from jupyter_qsec.cli.main import cli
 from jupyter_qsec.domain.access import Permit
 from jupyter_qsec.domain.lease import Lease
 from jupyter_qsec.domain.principal import Role
+from jupyter_qsec.domain.quota import Charge
 from jupyter_qsec.gateway import sigv4
 from jupyter_qsec.gateway.replay import ReplayGuard
 from tests.fakes.identities import FakeIdentities
@@ -102,13 +104,13 @@ def cancel_a_colleagues_task_as_a_viewer(gateway: LiveGateway) -> bool:
     task, viewer = submit_bell(gateway, gateway.lease(tenant="sandbox")), colleague(gateway, Role.VIEWER)
     assert gateway.get(f"/api/v1/tasks/{task.id}", viewer).json()["task"]["state"] == "QUEUED"
     gateway.post(f"/api/v1/tasks/{task.id}/cancel", token=viewer)
-    return gateway.get(f"/api/v1/tasks/{task.id}").json()["task"]["state"] == "CANCELLED"
+    return bool(gateway.get(f"/api/v1/tasks/{task.id}").json()["task"]["state"] == "CANCELLED")
 
 
 def revoke_a_colleagues_lease(gateway: LiveGateway) -> bool:
     lease = gateway.lease(tenant="sandbox")
     gateway.post(f"/api/v1/leases/{lease.id}/revoke", {"reason": "spite"}, colleague(gateway, Role.DEVELOPER))
-    return gateway.get(f"/api/v1/leases/{lease.id}").json()["lease"]["state"] == "revoked"
+    return bool(gateway.get(f"/api/v1/leases/{lease.id}").json()["lease"]["state"] == "revoked")
 
 
 def read_the_audit_log_as_a_developer(gateway: LiveGateway) -> bool:
@@ -130,7 +132,7 @@ def guess_tokens_without_a_trace(gateway: LiveGateway) -> bool:
 
 # -- controls, and how to switch each off
 def without_signatures(patch: pytest.MonkeyPatch) -> None:
-    agreeing = SimpleNamespace(compare_digest=lambda one, other: True, digest=sigv4.hmac.digest)
+    agreeing = SimpleNamespace(compare_digest=lambda one, other: True, digest=hmac.digest)
     patch.setattr(sigv4, "hmac", agreeing)
 
 
@@ -147,9 +149,8 @@ def without_lease_check(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_limits(patch: pytest.MonkeyPatch) -> None:
-    charge = estimating.Charge
     patch.setattr(
-        estimating, "Charge", lambda scope, metric, window, amount, limit: charge(scope, metric, window, amount, None)
+        estimating, "Charge", lambda scope, metric, window, amount, limit: Charge(scope, metric, window, amount, None)
     )
 
 

@@ -122,11 +122,13 @@ def test_nothing_is_kept_of_a_strangers_body(
     shared_gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch, path: str, host: str, status: int
 ) -> None:
     kept: list[int] = []
-    monkeypatch.setattr(
-        "tornado.web._HandlerDelegate.finish",
-        lambda self, finish=_HandlerDelegate.finish: (kept.append(len(self.chunks or b"")), finish(self)),  # type: ignore[has-type]
-        raising=False,
-    )
+    finish = _HandlerDelegate.finish
+
+    def counted(delegate: _HandlerDelegate) -> None:
+        kept.append(len(delegate.chunks or b""))
+        finish(delegate)
+
+    monkeypatch.setattr(_HandlerDelegate, "finish", counted)
     headers = [("host", host or f"127.0.0.1:{shared_gateway.port}"), ("content-length", str(len(BODY)))]
     assert send(shared_gateway, "POST", path, headers, BODY).status == status
     assert not any(kept)

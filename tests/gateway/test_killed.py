@@ -32,6 +32,7 @@ def state_of(gateway: GatewayProcess, task_id: str) -> dict[str, Any]:
 
 def wait_until_ended(gateway: GatewayProcess, task_ids: list[str], seconds: float = 60) -> list[dict[str, Any]]:
     deadline = time.monotonic() + seconds
+    tasks: list[dict[str, Any]] = []
     while time.monotonic() < deadline:
         tasks = [state_of(gateway, task_id) for task_id in task_ids]
         if all(task["state"] in ("COMPLETED", "FAILED", "CANCELLED") for task in tasks):
@@ -74,8 +75,8 @@ def test_killed_in_the_middle_of_tasks_it_finishes_each_once_and_leaks_no_quota(
     stored = FileResultStore(again.home / "results")
     for task in tasks:
         bucket, _, folder = task["output_s3_uri"].removeprefix("s3://").partition("/")
-        found = asyncio.run(stored.get("sandbox", bucket, f"{folder}/results.json"))
-        assert found is not None and hashlib.sha256(found[1]).hexdigest() == digests[task["arn"]]
+        kept = asyncio.run(stored.get("sandbox", bucket, f"{folder}/results.json"))
+        assert kept is not None and hashlib.sha256(kept[1]).hexdigest() == digests[task["arn"]]
 
 
 def test_without_recovery_its_tasks_hang(gateway_process: StartProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,11 +235,14 @@ def test_a_defect_is_logged_with_its_place_and_without_its_text(live_gateway: Li
     live_gateway.gateway.tasks.search = broken  # type: ignore[method-assign]  # a defect
     live_gateway.gateway.tasks.counts = broken  # type: ignore[method-assign]  # a defect
     braket = SignedClient.of(live_gateway, live_gateway.lease())
-    answers = [braket.send("POST", "/quantum-tasks", b'{"filters":[]}'), live_gateway.get("/api/v1/status")]
-    assert [getattr(answer, "status", None) or answer.status_code for answer in answers] == [500, 500]  # type: ignore[attr-defined]
+    searched, asked = braket.send("POST", "/quantum-tasks", b'{"filters":[]}'), live_gateway.get("/api/v1/status")
+    assert (searched.status, asked.status_code) == (500, 500)
     errors = [line for line in logged.lines if "error" in line]
     assert [line["message"] for line in errors] == ["SearchQuantumTasks failed at braket", "GET /api/v1/status failed"]
-    assert [line["request_id"] for line in errors] == [answer.headers["x-request-id"] for answer in answers]
+    assert [line["request_id"] for line in errors] == [
+        searched.headers["x-request-id"],
+        asked.headers["x-request-id"],
+    ]
     for line in errors:
         assert line["error"][0] == "builtins.ValueError"
         assert "builtins.KeyError" in line["error"]
@@ -251,7 +254,7 @@ def test_what_a_task_logs_belongs_to_no_request(live_gateway: LiveGateway, logge
     async def broken(*_: Any) -> Any:
         raise ValueError(SECRET)
 
-    live_gateway.gateway.executor.execute = broken  # type: ignore[method-assign]  # a defect
+    live_gateway.gateway.executor.execute = broken  # type: ignore[method-assign, assignment]  # a defect
     with SignedBraket(live_gateway, live_gateway.lease()) as braket, pytest.raises(AssertionError):
         braket.run_bell(seconds=0.5)
     (line,) = [line for line in logged.lines if "the executor failed" in line["message"]]

@@ -62,7 +62,7 @@ def one_shell() -> Iterator[InteractiveShell]:
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=config)
     yield shell
-    shell.atexit_operations()
+    shell.atexit_operations()  # type: ignore[no-untyped-call]  # IPython's
     atexit.unregister(shell.atexit_operations)
     InteractiveShell.clear_instance()
 
@@ -102,7 +102,7 @@ def use(gateway: LiveGateway, issued: Issued, folder: Path, monkeypatch: pytest.
 def runner(shell: InteractiveShell) -> Run:
     def run(cell: str) -> Ran:
         with capture_output() as captured:
-            result = shell.run_cell(cell)
+            result = shell.run_cell(cell)  # type: ignore[no-untyped-call]  # IPython's
         error = result.error_in_exec or result.error_before_exec
         shown = [output.data for output in captured.outputs]
         return Ran(result.result, error, captured.stdout + captured.stderr, shown)

@@ -15,6 +15,7 @@ from jupyter_qsec.gateway.metricstoken import VARIABLE, metrics_token
 from tests.contract.postgres import PostgresServer
 from tests.fakes.waiting import wait_for
 from tests.fakes.world import openqasm
+from tests.gateway.conftest import StartProcess
 from tests.gateway.livegateway import METRICS_TOKEN, Issued, LiveGateway, run_bell, submit_bell
 from tests.gateway.rawhttp import SignedClient, send
 from tests.gateway.scraping import Scrape
@@ -374,7 +375,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> No
             metrics_token(named(tmp_path / name))
 
 
-def test_the_process_takes_the_token(gateway_process, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_process_takes_the_token(gateway_process: StartProcess, tmp_path: Path) -> None:
     file = token_file(tmp_path / "token")
     gateway = gateway_process(environ={**os.environ, VARIABLE: str(file)})
     assert Scrape.of(gateway, METRICS_TOKEN).value("healthy") == 1

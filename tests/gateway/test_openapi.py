@@ -18,7 +18,7 @@ from tests.gateway.livegateway import LiveGateway
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((files("jupyter_qsec.gateway") / "openapi.yml").read_text(encoding="utf-8"))
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-SECURITY = {
+SECURITY: dict[Access, list[dict[str, list[str]]]] = {
     Access.OPEN: [],
     Access.OPERATOR: [{"control": []}],
     Access.LEASE: [{"control": []}, {"lease": []}],

@@ -127,7 +127,7 @@ def test_a_listing_goes_on_at_another_process(
     bucket = "/amazon-braket-us-east-1-000000000101"
     for name in ("listed-a", "listed-b"):
         assert signed.send("PUT", f"{bucket}/{name}", b"x").status == 200
-    tokens = []
+    tokens: list[str] = []
     for client, token in ((two[0], ""), (two[1], "yes")):
         more = f"&continuation-token={tokens[0]}" if token else ""
         path = f"{bucket}?list-type=2{more}&max-keys=1&prefix=listed-"

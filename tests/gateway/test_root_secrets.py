@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ def lookup(braket: SignedBraket) -> int:
     return braket.send("GET", "/quantum-task/x").status_code
 
 
+def takes(braket: SignedBraket) -> bool:
+    return lookup(braket) == 404
+
+
 def test_nobody_notices_that_the_key_of_all_leases_was_replaced(live_gateway: LiveGateway) -> None:
     before = live_gateway.lease()
     with SignedBraket(live_gateway, before) as old:
@@ -99,7 +104,7 @@ def test_all_processes_take_up_the_new_key_and_so_does_the_next_start(postgres_u
         new = [SignedBraket(gateway, lease, client) for client in clients]
         for braket in new:
             # A process that has not heard of it refuses; all have after a second.
-            wait_for(lambda braket=braket: lookup(braket) == 404, "the new key", 5)
+            wait_for(partial(takes, braket), "the new key", 5)
         assert [lookup(braket) for braket in old] == [403, 403]
         for client in clients:
             client.close()

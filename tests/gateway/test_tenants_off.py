@@ -52,8 +52,8 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         s3 = SignedClient.of(gateway, other, "s3")
         assert s3.send("PUT", "/their-own-bucket").status == 200
         assert s3.send("PUT", "/their-own-bucket/notes", b"plan").status == 200
-        clients = (SignedClient.of(gateway, attacker, service) for service in ("braket", "s3"))
-        yield Sides(gateway, attacker, *clients, other, task, "their-own-bucket")
+        at_braket, at_s3 = (SignedClient.of(gateway, attacker, service) for service in ("braket", "s3"))
+        yield Sides(gateway, attacker, at_braket, at_s3, other, task, "their-own-bucket")
     finally:
         gateway.stop()
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 
@@ -11,7 +12,7 @@ configure, tls, kind = hub.configure, Path("tls"), os.environ["HUB_TLS"]
 scheme = "https" if kind == "internal" else "http"
 
 
-def with_tls(c, **options):
+def with_tls(c: Any, **options: Any) -> None:
     if kind in ("private", "untold"):
         options |= {"certificate": tls / "gateway.pem", "key": tls / "gateway.key", "ca": tls / "ca.pem"}
     elif kind == "internal":
@@ -32,13 +33,15 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub puts i
 load_subconfig(os.environ["HUB_EXAMPLE"])  # type: ignore[name-defined]  # noqa: F821 - as above
 
 
-async def refresh_user(authenticator, user, handler=None, **_):
+async def refresh_user(authenticator: Any, user: Any, handler: Any = None, **_: Any) -> bool:
     """As an identity provider that has ended the sessions of those who are named in a file."""
     ended = Path("ended-logins")
     return not (ended.exists() and user.name in ended.read_text().split())
 
 
-async def authenticate(authenticator, handler, data, *, known=SharedPasswordAuthenticator.authenticate):
+async def authenticate(
+    authenticator: Any, handler: Any, data: Any, *, known: Any = SharedPasswordAuthenticator.authenticate
+) -> dict[str, Any] | None:
     """As an identity provider that says how people logged in: those who are named in a file with a second factor."""
     person = await known(authenticator, handler, data)
     factors = Path("second-factors")

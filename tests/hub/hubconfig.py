@@ -2,6 +2,7 @@
 in the environment."""
 
 import os
+from typing import Any
 
 from jupyterhub.auth import DummyAuthenticator
 
@@ -19,10 +20,10 @@ c.JupyterHub.cookie_secret_file = "cookie_secret"
 c.JupyterHub.cleanup_servers = True
 
 
-class WithFactors(DummyAuthenticator):
+class WithFactors(DummyAuthenticator):  # type: ignore[misc]  # JupyterHub publishes no types
     """Takes any password. One that names a second factor stands for a login that had one."""
 
-    async def authenticate(self, handler, data):
+    async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any]:
         factors = ["pwd", *(["mfa"] if "second factor" in data["password"] else [])]
         return {"name": data["username"], "auth_state": {"amr": factors}}
 

@@ -65,7 +65,7 @@ class PodProcess(ControlAccess):
     def _volume(self, volume: dict[str, Any], shared: Path, contents: Contents) -> Path:
         if "persistentVolumeClaim" in volume:
             return shared
-        folder = self._folder / volume["name"]
+        folder: Path = self._folder / volume["name"]
         source = volume.get("secret") or volume.get("configMap")
         if source is not None:
             show(folder, source, contents[source.get("secretName") or source["name"]])

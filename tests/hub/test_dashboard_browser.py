@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.gateway.livegateway import GatewayProcess
 from tests.gateway.signedcalls import SignedBraket
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("hub")]
 
 _SKIP = "QSEC_SKIP_BROWSER"
 _SCREENSHOTS = Path("test-results/screenshots")
-_WIDE, _NARROW = {"width": 1400, "height": 900}, {"width": 400, "height": 860}
+_WIDE, _NARROW = ViewportSize(width=1400, height=900), ViewportSize(width=400, height=860)
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def test_administrative_roles_count_after_a_login_with_a_second_factor(hub: Real
 
 
 def test_work_of_ones_own_needs_none_and_a_lease_carries_what_is_known(hub: RealHub, demanding: GatewayProcess) -> None:
+    token = ""
     for password, known in (("a password", "false"), ("a second factor", "true")):
         token = log_in(hub, "ada", password)
         lease = demanding.post("/api/v1/leases", {}, token=token).json()["lease"]

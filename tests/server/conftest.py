@@ -92,13 +92,16 @@ def qsec_config(qsec_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     KernelProvisionerFactory.clear_instance()
 
 
+Guard = Callable[..., None]
+
+
 @pytest.fixture
 def reports() -> Reports:
     return Reports()
 
 
 @pytest.fixture
-def guarded(jp_serverapp: Any, reports: Reports) -> Callable[..., None]:
+def guarded(jp_serverapp: Any, reports: Reports) -> Guard:
     """Guards the contents manager of the running server."""
 
     def guard(mode: str = "redact", engine: Engine | None = None, report: Any = reports) -> None:

@@ -42,7 +42,8 @@ class ThreadNoting(Engine):
 def a_notebook(source: str = "1 + 1", *outputs: dict[str, Any]) -> dict[str, Any]:
     cell = nbformat.v4.new_code_cell(source)
     cell["outputs"] = [nbformat.from_dict(output) for output in outputs]
-    return json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
+    notebook: dict[str, Any] = json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
+    return notebook
 
 
 async def put(fetch: Any, path: str, **model: Any) -> Any:
@@ -52,5 +53,5 @@ async def put(fetch: Any, path: str, **model: Any) -> Any:
 async def refused(fetch: Any, path: str, **model: Any) -> str:
     with pytest.raises(HTTPClientError) as caught:
         await put(fetch, path, **model)
-    assert caught.value.code == 422
-    return json.loads(caught.value.response.body)["message"]
+    assert caught.value.code == 422 and caught.value.response is not None
+    return str(json.loads(caught.value.response.body)["message"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -60,10 +60,10 @@ async def test_a_wrong_token_is_none(jp_fetch: Any, method: str, path: str) -> N
 class Reluctant(Authorizer):
     """Lets people log in and do nothing with our resource."""
 
-    asked: tuple[tuple[str, str], ...] = ()
+    asked: ClassVar[list[tuple[str, str]]] = []
 
     def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
-        Reluctant.asked = (*Reluctant.asked, (action, resource))
+        Reluctant.asked.append((action, resource))
         return resource != "qsec"
 
 
@@ -71,10 +71,10 @@ class Reluctant(Authorizer):
 async def test_who_is_logged_in_still_needs_permission(
     jp_fetch: Any, jp_serverapp: Any, method: str, path: str
 ) -> None:
-    Reluctant.asked = ()
+    Reluctant.asked.clear()
     jp_serverapp.web_app.settings["authorizer"] = Reluctant(parent=jp_serverapp)
     assert await refused(jp_fetch, method, path) == 403
-    assert Reluctant.asked == (("write" if method == "post" else "read", "qsec"),)
+    assert Reluctant.asked == [("write" if method == "post" else "read", "qsec")]
 
 
 async def test_with_token_and_permission_the_same_call_is_answered(jp_fetch: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.finding import Finding
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.server.contents import SaveGuard
+from tests.server.conftest import Guard
 from tests.server.saves import KEY, Reports, ThreadNoting, a_notebook, put, refused
 
 SECRET = "pLaNtEdSeCrEt/K7MDENG/bPxRfiCYqsecPLANT0"
 
 
 async def test_a_saved_notebook_holds_no_secret(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded()
     streams = [{"output_type": "stream", "name": "stdout", "text": part} for part in (KEY[:7], KEY[7:14], KEY[14:])]
@@ -63,7 +65,7 @@ async def test_without_the_guard_the_secret_is_saved(jp_fetch: Any, jp_root_dir:
 
 
 async def test_a_notebook_without_secrets_is_saved_as_it_is(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     notebook = a_notebook("task_id = '6d7a1f0c-9d1e-4a53-8f0e-2f6a8c1b7d10'")
@@ -73,7 +75,7 @@ async def test_a_notebook_without_secrets_is_saved_as_it_is(
 
 
 async def test_refuse_leaves_the_file_and_says_what_and_where(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook("1"))
@@ -84,7 +86,7 @@ async def test_refuse_leaves_the_file_and_says_what_and_where(
     assert reports.actions() == ["refused"]
 
 
-async def test_warn_saves_and_reports(guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports) -> None:
+async def test_warn_saves_and_reports(guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports) -> None:
     guarded("warn")
     await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
     assert KEY in (jp_root_dir / "a.ipynb").read_text()
@@ -97,7 +99,7 @@ async def test_warn_saves_and_reports(guarded: Any, jp_fetch: Any, jp_root_dir: 
     ids=str,
 )
 async def test_what_is_no_notebook_is_refused_and_loses_nothing(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, content: Any
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, content: Any
 ) -> None:
     guarded()
     await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook("keep"))
@@ -107,13 +109,13 @@ async def test_what_is_no_notebook_is_refused_and_loses_nothing(
     assert (jp_root_dir / "a.ipynb").read_bytes() == before
 
 
-async def test_a_notebook_file_that_is_not_json_is_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_a_notebook_file_that_is_not_json_is_refused(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     guarded()
     message = await refused(jp_fetch, "a.ipynb", type="file", format="text", content="<<<<<<< HEAD")
     assert "not JSON" in message and not (jp_root_dir / "a.ipynb").exists()
 
 
-async def test_a_notebook_nested_without_end_is_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_a_notebook_nested_without_end_is_refused(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     guarded()
     deep: dict[str, Any] = {}
     for _ in range(200):
@@ -138,7 +140,7 @@ class BrokenEngine(Engine):
 
 @pytest.mark.parametrize("mode", ["redact", "refuse", "warn"])
 async def test_an_exception_in_the_scanner_saves_nothing_and_tells_nothing(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, mode: str, caplog: pytest.LogCaptureFixture
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     guarded(mode, BrokenEngine())
     (jp_root_dir / "a.ipynb").write_text("before")
@@ -148,7 +150,7 @@ async def test_an_exception_in_the_scanner_saves_nothing_and_tells_nothing(
     assert KEY not in message and KEY not in caplog.text
 
 
-async def test_a_report_that_fails_saves_nothing(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_a_report_that_fails_saves_nothing(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     def report(findings: list[Finding], action: str) -> None:
         raise OSError("no space left")
 
@@ -159,7 +161,7 @@ async def test_a_report_that_fails_saves_nothing(guarded: Any, jp_fetch: Any, jp
 
 @pytest.mark.parametrize("format_", ["text", "base64"])
 async def test_a_plain_file_is_reported_but_never_rewritten(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, format_: str
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports, format_: str
 ) -> None:
     guarded("redact")
     text = f"# settings\nKEY = '{KEY}'\n"
@@ -170,14 +172,14 @@ async def test_a_plain_file_is_reported_but_never_rewritten(
     assert action == "warned" and [(f.place, f.line, f.kind) for f in findings] == [("file", 2, "aws-access-key")]
 
 
-async def test_a_plain_file_is_refused_under_refuse(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_a_plain_file_is_refused_under_refuse(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     guarded("refuse")
     message = await refused(jp_fetch, "job.py", type="file", format="text", content=f"KEY = '{KEY}'\n")
     assert "line 1: aws-access-key" in message and not (jp_root_dir / "job.py").exists()
 
 
 async def test_an_allowed_secret_stays_in_the_source_but_not_in_the_output(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path
 ) -> None:
     guarded()
     source = f"key = '{KEY}'  # pragma: allowlist secret"
@@ -188,7 +190,7 @@ async def test_an_allowed_secret_stays_in_the_source_but_not_in_the_output(
     assert "".join(cell["outputs"][0]["text"]).startswith("[REDACTED:aws-access-key]")
 
 
-async def test_directories_and_images_pass(guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports) -> None:
+async def test_directories_and_images_pass(guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports) -> None:
     guarded("refuse")
     png = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0" + KEY.encode()).decode()
     await put(jp_fetch, "pictures", type="directory")
@@ -200,12 +202,13 @@ async def test_directories_and_images_pass(guarded: Any, jp_fetch: Any, jp_root_
 def test_a_manager_that_is_not_asynchronous_is_guarded_too(jp_root_dir: Path, reports: Reports) -> None:
     manager = LargeFileManager(root_dir=str(jp_root_dir))
     SaveGuard(Scanner(), "redact", reports).attach(manager)
+    save: Callable[[dict[str, Any], str], Any] = manager.save
     raw = json.dumps(a_notebook(f"key = '{KEY}'"))
     for number, part in ((1, raw[:50]), (-1, raw[50:])):
-        manager.save({"type": "file", "format": "text", "content": part, "chunk": number}, "chunks.ipynb")
-        manager.save({"type": "file", "format": "text", "content": f"{number} {KEY}", "chunk": number}, "data.csv")
+        save({"type": "file", "format": "text", "content": part, "chunk": number}, "chunks.ipynb")
+        save({"type": "file", "format": "text", "content": f"{number} {KEY}", "chunk": number}, "data.csv")
     assert reports.actions() == ["warned", "redacted", "warned"]
-    manager.save({"type": "notebook", "content": a_notebook(f"key = '{KEY}'")}, "whole.ipynb")
+    save({"type": "notebook", "content": a_notebook(f"key = '{KEY}'")}, "whole.ipynb")
     for name in ("chunks.ipynb", "whole.ipynb"):
         assert "[REDACTED:aws-access-key]" in (jp_root_dir / name).read_text()
         assert KEY not in (jp_root_dir / name).read_text()
@@ -220,14 +223,17 @@ def a_large_notebook() -> dict[str, Any]:
 
 
 async def test_a_large_notebook_is_scanned_beside_the_event_loop(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, noting: ThreadNoting
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports, noting: ThreadNoting
 ) -> None:
     guarded("redact", noting)
     told: list[int] = []
-    call = Reports.__call__
-    reports.__class__ = type(
-        "Told", (Reports,), {"__call__": lambda self, *a: (told.append(threading.get_ident()), call(self, *a))[1]}
-    )
+
+    class Told(Reports):
+        def __call__(self, findings: list[Finding], action: str) -> None:
+            told.append(threading.get_ident())
+            super().__call__(findings, action)
+
+    reports.__class__ = Told
     await put(jp_fetch, "a.ipynb", type="notebook", content=a_large_notebook())
     here = threading.get_ident()
     assert noting.threads and here not in noting.threads, "once, and not again by the hook"
@@ -236,14 +242,14 @@ async def test_a_large_notebook_is_scanned_beside_the_event_loop(
     assert reports.actions() == ["redacted"]
 
 
-async def test_a_small_notebook_is_scanned_by_the_hook(guarded: Any, jp_fetch: Any, noting: ThreadNoting) -> None:
+async def test_a_small_notebook_is_scanned_by_the_hook(guarded: Guard, jp_fetch: Any, noting: ThreadNoting) -> None:
     guarded("redact", noting)
     await put(jp_fetch, "a.ipynb", type="notebook", content=a_notebook(f"key = '{KEY}'"))
     assert noting.threads == {threading.get_ident()}
 
 
 async def test_large_saves_are_refused_and_reported_as_small_ones(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     with pytest.raises(HTTPClientError) as caught:
@@ -253,7 +259,7 @@ async def test_large_saves_are_refused_and_reported_as_small_ones(
 
 
 async def test_a_large_save_whose_report_or_scan_fails_saves_nothing(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path
 ) -> None:
     def failing(*_: object) -> None:
         raise OSError("the board is gone")
@@ -269,7 +275,7 @@ async def test_a_large_save_whose_report_or_scan_fails_saves_nothing(
 
 
 async def test_a_later_small_save_does_not_overtake_a_large_one(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, jp_serverapp: Any
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, jp_serverapp: Any
 ) -> None:
     guarded("redact")
     save = jp_serverapp.contents_manager.save

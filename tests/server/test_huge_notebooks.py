@@ -143,7 +143,8 @@ async def test_a_notebook_beyond_the_bound_is_opened_but_not_saved(
     assert "a.ipynb was opened but could not be scanned" in caplog.text
     with pytest.raises(HTTPClientError) as caught:
         await put(jp_fetch, "a.ipynb", type="notebook", content=opened["content"])
-    assert caught.value.code == 422 and "too large" in json.loads(caught.value.response.body)["message"]
+    assert caught.value.code == 422 and caught.value.response is not None
+    assert "too large" in json.loads(caught.value.response.body)["message"]
     assert (server.folder / "a.ipynb").read_text() == text
 
 

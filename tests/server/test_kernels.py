@@ -10,7 +10,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from traitlets.config import Config
 
 from jupyter_qsec.domain.errors import UnavailableError
+from jupyter_qsec.kernels.observer import KernelReport
 from tests.fakes import echo_kernel
 from tests.fakes.kernel_driver import Kernel
 from tests.fakes.kernel_home import PLANTED_KEY_ID, PLANTED_SECRET, PRIVATE_KEY, SERVER_TOKEN
@@ -174,12 +176,18 @@ async def test_a_killed_kernel_is_restarted_with_its_lease(kernel_world: KernelW
         os.kill(pid, signal.SIGKILL)
         reports = kernel_world.seen.reports
         await asyncio.to_thread(wait_for, lambda: reports[manager.kernel_id] is not before, "the restart")
-        await asyncio.wait_for(manager.ready, 20)
+        ready = manager.ready
+        assert isinstance(ready, asyncio.Future)
+        await asyncio.wait_for(ready, 20)
         assert provisioner.pid != pid
         assert held.lease["id"] == lease
         assert held.active
     finally:
         await manager.shutdown_kernel(now=True)
+
+
+def reported_anew(reports: dict[str, KernelReport], kernel_id: str, before: KernelReport) -> bool:
+    return reports[kernel_id] is not before
 
 
 class Watched(Kernel):
@@ -194,8 +202,11 @@ class Watched(Kernel):
         self._done(self.manager.start_kernel(env=dict(os.environ)))
         self.client = self.connect()
 
-    def _done(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+    def _done(self, work: Awaitable[Any]) -> None:
+        async def done() -> None:
+            await work
+
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result(60)
 
     def connect(self) -> BlockingKernelClient:
         client = BlockingKernelClient()
@@ -221,7 +232,7 @@ def test_a_kernel_that_ends_itself_comes_back_with_its_lease_and_redacted(kernel
         for _ in range(2):
             before, relay = reports[kernel.id], session.relay.pid
             kernel.send("x = 1\nimport os; os._exit(1)")
-            wait_for(lambda seen=before: reports[kernel.id] is not seen, "the restart")
+            wait_for(partial(reported_anew, reports, kernel.id, before), "the restart")
             kernel.reconnect()
             assert session.relay.pid != relay and session.held.active and session.held.lease["id"] == lease
             assert kernel.run(SHOW_ALL).text == f"False [REDACTED:aws-access-key]{' [REDACTED:lease-token]' * 3}\n"
@@ -331,7 +342,7 @@ def test_another_language_runs_and_is_redacted(echo: Kernel) -> None:
 def test_in_another_language_a_private_key_stops_the_cell_and_the_queue_behind_it(echo: Kernel) -> None:
     requests = [echo.send("sleep 0.3"), echo.send(f"x\n{PRIVATE_KEY}"), echo.send("third"), echo.send("fourth")]
     replies: dict[str, dict[str, Any]] = {}
-    published = []
+    published: list[dict[str, Any]] = []
     while len(replies) < 4:
         reply = echo.client.get_shell_msg(timeout=20)
         replies[reply["parent_header"]["msg_id"]] = reply["content"]

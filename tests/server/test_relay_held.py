@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_when_the_kernel_dies(kernel_world: KernelWorld) -> None:
     kernel = kernel_world.start()
     kernel.send(PRINT + "import time; time.sleep(60)")
     shown = until_shown(kernel, BEGUN[:4])
-    kernel.manager.provisioner.process.send_signal(signal.SIGKILL)
+    provisioner: Any = kernel.manager.provisioner
+    provisioner.process.send_signal(signal.SIGKILL)
     kernel.manager.shutdown_kernel(now=True)
     assert until_shown(kernel, BEGUN, shown) == BEGUN

@@ -175,7 +175,7 @@ async def test_the_life_of_a_lease(jp_fetch: Any, jp_serverapp: Any, gateway: No
 
 async def test_findings_of_saves_are_shown_and_recorded(jp_fetch: Any, jp_serverapp: Any, gateway: None) -> None:
     await running(jp_fetch)
-    cell = {
+    cell: dict[str, Any] = {
         "cell_type": "code",
         "id": "c1",
         "metadata": {},

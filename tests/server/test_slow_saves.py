@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.server.conftest import Guard
 from tests.server.saves import KEY, Reports, ThreadNoting, a_notebook, put
 
-_CELL = {"cell_type": "code", "metadata": {}, "source": "", "outputs": [], "execution_count": None}
+_CELL: dict[str, Any] = {"cell_type": "code", "metadata": {}, "source": "", "outputs": [], "execution_count": None}
 _TEXT = 2 << 10
 
 
@@ -52,7 +53,7 @@ SLOW = {
 
 @pytest.mark.parametrize("kind", SLOW)
 async def test_what_is_slow_to_scan_is_scanned_beside_the_event_loop(
-    guarded: Any, jp_fetch: Any, noting: ThreadNoting, kind: str
+    guarded: Guard, jp_fetch: Any, noting: ThreadNoting, kind: str
 ) -> None:
     guarded("redact", noting)
     model = SLOW[kind]
@@ -62,7 +63,7 @@ async def test_what_is_slow_to_scan_is_scanned_beside_the_event_loop(
 
 @pytest.mark.parametrize("form", ["text", "base64"])
 async def test_a_notebook_that_comes_as_a_file_is_scanned_there_however_small(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, noting: ThreadNoting, form: str
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports, noting: ThreadNoting, form: str
 ) -> None:
     """What it holds is not known before it is parsed: a short text makes a long name stand before many values."""
     guarded("redact", noting)
@@ -73,7 +74,7 @@ async def test_a_notebook_that_comes_as_a_file_is_scanned_there_however_small(
     assert KEY not in (jp_root_dir / "A.IPYNB").read_text() and reports.actions() == ["redacted"]
 
 
-async def test_a_short_file_is_scanned_by_the_hook(guarded: Any, jp_fetch: Any, noting: ThreadNoting) -> None:
+async def test_a_short_file_is_scanned_by_the_hook(guarded: Guard, jp_fetch: Any, noting: ThreadNoting) -> None:
     guarded("redact", noting)
     await put(jp_fetch, "a.py", type="file", format="text", content=f"key = '{KEY}'\n")
     assert noting.threads == {threading.get_ident()}

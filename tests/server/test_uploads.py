@@ -11,12 +11,13 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from jupyter_qsec.server import uploads
+from tests.server.conftest import Guard
 from tests.server.saves import KEY, Reports, a_notebook, put
 
 
 @pytest.mark.parametrize("format_", ["text", "base64"])
 async def test_a_notebook_uploaded_as_a_file_is_redacted(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, format_: str
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, format_: str
 ) -> None:
     guarded()
     text = json.dumps(a_notebook(f"key = '{KEY}' # é"))
@@ -27,7 +28,7 @@ async def test_a_notebook_uploaded_as_a_file_is_redacted(
 
 
 async def test_a_secret_behind_a_json_escape_or_a_repeated_key_is_not_saved(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path
 ) -> None:
     guarded()
     cell = f'{{"cell_type":"raw","id":"a","metadata":{{}},"source":"{KEY}","source":"\\u0041{KEY[1:]}"}}'
@@ -37,7 +38,7 @@ async def test_a_secret_behind_a_json_escape_or_a_repeated_key_is_not_saved(
     assert KEY not in saved and KEY[1:] not in saved
 
 
-async def test_a_notebook_uploaded_in_chunks_is_redacted(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_a_notebook_uploaded_in_chunks_is_redacted(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     guarded()
     raw = json.dumps(a_notebook(f"key = '{KEY}'")).encode()
     middle = raw.index(KEY.encode()) + 9
@@ -50,14 +51,14 @@ async def test_a_notebook_uploaded_in_chunks_is_redacted(guarded: Any, jp_fetch:
     assert "".join(saved["cells"][0]["source"]) == "key = '[REDACTED:aws-access-key]'"
 
 
-async def test_chunks_out_of_order_are_refused(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_chunks_out_of_order_are_refused(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     guarded()
     with pytest.raises(HTTPClientError) as caught:
         await put(jp_fetch, "big.ipynb", type="file", format="text", content="{}", chunk=2)
     assert caught.value.code == 400 and not (jp_root_dir / "big.ipynb").exists()
 
 
-async def test_other_files_are_uploaded_in_chunks_as_ever(guarded: Any, jp_fetch: Any, jp_root_dir: Path) -> None:
+async def test_other_files_are_uploaded_in_chunks_as_ever(guarded: Guard, jp_fetch: Any, jp_root_dir: Path) -> None:
     guarded()
     for number, part in ((1, "a,b\n"), (2, "1,2\n"), (-1, "3,4\n")):
         await put(jp_fetch, "data.csv", type="file", format="text", content=part, chunk=number)
@@ -79,7 +80,7 @@ HALVES = f"a,b\nkey,{KEY[:9]}".encode(), f"{KEY[9:]}\n".encode()
 
 @pytest.mark.parametrize("format_", ["text", "base64"])
 async def test_a_secret_over_the_border_of_two_chunks_of_any_file_is_found(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports, format_: str
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports, format_: str
 ) -> None:
     guarded()
     for number, part in ((1, HALVES[0]), (-1, HALVES[1])):
@@ -91,7 +92,7 @@ async def test_a_secret_over_the_border_of_two_chunks_of_any_file_is_found(
 
 
 async def test_a_chunk_that_is_refused_is_refused_again(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     await chunk(jp_fetch, "data.csv", 1, HALVES[0])
@@ -102,7 +103,7 @@ async def test_a_chunk_that_is_refused_is_refused_again(
 
 
 async def test_a_secret_that_comes_one_character_a_chunk_is_found(
-    guarded: Any, jp_fetch: Any, reports: Reports
+    guarded: Guard, jp_fetch: Any, reports: Reports
 ) -> None:
     guarded()
     for number, character in enumerate(KEY + "\n", start=1):
@@ -111,7 +112,7 @@ async def test_a_secret_that_comes_one_character_a_chunk_is_found(
 
 
 async def test_what_is_found_in_later_chunks_is_told_once_and_by_its_line_in_the_file(
-    guarded: Any, jp_fetch: Any, reports: Reports
+    guarded: Guard, jp_fetch: Any, reports: Reports
 ) -> None:
     guarded()
     lines = [b"line %d\n" % number for number in range(1, 3001)]
@@ -122,7 +123,7 @@ async def test_what_is_found_in_later_chunks_is_told_once_and_by_its_line_in_the
 
 
 async def test_later_chunks_of_a_binary_file_are_not_searched_and_those_of_a_text_are_whatever_they_hold(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     for number, part in ((1, b"\x89PNG\0"), (2, KEY.encode()), (-1, b"end")):
@@ -133,7 +134,7 @@ async def test_later_chunks_of_a_binary_file_are_not_searched_and_those_of_a_tex
 
 
 async def test_chunks_of_any_file_have_to_follow_one_another(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded()
     monkeypatch.setattr(uploads, "_MOST_FILES", 2)
@@ -147,7 +148,7 @@ async def test_chunks_of_any_file_have_to_follow_one_another(
 
 
 async def test_a_later_chunk_whose_report_fails_or_that_cannot_be_decoded_is_not_saved(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path
 ) -> None:
     def failing(findings: Any, action: str) -> None:
         raise OSError("no room")
@@ -162,7 +163,7 @@ async def test_a_later_chunk_whose_report_fails_or_that_cannot_be_decoded_is_not
 
 
 async def test_a_whole_save_between_two_chunks_ends_the_upload(
-    guarded: Any, jp_fetch: Any, jp_root_dir: Path, reports: Reports
+    guarded: Guard, jp_fetch: Any, jp_root_dir: Path, reports: Reports
 ) -> None:
     guarded("refuse")
     await chunk(jp_fetch, "f.txt", 1, b"x\n")

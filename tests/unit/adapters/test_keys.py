@@ -4,6 +4,7 @@ import os
 import secrets
 import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -293,9 +294,12 @@ class Loose(Vault):
         return "text"
 
 
+Brings = Callable[..., None]
+
+
 class TestBrought:
     @pytest.fixture
-    def brings(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def brings(self, monkeypatch: pytest.MonkeyPatch) -> Brings:
         """`brings(*entry points)` are those that packages declare."""
 
         def bring(*values: str) -> None:
@@ -305,7 +309,7 @@ class TestBrought:
 
         return bring
 
-    def test_it_is_used_and_asked_for_its_description_once(self, brings: Any, tmp_path: Path) -> None:
+    def test_it_is_used_and_asked_for_its_description_once(self, brings: Brings, tmp_path: Path) -> None:
         brings("Vault")
         Vault.asked = 0
         store = open_key_store("vault", tmp_path)
@@ -313,13 +317,13 @@ class TestBrought:
         assert {store.description for _ in range(3)} == {"vault: a vault"} and Vault.asked == 1
         assert not (tmp_path / "keys").exists()
 
-    def test_two_of_one_name_are_refused(self, brings: Any, tmp_path: Path) -> None:
+    def test_two_of_one_name_are_refused(self, brings: Brings, tmp_path: Path) -> None:
         brings("Vault", "Broken")
         with pytest.raises(StateDirectoryError, match="Several packages"):
             open_key_store("vault", tmp_path)
 
     @pytest.mark.parametrize("value", ["Broken", "Forgetful", "Loose"])
-    def test_what_it_does_wrong_is_an_error_without_its_words(self, brings: Any, tmp_path: Path, value: str) -> None:
+    def test_what_it_does_wrong_is_an_error_without_its_words(self, brings: Brings, tmp_path: Path, value: str) -> None:
         brings(value)
         with pytest.raises(StateDirectoryError) as caught:
             root_key(open_key_store("vault", tmp_path), "leases")
@@ -327,7 +331,7 @@ class TestBrought:
         assert caught.value.__cause__ is None
 
     @pytest.mark.parametrize("name", ["../x", "A", ""])
-    def test_no_other_names_reach_it(self, brings: Any, tmp_path: Path, name: str) -> None:
+    def test_no_other_names_reach_it(self, brings: Brings, tmp_path: Path, name: str) -> None:
         brings("Vault")
         with pytest.raises(StateDirectoryError):
             open_key_store("vault", tmp_path).read(name)

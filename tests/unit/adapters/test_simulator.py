@@ -135,7 +135,8 @@ class TestResults:
         circuit = Circuit().x(0).bit_flip(0, 0.5)
         assert len(result(executor.execute(task(200, "dm1"), program(circuit))).measurement_counts) == 2
         exact = executor.execute(task(0, "dm1"), program(circuit.density_matrix()))
-        assert np.allclose(document(exact)["resultTypes"][0]["value"], [[[0.5, 0], [0, 0]], [[0, 0], [0.5, 0]]])
+        mixed = np.array([[[0.5, 0], [0, 0]], [[0, 0], [0.5, 0]]])
+        assert np.allclose(document(exact)["resultTypes"][0]["value"], mixed)
 
     def test_jaqcd_programs_run(self, executor: ExecutorThread) -> None:
         circuit = Circuit().x(0).cnot(0, 1).expectation(Observable.Z(), 1)

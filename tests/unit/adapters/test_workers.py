@@ -36,7 +36,8 @@ class TestLife:
                 await asyncio.sleep(0)
                 assert patient.executor.busy == 1
                 await patient.executor.cancel(submitted.id)
-                return await execution
+                result: ExecutionResult | ExecutionFailure = await execution
+                return result
 
             assert patient.call(cancel_at_once()) == CANCELLED
             assert patient.workers() == before

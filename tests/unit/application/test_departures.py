@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def watching(world: World, roster: FakeRoster) -> Departures:
     )
 
 
-async def issued(world: World, principal: Principal, **changes: str) -> IssuedLease:
+async def issued(world: World, principal: Principal, **changes: Any) -> IssuedLease:
     return await world.leasing.issue(principal, LeaseRequest(tenant="alpha", **changes))
 
 

@@ -12,18 +12,17 @@ from jupyter_qsec.application import outcomes
 from jupyter_qsec.application.ports import ExecutionFailure
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import ConflictError, RecordingError, UnavailableError
-from jupyter_qsec.domain.quota import QuotaLimits
-from jupyter_qsec.domain.task import QuantumTask, TaskState
+from jupyter_qsec.domain.quota import Charge, QuotaLimits
+from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from tests.fakes.catalogue import ALPHA
 from tests.fakes.executor import FakeExecutor, results_document
+from tests.fakes.store import FakeStore
 from tests.fakes.world import World, settled
 
 
 async def ended(world: World, task_id: str) -> TaskState:
     await settled(world)
-    task = await world.store.task(task_id)
-    assert task is not None
-    return task.state
+    return await world.state(task_id)
 
 
 async def test_a_task_runs_once_and_its_way_is_on_record() -> None:
@@ -46,7 +45,7 @@ async def test_running_is_recorded_before_the_execution_begins() -> None:
     task = await world.submit(await world.caller())
     await settled(world)
     assert world.kinds()[-1] == "task.started"
-    assert (await world.store.task(task.id)).state is TaskState.RUNNING  # type: ignore[union-attr]
+    assert await world.state(task.id) is TaskState.RUNNING
     world.executor.end(task.id)
     assert await ended(world, task.id) is TaskState.COMPLETED
 
@@ -71,7 +70,7 @@ async def test_an_outcome_is_never_lost_while_the_store_fails() -> None:
     world.store.fail_with = UnavailableError("The database is locked.")
     world.executor.end(task.id)
     await settled(world)
-    assert (await world.store.task(task.id)).state is TaskState.RUNNING  # type: ignore[union-attr]
+    assert await world.state(task.id) is TaskState.RUNNING
     assert len(world.slept) > 3 and max(world.slept) == 5.0
     world.store.fail_with = None
     assert await ended(world, task.id) is TaskState.COMPLETED
@@ -79,13 +78,18 @@ async def test_an_outcome_is_never_lost_while_the_store_fails() -> None:
 
 
 async def test_a_write_of_unknown_outcome_is_looked_up_and_not_repeated() -> None:
-    class Forgetful(type(World().store)):  # type: ignore[misc]
+    class Forgetful(FakeStore):
         """Commits, then loses the answer once."""
 
         lose = False
 
         async def put_task(
-            self, task: QuantumTask, events: Sequence[AuditEvent], *, settle=None, claimed_by=""
+            self,
+            task: QuantumTask,
+            events: Sequence[AuditEvent],
+            *,
+            settle: Sequence[Charge] | None = None,
+            claimed_by: str = "",
         ) -> None:
             await super().put_task(task, events, settle=settle, claimed_by=claimed_by)
             if self.lose and task.state is TaskState.COMPLETED:
@@ -141,12 +145,12 @@ async def test_a_program_that_cannot_be_read_for_a_moment_runs_when_it_can() -> 
     reads = iter([UnavailableError("The database is locked."), UnavailableError("The database is locked.")])
     payload = world.store.payload
 
-    async def flaky(task_id: str):
+    async def flaky(task_id: str) -> TaskPayload | None:
         for problem in reads:
             raise problem
         return await payload(task_id)
 
-    world.store.payload = flaky  # type: ignore[method-assign]
+    world.store.payload = flaky  # type: ignore[method-assign]  # locked for a moment
     again = await world.restarted()
     assert await ended(again, task.id) is TaskState.COMPLETED
     assert again.slept == [0.05, 0.1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from jupyter_qsec.application.callers import Caller
@@ -118,13 +120,13 @@ async def test_policy_decides(action: Action, kind: str) -> None:
     caller = await world.caller()
     await world.objects.put(caller, ALPHAS, "k", b"x", "text/plain")
     policy.denied = {action}
-    reads = [
+    reads: list[Callable[[], Awaitable[object]]] = [
         lambda: world.objects.get(caller, ALPHAS, "k"),
         lambda: world.objects.head(caller, ALPHAS, "k"),
         lambda: world.objects.list(caller, ALPHAS, ""),
         lambda: world.objects.require_bucket(caller, ALPHAS),
     ]
-    writes = [
+    writes: list[Callable[[], Awaitable[object]]] = [
         lambda: world.objects.put(caller, ALPHAS, "k", b"y", "text/plain"),
         lambda: world.objects.delete(caller, ALPHAS, ["k"]),
         lambda: world.objects.create_bucket(caller, "my-bucket"),

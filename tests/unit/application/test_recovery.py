@@ -101,7 +101,7 @@ async def test_an_orderly_end_leaves_running_tasks_for_the_next_start() -> None:
     task = await world.submit(await world.caller())
     await settled(world)
     await world.dispatcher.close()
-    assert (await world.store.task(task.id)).state is TaskState.RUNNING  # type: ignore[union-attr]
+    assert await world.state(task.id) is TaskState.RUNNING
     again = await world.restarted()
     assert await ended(again, task.id) is TaskState.COMPLETED
 

@@ -21,7 +21,7 @@ from jupyter_qsec.domain.errors import (
     RecordingError,
     TooLargeError,
 )
-from jupyter_qsec.domain.program import ProgramFacts
+from jupyter_qsec.domain.program import ProgramFacts, inspect_action
 from jupyter_qsec.domain.quota import QuotaLimits
 from jupyter_qsec.domain.task import TaskState
 from tests.fakes.catalogue import ALPHA
@@ -199,11 +199,12 @@ async def test_what_cannot_be_recorded_does_not_happen() -> None:
 
 
 async def test_policy_decides_on_the_task_and_a_refusal_is_recorded_with_its_rule() -> None:
-    world = World(policy=FakePolicy(Action.TASK_CREATE))
+    policy = FakePolicy(Action.TASK_CREATE)
+    world = World(policy=policy)
     caller = await world.caller()
     with pytest.raises(DeniedError):
         await world.submit(caller, shots=7)
-    asked = world.policy.asked[-1]  # type: ignore[attr-defined]
+    asked = policy.asked[-1]
     assert asked.context["shots"] == 7
     assert asked.context["qubits"] == 2
     assert asked.context["device_kind"] == "simulator"
@@ -260,11 +261,10 @@ async def test_a_long_program_is_scanned_beside_the_event_loop(monkeypatch: pyte
     caller = await world.caller()
     gates = "h q[0];\n" * 200_000
     turned = threading.Event()
-    inspect = submission.inspect_action
 
     def inspect_once_the_loop_has_turned(action: str) -> ProgramFacts:
         assert turned.wait(30), "the event loop stands still"
-        return inspect(action)
+        return inspect_action(action)
 
     monkeypatch.setattr(submission, "inspect_action", inspect_once_the_loop_has_turned)
     asyncio.get_running_loop().call_later(0.01, turned.set)

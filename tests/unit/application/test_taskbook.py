@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -22,7 +23,7 @@ async def stored(**changes: object) -> tuple[FakeStore, TaskBook, QuantumTask]:
     return store, TaskBook(store), task
 
 
-def tagged(key: str):
+def tagged(key: str) -> Callable[[QuantumTask], QuantumTask]:
     return lambda task: replace(task, tags={**task.tags, key: "x"}, revision=task.revision + 1)
 
 

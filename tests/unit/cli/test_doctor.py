@@ -224,7 +224,7 @@ def test_a_provisioner_that_cannot_be_imported_is_named_with_jupyters_words(monk
 
 
 def test_kernelspecs_that_cannot_start_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = {"argv": ["/no/such/program", "{connection_file}"], "display_name": "Gone", "language": "x"}
+    spec: dict[str, Any] = {"argv": ["/no/such/program", "{connection_file}"], "display_name": "Gone", "language": "x"}
     spec["metadata"] = {"kernel_provisioner": {"provisioner_name": "local-provisioner"}}
     folder = tmp_path / "kernels" / "gone"
     folder.mkdir(parents=True)

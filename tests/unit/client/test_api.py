@@ -107,7 +107,8 @@ def test_a_limit_shortens_what_is_asked_for(limit: int, ttl: int, max_ttl: int) 
 
 
 def test_every_call_is_the_contracts(canned: Canned, client: ControlClient) -> None:
-    everything = {"leases": [], "lease": {}, "devices": [], "tasks": [], "task": {}, "usages": [], "findings": []}
+    everything: dict[str, Any] = {name: [] for name in ("leases", "devices", "tasks", "usages", "findings")}
+    everything |= {"lease": {}, "task": {}}
     canned.answer(everything | {"recorded": 1})
     client.leases(tenant="a b", state="active")
     client.lease("self")

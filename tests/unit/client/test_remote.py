@@ -137,7 +137,7 @@ def test_what_stops_is_stopped(gateway: RemoteGateway) -> None:
     assert gateway.condition.state is GatewayState.STOPPED
 
 
-def test_the_environment_chooses(elsewhere: Elsewhere, tmp_path: Any) -> None:
+def test_the_environment_chooses(elsewhere: Elsewhere, tmp_path: Path) -> None:
     home = QsecHome(tmp_path / "qsec")
     environ = {"JUPYTER_QSEC_GATEWAY_URL": elsewhere.url, "JUPYTERHUB_API_TOKEN": TOKEN}
     remote = gateway_of(home, environ=environ)

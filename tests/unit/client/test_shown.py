@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jupyter_qsec.client import shown
 from jupyter_qsec.client.shown import JobToken, TokenFile, source_of
 from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
 from tests.fakes.issuer import Issuer
@@ -71,7 +70,7 @@ def test_a_jobs_token_is_kept_until_it_is_about_to_end(issuer: Issuer, monkeypat
     assert source() == first
     assert issuer.asked == ["/job?audience=https%3A%2F%2Fqsec.example.org"]
     assert issuer.bearers == ["Bearer bearer-of-the-job"]
-    monkeypatch.setattr(shown.time, "monotonic", lambda: now + 241)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 241)
     source()
     assert len(issuer.asked) == 2
     assert "bearer-of-the-job" not in repr(source) and first not in repr(source)

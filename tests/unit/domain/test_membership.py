@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,7 +94,7 @@ def test_so_is_an_unmapped_tenant_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{}, {"group": "g", "service": "s"}])
-def test_a_rule_is_for_a_group_or_a_service(wrong: dict[str, str]) -> None:
+def test_a_rule_is_for_a_group_or_a_service(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="either a group or a service"):
         MemberRule(tenant="research", **wrong)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.fakes.policy import FakePolicy
 from tests.fakes.signer import replaced, without
 from tests.fakes.world import ADA, World
 
-SEARCH = {"filters": []}
+SEARCH: dict[str, list[Any]] = {"filters": []}
 
 
 async def test_a_signed_call_is_answered_in_the_name_of_its_lease(world: World) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway.certificates import make_certificates
-from jupyter_qsec.gateway.listening import Place, PortTakenError, listen
+from jupyter_qsec.gateway.exits import PortTakenError
+from jupyter_qsec.gateway.listening import Place, listen
 
 NAMES = ["qsec.example.org", "*.hub.example.org", "10.1.2.3"]
 

@@ -297,7 +297,7 @@ def test_a_flood_of_headers_is_refused() -> None:
 
 
 # -- payloads
-S3_RULES = {"service": "s3", "path_is_opaque": True, "content_sha256_required": True}
+S3_RULES: dict[str, Any] = {"service": "s3", "path_is_opaque": True, "content_sha256_required": True}
 
 
 def test_the_body_must_have_its_signed_digest() -> None:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jupyter_qsec.kernels import confinement
 from jupyter_qsec.kernels.confine import probe, syscalls
-from jupyter_qsec.kernels.confinement import Confinement, confine_command, judge, plan
+from jupyter_qsec.kernels.confinement import Confinement, Mode, confine_command, judge, plan
 from jupyter_qsec.kernels.folders import KernelFolder, make_folder
 from jupyter_qsec.kernels.listed import Listed, listed_folders
 
@@ -55,7 +56,7 @@ class Place:
 
     def run(
         self,
-        mode: str,
+        mode: Mode,
         code: str,
         *,
         prefix: list[str] | None = None,
@@ -67,7 +68,7 @@ class Place:
         environ = {"HOME": str(self.home), "JUPYTER_QSEC_HOME": str(self.root / "qsec")}
         spec = plan(
             mode, self.folder, environ=environ, needed=[str(where), str(self.home)], extra=[str(self.secret.parent)]
-        )  # type: ignore[arg-type]  # the modes of the tests are literals
+        )
         spec = replace(spec, processes=(os.getpid(),), listed=listed)
         launch = confine_command([sys.executable, "-c", code], spec)
         done = subprocess.run(
@@ -263,7 +264,7 @@ print(*(tries(what) for what in (
 """
 
 
-def in_list(place: Place, **more: list[str]) -> tuple[Confinement, str]:
+def in_list(place: Place, **more: Any) -> tuple[Confinement, str]:
     """As a kernel whose working directory is `work`, with one folder more to read and one to write."""
     for name in ("shared", "readable"):
         (place.root / name).mkdir()
@@ -279,7 +280,7 @@ def in_list(place: Place, **more: list[str]) -> tuple[Confinement, str]:
     writable = (*(path for path in listed.writable if not str(place.root).startswith(path)), str(place.work))
     listed = replace(listed, writable=writable, closed=(*listed.closed, str(place.home)))
     names = f"SHARED, READABLE, HOME = {str(place.root / 'shared')!r}, {str(place.root / 'readable')!r}, "
-    return place.run("auto", names + f"{str(place.home)!r}\n" + LISTED_CODE, listed=listed, **more)  # type: ignore[arg-type]
+    return place.run("auto", names + f"{str(place.home)!r}\n" + LISTED_CODE, listed=listed, **more)
 
 
 @landlock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_the_probe_tries_the_files_of_a_directory_too(tmp_path: Path) -> None:
 
 
 def test_the_parent_of_kernel_folders_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders.tempfile, "gettempdir", lambda: "/tmp")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/tmp")
     folder = folders.make_folder()
     try:
         for path in (folder.parent, folder.path, folder.io, folder.lease):
@@ -80,7 +81,7 @@ def test_a_parent_that_somebody_prepared_is_refused(tmp_path: Path, monkeypatch:
     short.mkdir()
     try:
         (short / f"qsec-{os.getuid()}").symlink_to(tmp_path)
-        monkeypatch.setattr(folders.tempfile, "gettempdir", lambda: str(short))
+        monkeypatch.setattr(tempfile, "gettempdir", lambda: str(short))
         assert folders.private_parent().parent != short
     finally:
         (short / f"qsec-{os.getuid()}").unlink()

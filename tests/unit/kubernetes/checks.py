@@ -62,8 +62,8 @@ def _volumes(pod: Pod, claims: set[str], generated: dict[str, set[str]]) -> Iter
     if len(set(places)) != len(places):
         yield "two volumes have one place"
     for volume in volumes.values():
-        source = volume.get("secret") or volume.get("configMap") or {}
-        known = {**MADE_ELSEWHERE, **generated}.get(source.get("secretName") or source.get("name"), set())
+        source: dict[str, Any] = volume.get("secret") or volume.get("configMap") or {}
+        known = {**MADE_ELSEWHERE, **generated}.get(source.get("secretName") or source.get("name", ""), set())
         missing = {item["key"] for item in source.get("items", [])} - known
         if (source and not known) or missing:
             yield f"volume {volume['name']}: nobody makes {sorted(missing) or 'what it shows'}"

@@ -69,6 +69,7 @@ class Pod:
         self.workload = workload
         self.labels: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
         self.spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+        self.container: dict[str, Any]
         [self.container] = self.spec["containers"]
 
     @property

@@ -21,6 +21,7 @@ from tests.unit.kubernetes.manifests import (
     MADE_ELSEWHERE,
     ROOT,
     SETUP,
+    Kustomization,
     Pod,
     as_the_chart_does,
     dockerfile,
@@ -105,7 +106,7 @@ def test_a_mistake_is_found(said: str) -> None:
 
 
 @pytest.mark.parametrize("folder", [GATEWAY, SETUP], ids=lambda folder: folder.folder.name)
-def test_every_manifest_is_in_its_kustomization(folder: Any) -> None:
+def test_every_manifest_is_in_its_kustomization(folder: Kustomization) -> None:
     files = {path.name for path in folder.folder.glob("*.yaml")} - {"kustomization.yaml"}
     assert files == set(folder.settings["resources"])
     images = {document.container["image"] for document in (gateway_pod(), migration_pod())}

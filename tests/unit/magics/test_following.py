@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ from jupyter_qsec.magics.problems import AWAY, QsubmitError
 class ScriptedControl:
     """Answers with one scripted state a look; an exception in the script is raised."""
 
-    def __init__(self, **scripts: list[str | Exception]) -> None:
-        self.scripts = scripts
+    def __init__(self, **scripts: Sequence[str | Exception]) -> None:
+        self.scripts = {name: list(script) for name, script in scripts.items()}
         self.looks = 0
         self.listed = True
 

@@ -15,13 +15,13 @@ MANY = 5_000
 
 
 @pytest.fixture
-def publisher() -> Iterator[Any]:
+def publisher() -> Iterator[zmq.Socket[bytes]]:
     with zmq.Context() as context, context.socket(zmq.PUB) as socket:
         socket.bind("inproc://iopub")
         yield socket
 
 
-def arriving(publisher: Any) -> int:
+def arriving(publisher: zmq.Socket[bytes]) -> int:
     """How many messages arrive at a subscriber that reads only when no more can be published."""
     with publisher.context.socket(zmq.SUB) as late:
         late.set(zmq.SUBSCRIBE, b"")
@@ -50,12 +50,12 @@ def ipython_with(socket: Any) -> Any:
     )
 
 
-def test_the_socket_waits_for_its_reader(publisher: Any) -> None:
+def test_the_socket_waits_for_its_reader(publisher: zmq.Socket[bytes]) -> None:
     keep_every_message(ipython_with(publisher))
     assert arriving(publisher) == MANY
 
 
-def test_as_kernels_come_it_drops_what_is_not_read(publisher: Any) -> None:
+def test_as_kernels_come_it_drops_what_is_not_read(publisher: zmq.Socket[bytes]) -> None:
     assert arriving(publisher) < MANY // 2
 
 

@@ -18,7 +18,8 @@ MOST_CPU = 0.06
 
 
 def test_what_was_scanned_counts_only_for_the_very_object() -> None:
-    passed, model = Passed(), {"content": {"cells": []}}
+    passed = Passed()
+    model: dict[str, Any] = {"content": {"cells": []}}
     with passed.noted(model):
         assert passed.holds(model) and not passed.holds(dict(model))
         model["content"] = {"cells": []}
@@ -93,7 +94,8 @@ def test_of_a_huge_key_or_text_nothing_is_looked_at() -> None:
 
 
 def test_what_is_empty_or_no_content_is_small() -> None:
-    assert not any(is_large(content) for content in (None, "", {}, [], 1, {"cells": [], "metadata": {}}))
+    small: list[Any] = [None, "", {}, [], 1, {"cells": [], "metadata": {}}]
+    assert not any(is_large(content) for content in small)
 
 
 UNITS = ["pwd=", "key=", "api_key=", "密码=", "p\u200bwd=", "<b>pwd</b>=", "password: aB3$xY7!q\n", "password = \n"]

@@ -31,8 +31,8 @@ class World:
     def __init__(self, folder: Path, limits: SessionLimits = LIMITS, **tenants: SessionLimits) -> None:
         self.clock = FakeClock()
         self.api = FakeLeaseApi(self.clock)
-        keeper = LeaseKeeper(self.api, now=self.clock.now, monotonic=lambda: 0.0, threaded=False)
-        self.held: HeldLease = keeper.acquire(LeaseAsk(ttl=timedelta(hours=20)), folder / "token")
+        self.keeper = LeaseKeeper(self.api, now=self.clock.now, monotonic=lambda: 0.0, threaded=False)
+        self.held: HeldLease = self.keeper.acquire(LeaseAsk(ttl=timedelta(hours=20)), folder / "token")
         self.activity: KernelActivity | None = KernelActivity("k1", "idle", self.clock.now())
         self.events: list[tuple[str, str, str]] = []
         self.recorded: list[tuple[str, str, str, dict[str, Any]]] = []
@@ -107,7 +107,7 @@ async def test_a_session_is_warned_and_then_ended(world: World) -> None:
     assert world.events == [("warned", "idle", "2026-03-01T13:00:00.000Z")]
     assert world.registry.entry("k1", "python3", "")["session"]["warned"] is True
     await world.after(minutes=3)
-    assert world.alive, "not before its time"
+    assert (world.alive, world.held.active) == (True, True), "not before its time"
     await world.after(minutes=1)
     assert not world.alive and not world.held.active
     assert world.kinds == ["warned", "ended"]
@@ -223,7 +223,7 @@ async def test_a_gateway_that_is_away_keeps_no_session_alive(world: World) -> No
     assert not world.alive
     assert world.kinds[-1] == "ended"
     world.api.failure = None
-    world.held._keeper.run_due()
+    world.keeper.run_due()
     assert not world.api.active(), "revoked as soon as the gateway heard of it"
 
 

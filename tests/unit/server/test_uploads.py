@@ -59,8 +59,14 @@ async def test_a_notebook_comes_together_wherever_it_was_cut(manager: Manager, e
 
 
 async def test_it_is_put_together_beside_the_event_loop(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads, whole = [], uploads._whole
-    monkeypatch.setattr(uploads, "_whole", lambda parts: threads.append(threading.get_ident()) or whole(parts))
+    threads: list[int] = []
+    whole = uploads._whole
+
+    def noted(parts: list[bytes]) -> dict[str, Any]:
+        threads.append(threading.get_ident())
+        return whole(parts)
+
+    monkeypatch.setattr(uploads, "_whole", noted)
     await manager.save(chunk(1, TEXT.encode()), "a.ipynb")
     await manager.save(chunk(LAST, b""), "a.ipynb")
     assert len(threads) == 1 and threads != [threading.get_ident()]

@@ -22,7 +22,8 @@ def two_secrets(here: Path) -> None:
 
 
 def notebook(source: str) -> str:
-    cell = {"cell_type": "code", "id": "c", "metadata": {}, "outputs": [], "source": source, "execution_count": None}
+    cell: dict[str, Any] = {"cell_type": "code", "id": "c", "metadata": {}, "outputs": [], "execution_count": None}
+    cell["source"] = source
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 

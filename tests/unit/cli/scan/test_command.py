@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ FIELDS = {"path", "cell", "place", "part", "line", "column", "file_line", "point
 
 
 def a_notebook(source: str) -> str:
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "code", "id": "c1", "metadata": {}, "outputs": [], "source": source, "execution_count": None}
     ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
@@ -162,7 +163,7 @@ def test_a_process_that_dies_is_no_clean_scan(
 
     monkeypatch.setattr(work, "ALONE", 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(work.ProcessPoolExecutor, "map", dying)
+    monkeypatch.setattr(ProcessPoolExecutor, "map", dying)
     (here / "a.py").write_text("x = 1\n")
     code, out, err = scanned(capsys, "a.py")
     assert code == 2 and out == "" and "what is listed is not all" in err
