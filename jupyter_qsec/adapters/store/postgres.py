@@ -60,7 +60,7 @@ class PostgresDatabase(Database):
         self.errors = (Error, OSError, SQLAlchemyError)
         self._password = str(parsed.password or "")
         self._url, self._arguments = _connection(parsed)
-        self.dialect = PGDialect_pg8000(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+        self.dialect = PGDialect_pg8000(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
     def engine(self, *, pooled: bool = True) -> Engine:
         return create_engine(
