@@ -51,6 +51,7 @@ class RootSecrets:
         self._clock = clock
         self._operator = operator
         self._known: dict[str, list[RootSecret]] = {}
+        self._edition = 0
         self._held: dict[str, bytes] = {}
         """By entry, each on record as read: those that something may still be under."""
         self._taking: dict[str, asyncio.Task[None]] = {}
@@ -73,6 +74,11 @@ class RootSecrets:
                     return held
                 break
         raise UnavailableError("The gateway does not have a root secret that this needs.", remedy="Its log says why.")
+
+    @property
+    def edition(self) -> int:
+        """Grows with each generation that this process learns of: what was derived before may count no more."""
+        return self._edition
 
     def made(self) -> dict[str, datetime]:
         """When the newest generation of each was made, as known here."""
@@ -205,6 +211,7 @@ class RootSecrets:
         for each in found:
             known.setdefault(each.name, []).append(each)
         self._known = known
+        self._edition = len(found)
         needed = {each.entry for each in self._needed()}
         self._held = {entry: secret for entry, secret in self._held.items() if entry in needed}
 

@@ -154,6 +154,10 @@ class Gateway:
             )
         )
 
+    def root_edition(self) -> int:
+        """Changes whenever a root secret was replaced."""
+        return self.secrets.edition
+
     def page_key(self) -> bytes:
         """Seals page tokens; the same in all processes."""
         return self._key_for(b"jupyter_qsec page tokens")

@@ -55,6 +55,10 @@ class Gateway(Protocol):
         """Where the processes of a gateway keep together which request signatures they saw."""
         ...
 
+    def root_edition(self) -> int:
+        """Changes when what credentials are under changes."""
+        ...
+
     def page_key(self) -> bytes:
         """32 bytes that seal the positions in listings."""
         ...
@@ -116,7 +120,9 @@ class FrontDoor:
     def __init__(self, gateway: Gateway, service: Service) -> None:
         self.service = service
         self._gateway = gateway
-        self._verifier = SignatureVerifier(gateway.leasing.signing_credential, gateway.clock, service.rules)
+        self._verifier = SignatureVerifier(
+            gateway.leasing.signing_credential, gateway.clock, service.rules, edition=gateway.root_edition
+        )
         self._replays = replays(gateway.signatures, gateway.clock.now())
 
     def recall(self, memories: Mapping[str, Memory]) -> None:

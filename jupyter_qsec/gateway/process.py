@@ -17,6 +17,7 @@ from tornado.httpserver import HTTPServer
 
 from jupyter_qsec.adapters.identity.hubapi import HubAddress
 from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
+from jupyter_qsec.application.ports import Clock
 from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
 from jupyter_qsec.domain.errors import InvalidRequestError
 from jupyter_qsec.gateway import control
@@ -146,14 +147,18 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
     ending = Ending(options.parent_fd, with_parent=options.with_parent)
     await gateway.start()
     try:
+        memory = MemoryFile(options.home / "signatures", gateway.page_key)
+        memories = memory.take()
+        if not memories and gateway.signatures is None and state.saved_port() is not None:
+            await _next_second(gateway.clock)  # an earlier process may have seen what was signed in this one
         routes = [*control.routes(gateway, token, scraper), *_dashboard(gateway, hub, site)]
         app = make_app(gateway, routes, listening.authorities, site.prefix if site else "")
-        memory = MemoryFile(options.home / "signatures", gateway.page_key)
-        app.recall(memory.take())
+        app.recall(memories)
+        if options.seat is None:
+            state.save_port(port)
         server = make_server(app, listening.tls)
         server.add_sockets([listening.socket])
         if options.seat is None:
-            state.save_port(port)
             state.announce(port, gateway.instance, moment(gateway.started_at) or "", listening.certificate)
         gc.collect()
         gc.freeze()  # what was loaded stays: collections need not walk it, which would hold up every caller
@@ -166,6 +171,11 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
             memory.keep(sealed)
     finally:
         await gateway.close()
+
+
+async def _next_second(clock: Clock) -> None:
+    """Signatures tell no more of their time than the second."""
+    await asyncio.sleep(1 - clock.now().microsecond / 1_000_000)
 
 
 async def _stop(server: HTTPServer, connections: Connections, *, unhurried: bool) -> None:

@@ -146,10 +146,13 @@ class SignatureVerifier:
         clock: Clock,
         rules: SigningRules,
         *,
+        edition: Callable[[], int] = lambda: 0,
         cached_keys: int = 2048,
     ) -> None:
-        """`credential_for(access_key_id, session_token)` raises `SignatureError` for credentials it did not make."""
+        """`credential_for(access_key_id, session_token)` raises `SignatureError` for credentials it did not make; it is
+        asked anew for each when `edition` has changed."""
         self._credential_for = credential_for
+        self._edition = edition
         self._clock = clock
         self._rules = rules
         self._signing = lru_cache(maxsize=cached_keys)(self._derive)
@@ -160,7 +163,7 @@ class SignatureVerifier:
         _, query = _split(target, self._rules)
         claim = _claim(fields, query, self._rules)
         self._check_time(claim)
-        self._signing(claim.access_key_id, claim.token, claim.date, claim.region, claim.service)
+        self._key_of(claim)
 
     def verify(self, request: SignedRequest) -> VerifiedRequest:
         """Return who signed, or raise `UnauthenticatedError`, `SignatureError` or `ExpiredSignatureError`."""
@@ -170,9 +173,7 @@ class SignatureVerifier:
         signed_at = self._check_time(claim)
         _check_signed_headers(fields, claim, self._rules)
         payload = _payload(fields, request.payload_sha256, self._rules)
-        lease_id, expires_at, key = self._signing(
-            claim.access_key_id, claim.token, claim.date, claim.region, claim.service
-        )
+        lease_id, expires_at, key = self._key_of(claim)
         if self._clock.now() >= expires_at:
             raise ExpiredSignatureError(f"The credential expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}.")
         canonical = "\n".join(
@@ -192,8 +193,12 @@ class SignatureVerifier:
             raise SignatureError("The request signature we calculated does not match the signature you provided.")
         return VerifiedRequest(lease_id, claim.access_key_id, claim.region, claim.service, signed_at, claim.signature)
 
+    def _key_of(self, claim: _Claim) -> tuple[str, datetime, bytes]:
+        """The lease, when the credential expires, and the signing key."""
+        return self._signing(claim.access_key_id, claim.token, claim.date, claim.region, claim.service, self._edition())
+
     def _derive(
-        self, access_key_id: str, token: str, date: str, region: str, service: str
+        self, access_key_id: str, token: str, date: str, region: str, service: str, _edition: int
     ) -> tuple[str, datetime, bytes]:
         credential = self._credential_for(access_key_id, token)
         key = ("AWS4" + credential.secret_access_key).encode("utf-8")

@@ -66,6 +66,9 @@ class World:
     alive: ClassVar[list[World]] = []
     """Worlds that were made and not killed, for the fixture that clears up."""
 
+    def root_edition(self) -> int:
+        return 0
+
     def page_key(self) -> bytes:
         return b"p" * 32
 

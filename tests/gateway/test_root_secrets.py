@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,20 +95,19 @@ def test_all_processes_take_up_the_new_key_and_so_does_the_next_start(postgres_u
     gateway = ProcessesGateway.on(postgres_url, tmp_path / "home").start()
     try:
         gateway.wait_until_full()
-        clients = gateway.clients()
-        lease = gateway.lease()
-        old = [SignedBraket(gateway, lease, client) for client in clients]
-        for braket in old:
-            braket.run_bell()
-        rotate(gateway, at_once=True)
-        lease = gateway.lease()
-        new = [SignedBraket(gateway, lease, client) for client in clients]
-        for braket in new:
-            # A process that has not heard of it refuses; all have after a second.
-            wait_for(partial(takes, braket), "the new key", 5)
-        assert [lookup(braket) for braket in old] == [403, 403]
-        for client in clients:
-            client.close()
+        with ExitStack() as open_clients:
+            clients = [open_clients.enter_context(client) for client in gateway.clients()]
+            lease = gateway.lease()
+            old = [SignedBraket(gateway, lease, client) for client in clients]
+            for braket in old:
+                braket.run_bell()
+            rotate(gateway, at_once=True)
+            lease = gateway.lease()
+            new = [SignedBraket(gateway, lease, client) for client in clients]
+            for braket in new:
+                # A process that has not heard of it refuses; all have after a second.
+                wait_for(partial(takes, braket), "the new key", 5)
+            assert [lookup(braket) for braket in old] == [403, 403]
     finally:
         gateway.close()
 
