@@ -26,6 +26,7 @@ from jupyter_qsec.domain.access import AccessRequest, Action, Permit
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import (
     ConflictError,
+    DeniedError,
     InvalidRequestError,
     LeaseExpiredError,
     LeaseRevokedError,
@@ -235,7 +236,7 @@ class Leasing:
     async def lease(self, actor: Principal, lease_id: str) -> Lease:
         """One lease, for those who may see it; `NotFoundError` otherwise."""
         lease = await self._find(lease_id)
-        if not isinstance(self._policy.decide(_about(actor, Action.LEASE_READ, lease)), Permit):
+        if not self._may_see(actor, lease):
             raise NotFoundError(f"Lease {lease_id[:8]} was not found.")
         return lease
 
@@ -250,7 +251,7 @@ class Leasing:
         for lease in found:
             kind = (lease.tenant, lease.principal == actor.id)
             if kind not in answers:
-                answers[kind] = isinstance(self._policy.decide(_about(actor, Action.LEASE_READ, lease)), Permit)
+                answers[kind] = self._may_see(actor, lease)
             if answers[kind] and (state is None or lease.state(now) is state):
                 visible.append(lease)
         return visible
@@ -352,7 +353,16 @@ class Leasing:
         return found
 
     def _authorize(self, actor: Principal, action: Action, lease: Lease) -> Permit:
-        return require(self._policy, _about(actor, action, lease))
+        """To those who may not see it, a lease looks as if it did not exist."""
+        try:
+            return require(self._policy, _about(actor, action, lease))
+        except DeniedError:
+            if not self._may_see(actor, lease):
+                raise NotFoundError(f"Lease {lease.id[:8]} was not found.") from None
+            raise
+
+    def _may_see(self, actor: Principal, lease: Lease) -> bool:
+        return isinstance(self._policy.decide(_about(actor, Action.LEASE_READ, lease)), Permit)
 
     async def _find(self, lease_id: str) -> Lease:
         lease = await self._known.get(lease_id)

@@ -91,6 +91,8 @@ class Gateway:
     """Tells the time that the gateways on one database have in common; `None`: there are no others."""
     signatures: Signatures | None = None
     """The record of request signatures that the processes of this gateway share; `None`: this one is alone."""
+    ended_before: str = ""
+    """The instance whose end in order was the last thing on record when this one started; empty when it was not."""
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     _checkpoint_size: int = 0
     _housekeeping: Sequence[asyncio.Task[None]] = ()
@@ -100,6 +102,7 @@ class Gateway:
         await self.store.open()
         try:
             await self.agree_on_time()
+            self.ended_before = await self._last_end()
             await self.store.record([self._own_event("gateway.started")])
             await self.secrets.open()
             await self.dispatcher.start()
@@ -199,6 +202,11 @@ class Gateway:
             clock=self.clock,
             actor=self.operator,
         )
+
+    async def _last_end(self) -> str:
+        size = await self.store.audit_size()
+        last = await self.store.audit_records(size - 1, 1) if size else ()
+        return last[0].event.subject if last and last[0].event.kind == "gateway.stopped" else ""
 
     def _own_event(self, kind: str) -> AuditEvent:
         return AuditEvent(

@@ -148,7 +148,7 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
     await gateway.start()
     try:
         memory = MemoryFile(options.home / "signatures", gateway.page_key)
-        memories = memory.take()
+        memories = memory.take(gateway.ended_before)
         if not memories and gateway.signatures is None and state.saved_port() is not None:
             await _next_second(gateway.clock)  # an earlier process may have seen what was signed in this one
         routes = [*control.routes(gateway, token, scraper), *_dashboard(gateway, hub, site)]
@@ -168,7 +168,7 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
         _log.info("ending")
         await _stop(server, app.connections, unhurried=ending.unhurried)
         if sealed := app.seal():
-            memory.keep(sealed)
+            memory.keep(sealed, gateway.instance)
     finally:
         await gateway.close()
 

@@ -49,16 +49,18 @@ class MemoryFile:
         self._path = path
         self._key = key
 
-    def keep(self, memories: Mapping[str, Memory]) -> None:
-        """By the name of the front door. A disk that takes no file costs the memory, not the end."""
+    def keep(self, memories: Mapping[str, Memory], instance: str) -> None:
+        """By the name of the front door, as the gateway of that name ends. A disk that takes no file costs the memory,
+        not the end."""
         try:
-            content = _written(memories)
+            content = _written(memories, instance)
             replace_private(self._path, self._mac(content) + content)
         except StateDirectoryError as error:
             _log.error("the signatures that were seen are not kept for the next start: %s", error.message)
 
-    def take(self) -> dict[str, Memory]:
-        """What the last end kept, once."""
+    def take(self, last: str) -> dict[str, Memory]:
+        """What the last end kept, once. `last` is the gateway whose end is the last thing on record: what another one
+        kept is as good as nothing, because something may have served since."""
         try:
             content = read_private(self._path, _MOST_BYTES + _MAC)
             if content is None:
@@ -66,7 +68,7 @@ class MemoryFile:
             self._path.unlink()
             sync_directory(self._path.parent)  # or it might be there again after a power failure
             mac, content = content[:_MAC], content[_MAC:]
-            return _read(content) if hmac.compare_digest(mac, self._mac(content)) else {}
+            return _read(content, last) if hmac.compare_digest(mac, self._mac(content)) else {}
         except (StateDirectoryError, OSError) as error:
             _log.error("the signatures that were seen before cannot be read: %s", error)
             return {}
@@ -75,7 +77,7 @@ class MemoryFile:
         return hmac.digest(self._key(), _PURPOSE + content, "sha256")
 
 
-def _written(memories: Mapping[str, Memory]) -> bytes:
+def _written(memories: Mapping[str, Memory], instance: str) -> bytes:
     heads, seen = {}, []
     for name, memory in memories.items():
         rows = [
@@ -85,14 +87,14 @@ def _written(memories: Mapping[str, Memory]) -> bytes:
         ]
         heads[name] = [memory.sealed_at.timestamp(), memory.floor.timestamp(), len(rows)]
         seen += rows
-    return json.dumps({"version": VERSION, "doors": heads}).encode() + b"\n" + b"".join(seen)
+    return json.dumps({"version": VERSION, "instance": instance, "doors": heads}).encode() + b"\n" + b"".join(seen)
 
 
-def _read(content: bytes) -> dict[str, Memory]:
-    """Of content that this program wrote; of another version nothing."""
+def _read(content: bytes, last: str) -> dict[str, Memory]:
+    """Of content that this program wrote; of another version, or of another gateway than the last one, nothing."""
     line, _, rows = content.partition(b"\n")
     document = json.loads(line)
-    if document["version"] != VERSION:
+    if document["version"] != VERSION or not last or document["instance"] != last:
         return {}
     found, start = {}, 0
     for name, (sealed_at, floor, count) in document["doors"].items():

@@ -78,3 +78,18 @@ def test_after_a_kill_nothing_from_before_is_taken_not_even_on_the_word_of_an_en
         status, text = send(request)
         assert status != 200 and "before the gateway can rule out a replay" in text
     assert send(signed(gateway, lease, "d"))[0] == 200
+
+
+def test_what_an_end_before_the_last_one_kept_is_not_believed(gateway: GatewayProcess) -> None:
+    lease = gateway.lease()
+    kept = gateway.home / "signatures"
+    assert gateway.stop() == 0
+    stale = kept.read_bytes()
+    again(gateway)
+    used = signed(gateway, lease, "a")
+    assert send(used)[0] == 200
+    assert gateway.stop() == 0
+    kept.write_bytes(stale)
+    again(gateway)
+    status, text = send(used)
+    assert status != 200 and "before the gateway can rule out a replay" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def test_all_processes_take_up_the_new_key_and_so_does_the_next_start(postgres_u
     try:
         gateway.wait_until_full()
         with ExitStack() as open_clients:
-            clients = [open_clients.enter_context(client) for client in gateway.clients()]
+            clients = [open_clients.enter_context(closing(client)) for client in gateway.clients()]
             lease = gateway.lease()
             old = [SignedBraket(gateway, lease, client) for client in clients]
             for braket in old:

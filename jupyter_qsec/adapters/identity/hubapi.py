@@ -18,7 +18,8 @@ from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
 FOUND, UNKNOWN = 200, 404
 _REFUSED = (401, 403, UNKNOWN)
 LATER = "Try again in a moment; an administrator finds more in the hub's log."
-_MAX_ANSWER = 1 << 20
+_MAX_ANSWER = 8 << 20
+"""A page of 200 people comes with the groups of each."""
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
 
 

@@ -37,10 +37,11 @@ class HubRoster:
 
     async def departed(self, holders: Sequence[Holder]) -> Departed:
         ours = {holder.principal for holder in holders if _is_of_a_hub(holder)}
+        seen, trouble = await self._with_servers({one for one in ours if one.startswith(_PERSON)})
+        unseen = ours - seen
+        if not unseen:
+            return Departed(())
         try:
-            unseen = ours - await self._with_servers({one for one in ours if one.startswith(_PERSON)})
-            if not unseen:
-                return Departed(())
             scopes = await self._own_scopes()
         except UnavailableError as error:
             return Departed((), error.message)
@@ -48,7 +49,7 @@ class HubRoster:
         gone, problem = await self._denied(self._next(unseen, scopes))
         return Departed(
             [holder for holder in holders if holder.principal in gone and _is_of_a_hub(holder)],
-            problem or _lacking(unseen, scopes),
+            problem or _lacking(unseen, scopes) or trouble,
         )
 
     async def _own_scopes(self) -> frozenset[str]:
@@ -59,22 +60,26 @@ class HubRoster:
             raise UnavailableError("The hub does not know the gateway's service token.")
         return frozenset(scope for scope in scopes if isinstance(scope, str))
 
-    async def _with_servers(self, wanted: Collection[str]) -> set[str]:
-        """The wanted people among those who have a server now; nobody, when the gateway may not list them."""
+    async def _with_servers(self, wanted: Collection[str]) -> tuple[set[str], str]:
+        """The wanted people among those who have a server now, and why not all of those could be read, if so: then the
+        others are asked for by name, as they all are where the gateway may not list people."""
         found: set[str] = set()
         offset = 0
         if not wanted or not self._may_list:
-            return found
-        for _ in range(_MOST_PAGES):
-            place = f"/users?state=active&limit={_PAGE}&offset={offset}"
-            _, model = await self._hub.get(place, accept=_PAGES_PLEASE)
-            listed = (f"{_PERSON}{entry.get('name')}" for entry in _objects(model.get("items")))
-            found.update(principal for principal in listed if principal in wanted)
-            after = _next_offset(model)
-            if after <= offset or len(found) == len(wanted):
-                break
-            offset = after
-        return found
+            return found, ""
+        try:
+            for _ in range(_MOST_PAGES):
+                place = f"/users?state=active&limit={_PAGE}&offset={offset}"
+                _, model = await self._hub.get(place, accept=_PAGES_PLEASE)
+                listed = (f"{_PERSON}{entry.get('name')}" for entry in _objects(model.get("items")))
+                found.update(principal for principal in listed if principal in wanted)
+                after = _next_offset(model)
+                if after <= offset or len(found) == len(wanted):
+                    break
+                offset = after
+        except UnavailableError as error:
+            return found, f"The list of people with a server cannot be read: {error.message}"
+        return found, ""
 
     def _next(self, unseen: Iterable[str], scopes: Collection[str]) -> list[str]:
         """Whom to ask for in this look: in turns, where there are too many for one."""

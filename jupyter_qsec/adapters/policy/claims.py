@@ -64,8 +64,9 @@ def lacked(
 
 
 def told(look: Look, principal: Principal, needed: Sequence[Sequence[Claim]]) -> str:
-    """A sentence: what was looked for, and what there is instead."""
-    either = " or ".join(" and ".join(f"{name}={value}" for name, value in some) for some in needed)
+    """A sentence: which claims were looked for, and what there is instead. Which values would do is not told: they may
+    name somebody."""
+    either = " or ".join(dict.fromkeys(" and ".join(name for name, _ in some) for some in needed))
     names = sorted({name for some in needed for name, _ in some})
     there = [_there(name, principal.claims.get(name)) for name in names]
     return f"{look.policy} looks for {either}: {', '.join(there)}."

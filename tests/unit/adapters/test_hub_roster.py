@@ -63,6 +63,22 @@ async def test_one_request_tells_of_all_who_have_a_server(hub: ScriptedHub) -> N
     assert (names(found), paths(hub)) == ([], ["/users"])
 
 
+async def test_people_with_many_groups_are_read_too(hub: ScriptedHub) -> None:
+    groups = [f"department-{number:03}-of-a-large-organisation" for number in range(130)]
+    items = [{"name": f"p{number}", "groups": groups} for number in range(200)]
+    hub.answers[USERS] = (200, {"items": items, "_pagination": {"next": None}})
+    found = await departed(hub, *(f"hub:p{number}" for number in range(200)), "hub:bob")
+    assert (names(found), found.problem) == (["hub:bob"], "")
+
+
+@pytest.mark.parametrize("answer", [(500, {}), (200, b"nonsense"), (200, b"x" * (9 << 20))])
+async def test_without_the_list_people_are_asked_for_by_name(hub: ScriptedHub, answer: tuple[int, Any]) -> None:
+    hub.answers[USERS] = answer
+    found = await departed(hub, "hub:ada", "hub:bob", "service:old")
+    assert names(found) == ["hub:bob", "service:old"]
+    assert found.problem.startswith("The list of people with a server cannot be read: ")
+
+
 async def test_a_long_list_is_read_page_by_page_until_all_are_found(hub: ScriptedHub) -> None:
     for offset in (0, 50, 100):
         items = [{"name": f"p{offset + number}"} for number in range(50)]

@@ -39,34 +39,34 @@ def has(*claims: str, joined: str = "||") -> str:
 @pytest.mark.parametrize(
     ("condition", "claims", "words"),
     [
-        (has("zone=lab"), {}, "looks for zone=lab: zone is missing."),
-        (has("zone=lab"), {"zone": "office"}, "looks for zone=lab: zone is office."),
-        (has("zone=lab", "posture=ok", joined="&&"), {"zone": "lab"}, "looks for posture=ok: posture is missing."),
+        (has("zone=lab"), {}, "looks for zone: zone is missing."),
+        (has("zone=lab"), {"zone": "office"}, "looks for zone: zone is office."),
+        (has("zone=lab", "posture=ok", joined="&&"), {"zone": "lab"}, "looks for posture: posture is missing."),
         (
             has("zone=lab", "posture=ok", joined="&&"),
             {"zone": "x" * 100},
-            f"looks for posture=ok and zone=lab: posture is missing, zone is {'x' * 60}.",
+            f"looks for posture and zone: posture is missing, zone is {'x' * 60}.",
         ),
-        (has("zone=lab", "zone=vpn"), {}, "looks for zone=lab or zone=vpn: zone is missing."),
+        (has("zone=lab", "zone=vpn"), {}, "looks for zone: zone is missing."),
         (
             'principal.claims.containsAny(["zone=lab", "badge=blue"])',
             {},
-            "looks for badge=blue or zone=lab: badge is missing, zone is missing.",
+            "looks for badge or zone: badge is missing, zone is missing.",
         ),
         (
             'principal.claims.containsAll(["zone=lab", "badge=blue"])',
             {"mfa": "true"},
-            "looks for badge=blue and zone=lab: badge is missing, zone is missing.",
+            "looks for badge and zone: badge is missing, zone is missing.",
         ),
         (
             f"principal.mfa && ({has('zone=lab')}) && !({has('loaned=true')})",
             {"mfa": "true"},
-            "looks for zone=lab: zone is missing.",
+            "looks for zone: zone is missing.",
         ),
         (
             f"principal.mfa && ({has('zone=lab')})",
             {"mfa": "false"},
-            "looks for mfa=true and zone=lab: mfa is false, zone is missing.",
+            "looks for mfa and zone: mfa is false, zone is missing.",
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_so_does_one_for_want_of_a_policy_that_allows() -> None:
     denied = policy.decide(question({}))
     assert isinstance(denied, Deny)
     assert denied.message == (
-        "No policy allows os:ada (no role) task:create. permit-submit looks for zone=lab: zone is missing. " + WHERE
+        "No policy allows os:ada (no role) task:create. permit-submit looks for zone: zone is missing. " + WHERE
     )
     assert denied.reasons == ("no-policy-allows", "claim-required")
     other = policy.decide(question({}, Action.TASK_READ))
@@ -114,9 +114,7 @@ def test_each_policy_that_refuses_says_what_it_looked_for() -> None:
     )
     denied = CedarPolicy([PolicySource("x.cedar", text)]).decide(question({}))
     assert isinstance(denied, Deny)
-    assert (
-        "forbid-device looks for device=ok: device is missing. forbid-network looks for network=ok:" in denied.message
-    )
+    assert "forbid-device looks for device: device is missing. forbid-network looks for network:" in denied.message
 
 
 def test_the_claim_that_is_named_opens_the_door() -> None:
@@ -149,11 +147,11 @@ async def test_who_submits_is_told_and_so_is_the_log() -> None:
     text = shipped + outside('action != Qsec::Action::"task:create" || ' + has("zone=lab"))
     world = await World(policy=CedarPolicy([PolicySource("x.cedar", text)])).started()
     caller = await world.caller()
-    with pytest.raises(DeniedError, match="forbid-outside looks for zone=lab: zone is missing"):
+    with pytest.raises(DeniedError, match="forbid-outside looks for zone: zone is missing"):
         await world.submit(caller)
     refused = world.store.events[-1]
     assert (refused.kind, refused.rules) == ("task.refused", ("forbid-outside", "claim-required"))
-    assert "looks for zone=lab: zone is missing" in str(refused.details["detail"])
+    assert "looks for zone: zone is missing" in str(refused.details["detail"])
     lab = replace(ADA, claims={"zone": "lab"})
     assert (await world.submit(await world.caller(principal=lab))).tenant == "alpha"
     await world.kill()

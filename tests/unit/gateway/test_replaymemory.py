@@ -24,19 +24,19 @@ def file(folder: Path, key: bytes = KEY) -> MemoryFile:
 
 
 def test_what_was_kept_is_taken_once(tmp_path: Path) -> None:
-    file(tmp_path).keep(KEPT)
+    file(tmp_path).keep(KEPT, "one")
     assert (tmp_path / "signatures").stat().st_mode & 0o777 == 0o600
-    taken = file(tmp_path).take()
+    taken = file(tmp_path).take("one")
     assert taken.keys() == KEPT.keys()
     assert taken["s3"] == KEPT["s3"]
     assert taken["braket"].seen == {29_539_440: {b"a" * 32: 1.25, b"b" * 32: 2.5}}
     assert list(tmp_path.iterdir()) == []
-    assert file(tmp_path).take() == {}
+    assert file(tmp_path).take("one") == {}
 
 
 @pytest.mark.parametrize("change", ["flipped", "cut", "longer", "empty", "another key", "open to others"])
 def test_a_file_that_is_not_whole_tells_nothing(tmp_path: Path, change: str) -> None:
-    file(tmp_path).keep(KEPT)
+    file(tmp_path).keep(KEPT, "one")
     path = tmp_path / "signatures"
     content = path.read_bytes()
     changed = {
@@ -48,26 +48,42 @@ def test_a_file_that_is_not_whole_tells_nothing(tmp_path: Path, change: str) -> 
     path.write_bytes(changed.get(change, content))
     if change == "open to others":
         path.chmod(0o644)
-    assert file(tmp_path, b"x" * 32 if change == "another key" else KEY).take() == {}
+    assert file(tmp_path, b"x" * 32 if change == "another key" else KEY).take("one") == {}
 
 
 def test_what_cannot_be_removed_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be believed again at the start after the next kill."""
-    file(tmp_path).keep(KEPT)
+    file(tmp_path).keep(KEPT, "one")
 
     def fails(*_: object) -> None:
         raise OSError("the disk is read-only")
 
     monkeypatch.setattr(replaymemory, "sync_directory", fails)
-    assert file(tmp_path).take() == {}
+    assert file(tmp_path).take("one") == {}
+
+
+def test_what_stays_there_is_not_believed_after_another_gateway_has_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file(tmp_path).keep(KEPT, "one")
+
+    def fails(*_: object) -> None:
+        raise OSError("the disk is read-only")
+
+    with monkeypatch.context() as stuck:
+        stuck.setattr(Path, "unlink", fails)
+        assert file(tmp_path).take("one") == {}
+    for last in ("two", ""):  # it ended in order, or was killed
+        assert file(tmp_path).take(last) == {}
+        file(tmp_path).keep(KEPT, "one")
 
 
 def test_another_version_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as later:
         later.setattr(replaymemory, "VERSION", 2)
-        file(tmp_path).keep(KEPT)
-    assert file(tmp_path).take() == {}
+        file(tmp_path).keep(KEPT, "one")
+    assert file(tmp_path).take("one") == {}
 
 
 def test_a_disk_that_takes_no_file_does_not_keep_the_gateway_from_ending(tmp_path: Path) -> None:
-    MemoryFile(tmp_path / "nowhere" / "signatures", lambda: KEY).keep(KEPT)
+    MemoryFile(tmp_path / "nowhere" / "signatures", lambda: KEY).keep(KEPT, "one")

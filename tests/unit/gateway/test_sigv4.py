@@ -354,3 +354,15 @@ def test_keys_are_derived_once_and_refusals_never_remembered() -> None:
         with pytest.raises(SignatureError):
             verifier.verify(SignedRequest("GET", TARGET, stranger, digest))
     assert credentials.asked == 3
+
+
+def test_what_was_derived_counts_no_more_when_what_it_is_under_has_changed() -> None:
+    credentials, edition = KnownCredential(), [1]
+    verifier = SignatureVerifier(credentials, FakeClock(NOW), SigningRules("braket"), edition=lambda: edition[0])
+    request = SignedRequest("GET", TARGET, signed(), hashlib.sha256(b"").hexdigest())
+    verifier.verify(request)
+    verifier.verify(request)
+    assert credentials.asked == 1
+    edition[0] += 1
+    verifier.verify(request)
+    assert credentials.asked == 2
