@@ -37,10 +37,10 @@ def told(gateway: ControlAccess, lease: Issued) -> tuple[int, str]:
     return answer.status_code, answer.json().get("detail", "")
 
 
-def ends(gateway: GatewayProcess, lease: Issued, because: str) -> None:
+def ends(gateway: GatewayProcess, lease: Issued, because: str, *, within: float = FELT) -> None:
     began = time.monotonic()
     wait_for(lambda: told(gateway, lease)[0] == 403, "the end of the lease", 20)
-    assert time.monotonic() - began < FELT
+    assert time.monotonic() - began < within
     assert f"was revoked ({because})" in told(gateway, lease)[1]
 
 
@@ -168,7 +168,8 @@ def test_several_processes_end_a_lease_once(hub: RealHub, postgres_server: Postg
         with SignedBraket(gateway, lease) as braket:
             running = braket.create_bell(action=ENDLESS, shots=10)
             hub.drive("DELETE", "/users/ivy")
-            ends(gateway, lease, GONE)
+            # An endless simulation has the processors, and looks that take long are followed by long rests.
+            ends(gateway, lease, GONE, within=4 * FELT)
         time.sleep(FELT)  # for a second record to come, were there to be one
         assert revocations(gateway, lease) == [(lease.id, GONE)]
         assert gateway.post(f"/api/v1/tasks/{running}/cancel").status_code == 200
