@@ -105,10 +105,10 @@ class Engine:
     def scan_markup(self, text: str, *, marks: bool = False) -> list[Match]:
         """As `scan`, for HTML and SVG, with `marks` for Markdown and LaTeX: also what only a reader of the page sees in
         one piece."""
-        hits = self.hits(text)
+        hits = self.printed_hits(text, readings(text))
         page = rendered(text) if "<" in text or "&" in text else None
         if page is not None and page.changed:
-            hits = merge(hits + page.back(self.hits(page.text)))
+            hits = merge(hits + page.back(self.printed_hits(page.text, readings(page.text))))
         if marks:
             hits = merge(hits + self._unmarked_hits(text))
             if page is not None and page.changed:
@@ -127,7 +127,7 @@ class Engine:
         return hits
 
     def scan_printed(self, text: str) -> list[Match]:
-        """As `scan`, for what a program prints."""
+        """As `scan`, for what a program prints, or what viewers show as if it were printed."""
         return [Match(hit.kind, hit.start, hit.end) for hit in self.printed_hits(text, readings(text))]
 
     def redact(self, text: str, *, allow: bool = False) -> Redaction:
@@ -155,7 +155,11 @@ class Engine:
 
     def scan_live(self, text: str) -> list[Match]:
         """The secrets that are known exactly, and no others: for what rules must not judge."""
+        if self.live is None:
+            return []
         hits = self._live_hits(text)
+        for reading in readings(text):
+            hits += reading.back(self._live_hits(reading.text), len(text))
         return [Match(hit.kind, hit.start, hit.end) for hit in merge(hits)] if hits else []
 
     def alive(self, data: bytes) -> bool:

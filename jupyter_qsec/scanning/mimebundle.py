@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from typing import Any
 
 from jupyter_qsec.domain.errors import TooLargeError
 from jupyter_qsec.scanning.encoded import is_binary, is_encoded, last_row
-from jupyter_qsec.scanning.engine import Engine, bare, replace
+from jupyter_qsec.scanning.engine import Engine, bare, merge, replace
 from jupyter_qsec.scanning.finding import Match, marker
+from jupyter_qsec.scanning.hit import Hit
+from jupyter_qsec.scanning.overprinted import readings
 
 MAX_DEPTH = 100
 MAX_CHARACTERS = 64 << 20
@@ -144,19 +147,25 @@ class Walk:
         return self._replace(text, matches)
 
     def _scan(self, text: str, key: str) -> list[Match]:
-        return self._engine.scan(text) if key in _PLAIN else self._engine.scan_markup(text, marks=key in _MARKED)
+        if key in _PLAIN:
+            return self._engine.scan_printed(text)
+        return self._engine.scan_markup(text, marks=key in _MARKED)
 
     def _named(self, text: str, key: str) -> list[Match]:
         """With its key in front, as `{"SecretAccessKey": "…"}` needs both to be recognised."""
+        inside = self._behind(key, text)
+        for reading in readings(text):
+            inside = merge(inside + reading.back(self._behind(key, reading.text), len(text)))
+        return [Match(hit.kind, hit.start, hit.end) for hit in inside] or self._scan(text, key)
+
+    def _behind(self, key: str, text: str) -> list[Hit]:
         lead = f'{key[-128:]} = "'
-        together = self._engine.scan(f'{lead}{text}"')
         end = len(text)
-        inside = [
-            Match(m.kind, max(0, m.start - len(lead)), min(end, m.end - len(lead)))
-            for m in together
-            if m.end > len(lead) and m.start < len(lead) + end
+        return [
+            dataclasses.replace(hit, start=max(0, hit.start - len(lead)), end=min(end, hit.end - len(lead)))
+            for hit in self._engine.hits(f'{lead}{text}"')
+            if hit.end > len(lead) and hit.start < len(lead) + end
         ]
-        return inside or self._scan(text, key)
 
     def source(self, text: str) -> str:
         """One string in which `pragma: allowlist secret` comments count."""

@@ -45,6 +45,8 @@ CAUGHT = {
     "device control strings and 8-bit codes inside": "print('\\x1bPq\\x1b\\\\'.join(KEY))\nprint('\\x9b0m'.join(KEY))",
     "backspaces between and behind": "print('\\b'.join(KEY))\n"
     "for c in KEY: print('x\\b' + c, end='', flush=True)\nprint()\nprint(KEY[:9] + '...\\b\\b\\b' + KEY[9:])",
+    "backspaces in a display, a result or an exception": "display({'text/plain': '\\b'.join(KEY)}, raw=True)\n"
+    "display(Sender('    ' + KEY[4:] + '\\r' + KEY[:4]))\nraise ValueError(''.join('x\\b' + c for c in KEY))",
     "a carriage return that puts the beginning before the end": "print('    ' + KEY[4:] + '\\r' + KEY[:4])",
     "zero-width characters inside": "print('\\u200b'.join(KEY))",
     "variation selectors and fillers inside": "print('\\ufe0f\\u3164'.join(KEY))",

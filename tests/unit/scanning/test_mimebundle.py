@@ -288,3 +288,48 @@ def test_a_key_of_the_protocol_hides_no_secret_below_it() -> None:
     new, _, found = redact_json({"data": {"text/plain": AWS_KEY}, AWS_KEY: "code"}, SCANNER)
     assert AWS_KEY not in repr(new)
     assert len(found) == 2
+
+
+GOING_BACK = ["\b".join(AWS_KEY), "".join(f"x\b{c}" for c in AWS_KEY), f"    {AWS_KEY[4:]}\r{AWS_KEY[:4]}"]
+
+
+@pytest.mark.parametrize("text", GOING_BACK, ids=["backspaces", "taken back", "return"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda text: {"data": {"text/plain": text}},
+        lambda text: {"data": {"text/html": text, "text/markdown": [text, "x"]}},
+        lambda text: {"ename": "ValueError", "evalue": text, "traceback": ["x", text]},
+        lambda text: {"state": {"outputs": [{"output_type": "stream", "name": "stdout", "text": text}]}},
+    ],
+    ids=["result", "page", "exception", "widget"],
+)
+def test_what_was_printed_over_is_read_as_viewers_show_it(content: Callable[[str], dict[str, Any]], text: str) -> None:
+    new, matches, secrets = redact_json(content(text), SCANNER)
+    expected, _, _ = redact_json(content(AWS_KEY), SCANNER)
+    assert len(matches) == str(expected).count("[REDACTED:aws-access-key]") == str(new).count("[REDACTED:")
+    assert AWS_KEY[4:] not in str(new)
+    assert all(kind == "aws-access-key" for kind, _ in secrets)
+
+
+def test_a_key_tells_what_its_value_is_once_it_was_printed_over() -> None:
+    for text in (f"wrong\b\b\b\b\b{AWS_SECRET}", f"    {AWS_SECRET[4:]}\r{AWS_SECRET[:4]}"):
+        new, _, _ = redact_json({"SecretAccessKey": text}, SCANNER)
+        assert "[REDACTED:aws-secret-key]" in new["SecretAccessKey"] and AWS_SECRET[4:] not in new["SecretAccessKey"]
+
+
+def test_a_live_secret_that_was_printed_over_is_found_where_no_rule_may_judge() -> None:
+    live = LiveSecrets()
+    live.add("qsl_4f9Kd-2Lw_7TzQm8VbX1", "lease-token")
+    engine = Engine.default(live=live)
+    text = "\b".join("qsl_4f9Kd-2Lw_7TzQm8VbX1")
+    assert [match.kind for match in engine.scan_live(text)] == ["lease-token"]
+    assert redact_json({"text/plain": text}, engine)[0] == {"text/plain": "[REDACTED:lease-token]"}
+
+
+@pytest.mark.parametrize(
+    "text", [" 1%|  |\r50%|# |\r99%|##|\r", "one\r\ntwo\r\n", "a\bb", "\U0001f600\b\b:)"], ids=ascii
+)
+def test_what_goes_back_and_holds_nothing_stays(text: str) -> None:
+    for content in ({"text/plain": text}, {"text/html": text}, {"token": [text, text]}):
+        assert redact_json(content, SCANNER)[0] == content
