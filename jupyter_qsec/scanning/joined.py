@@ -34,6 +34,8 @@ _LONGEST_CONTROL = 516
 # Of `regex`, here and below: up to Python 3.11.4 `re` loses its place in a group that gives nothing back.
 _UNSEEN_TO_THE_END = regex.compile(rf"(?>(?:{_UNSEEN.pattern}|\x08)*)(?:{_UNFINISHED.pattern})?\Z")
 _TAKEN_BACK = "|".join(rf"[^\x08\r\n]{{{size}}}\x08{{{size}}}" for size in range(1, 9))
+_WIDE = regex.compile(r"[\p{East_Asian_Width=W}\p{East_Asian_Width=F}]")
+_OTHER_WIDTHS = regex.compile(rf"{_WIDE.pattern}|[\p{{Mn}}\p{{Me}}]")
 _NOT_SEEN = re2.compile(f"[{_INVISIBLE}\x90\x98\x9b\x9d-\x9f]".encode())
 """Every character but escape with which `_UNSEEN` may begin, in UTF-8: an automaton goes over it ten times as fast."""
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_.+/=-])\r?\n(?=[A-Za-z0-9_.+/=-])")
@@ -72,7 +74,7 @@ _LONGEST = 1 << 14
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """`text` is the original with some pieces replaced by shorter ones; `back` translates spans."""
+    """`text` is the original with some pieces replaced by others; `back` translates spans."""
 
     parts: tuple[str, ...]
     """The text in parts, between which no word of another script stands."""
@@ -142,6 +144,12 @@ def has_controls(text: str) -> bool:
 def without_controls(text: str) -> Seen:
     """Without terminal control sequences alone."""
     return _seen(text, _CONTROLS)
+
+
+def in_columns(text: str) -> Seen:
+    """With a blank behind every character that is two columns wide, and without those that combine with the one before
+    them."""
+    return _seen(text, _OTHER_WIDTHS, lambda character: f"{character} " if _WIDE.match(character) else "")
 
 
 def unseen_so_far(text: str) -> Seen:

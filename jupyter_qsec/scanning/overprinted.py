@@ -1,8 +1,10 @@
 """A text as it stands once backspaces and lone carriage returns have gone back over it, with a way back.
 
-A backspace is read in three ways. Terminals go back by a column, and what comes next takes the place of what stands
-there. JupyterLab takes the character before it away. Other viewers leave it out. A carriage return goes to where the
-line begins; what is not written over stays.
+A backspace is read in several ways. Terminals go back by a column, and what comes next takes the place of what stands
+there; they show two columns of a wide character and none of what nobody sees. JupyterLab takes the character before it
+away, and where a return has gone back also the one that stands there; to it every character is one. Others take away
+first and go back then, or leave backspaces out. A carriage return goes to where the line begins; what is not written
+over stays.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from jupyter_qsec.scanning.hit import Hit
-from jupyter_qsec.scanning.joined import has_controls, without_controls
+from jupyter_qsec.scanning.joined import (
+    before_unfinished,
+    has_controls,
+    has_unseen,
+    in_columns,
+    without_controls,
+    without_unseen,
+)
 
 _PIECE = 1 << 15
 """Characters; no single operation goes over many more, as it would hold up every other thread of a server."""
@@ -47,6 +56,8 @@ class Reading:
         """Index in the text at which more would go on."""
         self.taken_back = False
         """Whether backspaces have taken characters away, and may take more."""
+        self.ends: int | None = None
+        """Where in the original it ends, if not with it."""
         self._make = spans
         self._outer = outer
         self._spans: list[Span] | None = None
@@ -71,7 +82,8 @@ class Reading:
         result = []
         for hit in hits:
             start, end = self.origin(hit.start, hit.end)
-            end = size if hit.end == self.cursor == len(self.text) else end
+            if hit.end == self.cursor == len(self.text):
+                end = size if self.ends is None else self.ends
             result.append(dataclasses.replace(hit, start=start, end=end))
         return result
 
@@ -94,10 +106,38 @@ def readings(text: str) -> list[Reading]:
     if not goes_back(text):
         return []
     found = _readings(text, None)
-    if has_controls(text):  # which take no column on a terminal
-        plain = without_controls(text)
-        found += _readings(plain.text, plain.span)
+    if has_unseen(text):
+        return found + _without_unseen(text)
+    return found if text.isascii() else found + _by_width(text, None)
+
+
+def _without_unseen(text: str) -> list[Reading]:
+    """As terminals show it, on which what nobody sees takes no column; some think so of control sequences alone."""
+    whole = before_unfinished(text)
+    plain = without_unseen(whole)
+    found = _readings(plain.text, plain.span)
+    if has_controls(text):
+        printed = without_controls(whole)
+        found += _readings(printed.text, printed.span) if printed.text != plain.text else []
+    if not plain.text.isascii():
+        found += _by_width(plain.text, plain.span)
+    for reading in found:
+        reading.ends = len(whole)
     return found
+
+
+def _by_width(text: str, outer: Callable[[int, int], Span] | None) -> list[Reading]:
+    """As terminals show it that count the columns of wide and of combining characters."""
+    columns = in_columns(text)
+    if not columns.changed:
+        return []
+
+    def origin(start: int, end: int) -> Span:
+        span = columns.span(start, end)
+        return span if outer is None else outer(*span)
+
+    printing = _Printing(columns.text)
+    return [printing.reading(origin)] if printing.mixed else []
 
 
 def without_taken_back(text: str) -> str:
@@ -128,6 +168,10 @@ def _readings(text: str, outer: Callable[[int, int], Span] | None) -> list[Readi
     erased.taken_back = True
     terminal = _Printing(text).reading(outer)
     found = {reading.text: reading for reading in (left_out, terminal, *_written_over(left, erased.origin), erased)}
+    if goes_back(every):  # by returns
+        stepped = _Printing(text, erases=True).reading(outer)
+        stepped.taken_back = True
+        found.setdefault(stepped.text, stepped)
     return list(found.values())
 
 
@@ -185,8 +229,11 @@ class _Printing:
     """A text while it is printed. Each step adds a span or two to those of its line, and no step goes over a span that
     it does not take away or put behind the cursor, where one is once: all steps together take linear time."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, erases: bool = False) -> None:
+        """`erases`: whether a backspace takes away what is on both sides of the cursor, as in JupyterLab, instead of
+        going back over what is before it."""
         self._text = text
+        self._erases = erases
         self._done: list[Span] = []
         """Of lines that are complete."""
         self._before: list[Span] = []
@@ -274,7 +321,9 @@ class _Printing:
             columns -= size
             if end - size > start:
                 before.append((start, end - size))
-            if behind and behind[-1][0] == end:
+            if self._erases:
+                self._take_behind(size)
+            elif behind and behind[-1][0] == end:
                 behind[-1] = end - size, behind[-1][1]
             else:
                 behind.append((end - size, end))

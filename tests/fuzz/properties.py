@@ -13,12 +13,32 @@ from jupyter_qsec.scanning.overprinted import goes_back
 from jupyter_qsec.scanning.scanner import Scanner
 from jupyter_qsec.scanning.shapes import SHAPES
 from jupyter_qsec.scanning.stream import StreamRedactor
+from tests.fuzz.viewers import VIEWERS
 
 KEY = "AKIA" + "QSEC7PLANTED5Q2X"
 TOKEN = "qsl_4f9Kd-2Lw_7TzQm8VbX1"
 PIECES = (
     *("password", " = ", '"', "'", "\n", "\r\n", "token", "is", "-----BEGIN PRIVATE KEY-----", "eyJ", "<b>", "&#65;"),
-    *("\x1b[0m", "\x1b[1;31m", "\x1b]0;x\x07", "\x1b", "\b", "\u200b", "\u00ad", "AKIA", "ghp_", "://", "@", "-", " "),
+    *(
+        "\x1b[0m",
+        "\x1b[1;31m",
+        "\x1b]0;x\x07",
+        "\x1b",
+        "\b",
+        "\b",
+        "\r",
+        "x\b",
+        "\u200b",
+        "\u00ad",
+        "\u6f22",
+        "AKIA",
+        "ghp_",
+        "://",
+        "@",
+        "-",
+        " ",
+    ),
+    *("\r", "x\b", "..\r", "\u6f22"),
     *("aws_secret_access_key", "\\n", "secret:", KEY, KEY[:9], KEY[9:], TOKEN, TOKEN[:9], TOKEN[9:], TOKEN[::-1]),
 )
 """What means something to rules."""
@@ -60,6 +80,8 @@ def check(text: str, pieces: list[str]) -> None:
     for output in (redacted, printed, shown):
         assert TOKEN not in output
         assert KEY not in output
+    for view in VIEWERS:
+        assert not any(secret in view(printed) for secret in (TOKEN, KEY))
     if not goes_back(text):
         assert printed == redacted
     if not goes_back(text) and not any(map(late_in(text), matches)):

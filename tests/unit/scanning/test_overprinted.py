@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from jupyter_qsec.scanning import overprinted as module
 from jupyter_qsec.scanning.hit import Hit
 from jupyter_qsec.scanning.overprinted import Reading, goes_back, readings, without_taken_back
+from tests.fuzz.viewers import jupyterlab, terminal
 
 TEXTS = st.text("ab \b\b\r\n", max_size=16)
 
@@ -47,6 +49,11 @@ def taken_back(text: str) -> str:
     return result
 
 
+def narrow(text: str) -> str:
+    """With a blank for every character whose width is another's business."""
+    return re.sub("[^\x00-\x7f]", " ", text)
+
+
 def stands_in(text: str, reading: Reading) -> bool:
     """Whether each character of the reading is the one of the text to which it leads back."""
     spans = [reading.origin(n, n + 1) for n in range(len(reading.text))]
@@ -80,6 +87,31 @@ def test_a_backspace_takes_the_character_before_it_away(rounds: int, monkeypatch
 
 
 @pytest.mark.usefixtures("_in_pieces")
+def test_jupyterlab_takes_away_on_both_sides_of_the_cursor() -> None:
+    @given(TEXTS)
+    def same(text: str) -> None:
+        reading = module._Printing(text, erases=True).reading(None)
+        assert reading.text.replace("\r\n", "\n") == jupyterlab(text)
+        assert stands_in(text, reading)
+
+    same()
+
+
+@pytest.mark.usefixtures("_in_pieces")
+def test_one_reading_is_what_each_viewer_shows() -> None:
+    parts = ["a", "b", "\b", "\b", "\r", "\n", "\u200b", "\u6f22", "e\u0301", "\U0001f600", "\x1b[1m", "\x9b"]
+
+    @given(st.lists(st.sampled_from(parts), max_size=12).map("".join))
+    def so(text: str) -> None:
+        if "\b" in text:
+            seen = {reading.text.replace("\r\n", "\n") for reading in readings(text)}
+            assert jupyterlab(text) in seen
+            assert narrow(terminal(text)) in set(map(narrow, seen))
+
+    so()
+
+
+@pytest.mark.usefixtures("_in_pieces")
 def test_every_reading_leads_back_to_its_characters() -> None:
     @given(st.lists(st.sampled_from(["a", "b", " ", "\b", "\b", "\r", "\n", "\x1b[1m"]), max_size=12).map("".join))
     def so(text: str) -> None:
@@ -107,7 +139,11 @@ def test_what_is_left_out_stands_in_the_text_as_it_is() -> None:
         ("one\nAKxx\b\bIAyy\b\b!", ["one\nAKIA!y", "one\nAKIA!", "one\nAKxxIAyy!"]),
         ("AKIA\b\b\n", ["AKIA\n", "AK\n"]),
         ("x\n\b\bAKIA", ["x\nAKIA"]),
-        ("IIA\rAKx\b", ["AKx", "AKA", "IIA\rAKx", "IIA\rAK"]),
+        ("IIA\rAKx\b", ["AKx", "AKA", "IIA\rAKx", "IIA\rAK", "AK"]),
+        ("..KIA\rA.\b", ["..KIA\rA.", "A.KIA", "..KIA\rA", "AIA"]),
+        ("x\u200bIA\rAK", ["AKIA", "AKA"]),
+        ("xxIA\rAK\x1b[", ["AKIA"]),
+        ("\u6f22IA\rAK", ["AKA", "AKIA"]),
         ("AK\x1b[1mx\x1b[0m\bIA", ["AK\x1b[1mx\x1b[0mIA", "AK\x1b[1mx\x1b[0IA", "AKxIA", "AKIA"]),
         (" 1%|  \r 2%|# ", []),
         ("100 left\r9 left \r8 le", ["8 left t"]),
