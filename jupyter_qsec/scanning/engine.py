@@ -117,7 +117,12 @@ class Engine:
 
     def _unmarked_hits(self, text: str) -> list[Hit]:
         plain = without_marks(text)
-        return plain.back(self.hits(plain.text)) if plain.changed else []
+        hits = plain.back(self.hits(plain.text)) if plain.changed else []
+        if has_unseen(text):  # which may stand beside a mark
+            visible = without_unseen(text)
+            plain = without_marks(visible.text)
+            hits += visible.back(plain.back(self.hits(plain.text))) if plain.changed else []
+        return hits
 
     def printed_hits(self, text: str, read: Sequence[Reading]) -> list[Hit]:
         """As `hits`, for what a program prints: also in its `readings`."""

@@ -60,10 +60,15 @@ than some thirty times."""
 
 
 _MARK = (
-    r"\*{1,3}|~~|`{1,3}|\${1,2}|[{}\[]|\](?:\([^()\s]{0,512}+\)|\[[^\[\]]{0,64}+\])?"
+    r"\*{1,3}|~{1,2}|`{1,3}|\${1,2}|[{}]|!?\["
+    r"|\](?:\([^()\n]{0,1024}+(?:\([^()\n]{0,64}+\)[^()\n]{0,256}+){0,2}+\)|\[[^\[\]]{0,64}+\])?"
+    r"|\\(?:textcolor|color|colorbox|href|class|style|cssId|[hv]space|[hv]?phantom)\*?\{[^{}]{0,256}+\}"
+    r"|\\fcolorbox\{[^{}]{0,64}+\}\{[^{}]{0,64}+\}|\\rule(?:\[[^\[\]]{0,16}+\])?\{[^{}]{0,16}+\}\{[^{}]{0,16}+\}"
+    r"|\\(?:m?kern|m?skip|hskip|raise|lower)\s?-?[0-9.]{1,8}+[a-z]{2}\s?|[_^]\{\}|%[^\n]{0,256}+\n\s{0,16}+"
     r"|\\[a-zA-Z]{1,24}+\*?\s?|\\[,:;!>()\[\]]|\\(?=[_.+/=-])"
 )
-"""Of Markdown: emphasis, code, links and escapes; of LaTeX: formulas, groups, commands and fine space."""
+"""Of Markdown: emphasis, code, links, pictures and escapes; of LaTeX: formulas, groups, fine space, commands (of some
+with their arguments), empty scripts and comments."""
 _MARKS = regex.compile(rf"(?<=[A-Za-z0-9_.+/=-])(?:{_MARK}){{1,8}}+(?=[A-Za-z0-9_.+/=-])")
 
 _PIECE = 1 << 15

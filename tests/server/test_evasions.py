@@ -63,6 +63,8 @@ CAUGHT = {
     "LaTeX groups, commands and formulas inside": "display(Latex(r'\\text{' + KEY[:4] + r'}\\,{\\bf ' + KEY[4:]"
     " + '}'))\n"
     "display(Markdown('$' + KEY[:6] + '$' + KEY[6:]))",
+    "LaTeX commands with arguments inside": "display(Latex('$' + KEY[:4] + r'\\color{red}' + KEY[4:8] + r'\\kern0pt '"
+    " + KEY[8:12] + r'{}_{}\\rule{0pt}{0pt}' + KEY[12:] + '$'))",
     "in a script or a style sheet": "display(HTML('<script>let k = \"' + KEY + '\"</script><style>b::after'"
     " ' {content: \"' + KEY + '\"}</style>'))",
     "JSON with escapes": "display(JSON({'deep': [{'er': KEY}]}))",
@@ -116,6 +118,7 @@ OUT_OF_REACH = {
         "print('    ' + KEY[4:], end='', flush=True)\ntime.sleep(0.3)\nprint('\\r' + KEY[:4])",
         KEY[4:],
     ),
+    "Markdown code with blanks inside": ("display(Markdown(KEY[:4] + '`` ' + KEY[4:9] + ' ``' + KEY[9:]))", KEY[9:]),
     "the letters of a formula apart": ("display(Latex('$' + ' '.join(KEY) + '$'))", " ".join(KEY)),
     "halves in separate displays": ("display(HTML(KEY[:10])); display(HTML(KEY[10:]))", KEY[10:]),
     "a transformation of one's own": ("print(KEY.translate(str.maketrans('AKIQ', 'akiq')))", "akiaqSEC7PLaNTED5q2X"),

@@ -333,3 +333,8 @@ def test_a_live_secret_that_was_printed_over_is_found_where_no_rule_may_judge() 
 def test_what_goes_back_and_holds_nothing_stays(text: str) -> None:
     for content in ({"text/plain": text}, {"text/html": text}, {"token": [text, text]}):
         assert redact_json(content, SCANNER)[0] == content
+
+
+def test_what_nobody_sees_beside_a_mark_does_not_hide_a_secret() -> None:
+    new, _, _ = redact_json({"text/markdown": f"{AWS_KEY[:4]}**\u200b{AWS_KEY[4:9]}**{AWS_KEY[9:]}"}, SCANNER)
+    assert new == {"text/markdown": "[REDACTED:aws-access-key]"}

@@ -149,6 +149,18 @@ def test_what_begins_and_never_ends_takes_linear_time(unit: str) -> None:
     "marks",
     [
         *("*", "**", "***", "~~", "`", "**`", "$", "$$", "[", "](http://localhost/x)", "][ref]", "**[](x)"),
+        *('](http://localhost/x "title")', "](a_(b))", "]( x )", f"]({'u' * 600})", "~", "![](x)", "]()"),
+        *(r"\textcolor{red}{", r"\color{red}", r"\colorbox{white}{", r"\href{http://localhost}{", r"\class{x}{"),
+        *(
+            r"\style{color:red}{",
+            r"\hspace{0pt}",
+            r"\kern0pt ",
+            r"\rule{0pt}{0pt}",
+            "{}_{}",
+            "^{}",
+            "%x\n",
+            r"\raise1pt{",
+        ),
         *("{", "}{", "}\\text{", r"\mathrm{", "}\\,{\\bf ", "\\!", r"\textbf{\textit{"),
     ],
 )
@@ -167,7 +179,30 @@ def test_an_escaped_mark_of_a_token_stays_without_its_escape() -> None:
     assert joined.without_marks("ghp\\_ab\\.c").text == "ghp_ab.c"
 
 
-@pytest.mark.parametrize("unit", ["\\a", "a*", "a](", "](x", "a{", "a[b](c", "\\text{a}", "`", "a][b"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "\\a",
+        "a*",
+        "a](",
+        "](x",
+        "a{",
+        "a[b](c",
+        "\\text{a}",
+        "`",
+        "a][b",
+        "a](a(",
+        "](a)",
+        "](a(b)",
+        "a%",
+        "a%\n",
+        r"\color{a",
+        r"\rule{a}{",
+        r"a\kern1",
+        "a![",
+        "a~",
+    ],
+)
 def test_marks_take_linear_time(unit: str) -> None:
     text = unit * ((1 << 18) // len(unit))
     begun = time.process_time()
