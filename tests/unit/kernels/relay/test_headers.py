@@ -32,6 +32,9 @@ class Counting:
     def scan_markup(self, text: str, *, marks: bool = False) -> list[Match]:
         return self.scan(text)
 
+    def scan_printed(self, text: str) -> list[Match]:
+        return self.scan(text)
+
     def alive(self, data: bytes) -> bool:
         return Engine.default(live=self.live).alive(data)
 
