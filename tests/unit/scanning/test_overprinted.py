@@ -165,9 +165,36 @@ def test_a_span_holds_all_that_was_put_together_and_what_was_taken_away_at_its_e
     assert [(hit.start, hit.end) for hit in erased.back([Hit("x", 4, 6, 0)], len(text))] == [(4, len(text))]
 
 
+def test_a_span_at_the_end_does_not_hold_a_sequence_that_has_only_begun() -> None:
+    text = "Ax\bK\x1b["
+    for reading in readings(text):
+        if reading.text == "AK" and reading.ends is not None:
+            assert [(hit.start, hit.end) for hit in reading.back([Hit("x", 0, 2, 0)], len(text))] == [(0, 4)]
+            return
+    pytest.fail("nothing reads it without the sequence")
+
+
 @pytest.mark.parametrize(
     "unit",
-    ["a\b", "ab\b\b", "a\r", "a\r\b", "ab\b", "\r", "\b", "a\rb\b", "abc\b\b\r", "a\b\n", "a\r\n", "a\nb\rc\n"],
+    [
+        "\u6f22\b",
+        "\u6f22a\r",
+        "e\u0301\r\b",
+        "\u200ba\b",
+        "\x1b[0m\u6f22\b\r",
+        "a\b",
+        "ab\b\b",
+        "a\r",
+        "a\r\b",
+        "ab\b",
+        "\r",
+        "\b",
+        "a\rb\b",
+        "abc\b\b\r",
+        "a\b\n",
+        "a\r\n",
+        "a\nb\rc\n",
+    ],
     ids=ascii,
 )
 def test_it_takes_linear_time(unit: str) -> None:
