@@ -20,7 +20,7 @@ from jupyter_qsec.scanning.engine import Engine, Redaction, bare
 from jupyter_qsec.scanning.finding import Match, marker
 from jupyter_qsec.scanning.hit import Hit
 from jupyter_qsec.scanning.holding import WIDEST, anchored_from, hold_from
-from jupyter_qsec.scanning.joined import through_unseen, unseen_to_the_end
+from jupyter_qsec.scanning.joined import before_unfinished, through_unseen, unseen_to_the_end
 from jupyter_qsec.scanning.overprinted import Reading, readings
 
 MAX_HELD = 256
@@ -46,10 +46,14 @@ class _Swallowing:
     seen: str
     goes_on: regex.Pattern[str] | None
     """None: armour, which ends with its END line."""
-    held: str = ""
-    """What nobody sees, after which the secret may go on or not."""
-    told: bool = False
+    before: str
+    """What stands before it in the stream."""
+    held: str
+    """What nobody sees, or nobody any more, after which the secret may go on or not."""
+    told: bool
     """Whether the finding was given out; then what follows is only dropped."""
+    shown: int = 0
+    """Characters of `held` that are out."""
 
     def tell(self, end: int, done: list[tuple[Match, str]]) -> None:
         if not self.told:
@@ -84,7 +88,9 @@ class StreamRedactor:
     def pending(self) -> bool:
         """Whether text is held, or a finding whose secret may go on."""
         state = self._swallowing
-        return self._out < len(self._buffer) or (state is not None and (state.held != "" or not state.told))
+        if state is not None and (state.shown < len(state.held) or not state.told):
+            return True
+        return self._out < len(self._buffer)
 
     def feed(self, text: str) -> Redaction:
         """Take a piece; give what may go out now."""
@@ -92,31 +98,33 @@ class StreamRedactor:
 
     def flush(self) -> Redaction:
         """Give everything that is held, redacted. To be called before any other message of the same parent."""
-        return self._end(lambda hits: len(self._buffer))
+        return self._end(lambda hits: len(self._buffer), len)
 
     def release_due(self) -> Redaction:
         """Give what is held if its time is over, but for what may be on its way to a secret; else nothing."""
         if self._deadline is None or self._clock() < self._deadline:
             return Redaction("")
-        redaction = self._end(self._hold_late)
+        redaction = self._end(self._hold_late, _finished)
         self._deadline = None  # what is left waits for what follows
         return redaction
 
     def _advance(self, text: str) -> Redaction:
         done: list[tuple[Match, str]] = []
-        self._buffer += self._swallow(text, done)
+        self._take(text, done)
         shown = self._release(done, self._hold)
         self._time(shown != "")
         return _redaction(shown, done)
 
-    def _end(self, hold: Callable[[list[Hit]], int]) -> Redaction:
-        """Nothing more may come: also what is being swallowed is told."""
+    def _end(self, hold: Callable[[list[Hit]], int], give: Callable[[str], int]) -> Redaction:
+        """Nothing more may come: also what is being swallowed is told. `give`: how much of what it holds goes out."""
         done: list[tuple[Match, str]] = []
         shown = self._release(done, hold)
-        if self._swallowing is not None:
-            shown += self._swallowing.held
-            self._swallowing.held = ""
-            self._swallowing.tell(self._base + len(self._buffer), done)
+        state = self._swallowing
+        if state is not None:
+            end = max(state.shown, give(state.held))
+            shown += state.held[state.shown : end]
+            state.shown = end
+            state.tell(self._base, done)
         self._time(shown != "")
         return _redaction(shown, done)
 
@@ -127,29 +135,40 @@ class StreamRedactor:
         hits = [hit for hit in self._engine.printed_hits(self._buffer, self._read) if hit.end > self._out]
         return self._emit(hits, hold(hits), done)
 
-    def _swallow(self, text: str, done: list[tuple[Match, str]]) -> str:
-        """Drop what still belongs to the secret that is being swallowed; give the rest."""
+    def _take(self, text: str, done: list[tuple[Match, str]]) -> None:
+        """Drop what still belongs to the secret that is being swallowed; put the rest into the buffer."""
         state = self._swallowing
         if state is None or not text:
-            return text
+            self._buffer += text
+            return
         if state.goes_on is None:
             carry = state.seen[-pem.CARRY :]
             end = pem.end_of_key(carry + text)
             size = len(text) if end is None else max(0, end - len(carry))
             over = end is not None
         else:
-            text, state.held = state.held + text, ""
+            text = state.held + text
             match = state.goes_on.match(text)
             size = match.end() if match else 0
-            over = size < len(text)
-            if over and _hides_the_rest(text, size, state.seen + text[:size]):
-                text, state.held, over = text[:size], text[size:], False
+            over = size < len(text) and not _hides_the_rest(text, size, state.seen + text[:size])
+            state.held, state.shown = text[size:], max(0, state.shown - size)
         state.seen = (state.seen + text[:size])[-_MAX_REMEMBERED:]
         self._base += size
         if over:
             state.tell(self._base, done)
-            self._swallowing = None
-        return text[size:]
+            self._resume(state, text[size:])
+
+    def _resume(self, state: _Swallowing, rest: str) -> None:
+        """The secret may be part of a longer one that only the rest tells, so it becomes context of the rest."""
+        context = state.before + state.seen
+        cut = max(0, len(context) - _MAX_CONTEXT)
+        if cut:
+            self._begins_line = context[cut - 1] == "\n"
+            context = context[cut:]
+        self._buffer = context + rest
+        self._base -= len(context)
+        self._out = len(context) + state.shown
+        self._swallowing = None
 
     def _hold(self, hits: list[Hit]) -> int:
         size = len(self._buffer)
@@ -184,10 +203,9 @@ class StreamRedactor:
                 self._told = hit.kind, self._base + hit.start
             at = hit.end
             if hit.grows and _reaches_end(hit, buffer):
-                goes_on = None if hit.grows == pem.KIND else through_unseen(hit.grows)
-                seen, held, at = buffer[hit.start : hit.end], buffer[hit.end :], len(buffer)
-                self._swallowing = _Swallowing(hit.kind, self._base + hit.start, seen, goes_on, held, told)
-            elif not told:
+                self._begin_swallowing(hit, told)
+                return "".join(parts)
+            if not told:
                 done.append(
                     (
                         Match(hit.kind, self._base + hit.start, self._base + hit.end),
@@ -199,9 +217,18 @@ class StreamRedactor:
         self._settle(max(at, hold))
         return "".join(parts)
 
+    def _begin_swallowing(self, hit: Hit, told: bool) -> None:
+        """From now on the buffer is empty, and the stream goes on where the secret so far ends."""
+        start, buffer = self._base + hit.start, self._buffer
+        seen, held = buffer[hit.start : hit.end], buffer[hit.end :]
+        self._settle(hit.start)
+        goes_on = None if hit.grows == pem.KIND else through_unseen(hit.grows)
+        self._swallowing = _Swallowing(hit.kind, start, seen, goes_on, self._buffer[: self._out], held, told)
+        self._buffer, self._base, self._out = "", start + len(seen), 0
+
     def _settle(self, out: int) -> None:
         """Remember what went out as context, and forget what is too old."""
-        cut = len(self._buffer) if self._swallowing is not None else self._context_start(out)
+        cut = self._context_start(out)
         if cut:
             self._begins_line = self._buffer[cut - 1] == "\n"
             self._buffer = self._buffer[cut:]
@@ -243,6 +270,12 @@ def _hides_the_rest(text: str, start: int, secret: str) -> bool:
     if len(text) - start > MAX_HELD:
         return False
     return unseen_to_the_end(text, start) or ("\x08" in secret and _MAY_BE_TAKEN_BACK.match(text, start) is not None)
+
+
+def _finished(held: str) -> int:
+    """How much of what is held behind a secret may go out: not what may be taken back, nor half a control sequence, as
+    neither would be looked through with its other half behind it."""
+    return len(before_unfinished(held)) if unseen_to_the_end(held, 0) else 0
 
 
 def _redaction(text: str, done: list[tuple[Match, str]]) -> Redaction:
