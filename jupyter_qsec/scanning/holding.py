@@ -16,7 +16,6 @@ _LAST_WORD = re.compile(r"(?<![A-Za-z0-9_.:~|%+/=-])[A-Za-z0-9_.:~|%+/=-]*+\Z")
 """Of all characters that shapes have."""
 _WORD_STARTS = re.compile(r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_]|[.~](?![.~]{2}))")
 _SHORTEST_SHAPE = 3
-_BACKSPACES = re.compile(r"\x08+")
 WIDEST = 8
 """Characters that are taken back at once and may stand within a secret that comes in pieces."""
 _TELLING = 4
@@ -44,26 +43,21 @@ def _earliest(engine: Engine, text: str, read: Sequence[Reading], find: Callable
         tail = reading.text[offset:end]
         begun = find(engine, tail)
         if reading.taken_back:
-            begun = min(begun, _before_what_is_taken_back(engine, tail, _widest(text)))
+            begun = min(begun, _before_what_is_taken_back(engine, tail))
         if begun < len(tail):
             earliest = min(earliest, reading.origin(offset + begun, end)[0])
     return earliest
 
 
-def _before_what_is_taken_back(engine: Engine, tail: str, width: int) -> int:
-    """Where a telling part of a secret begins if so many of the last characters are taken back next."""
+def _before_what_is_taken_back(engine: Engine, tail: str) -> int:
+    """Where a telling part of a secret begins if some of the last characters are taken back next."""
     whole = before_unfinished(tail)
     line = tail.rfind("\n") + 1
-    for end in range(len(whole) - 1, max(line, len(whole) - width) - 1, -1):
+    for end in range(len(whole) - 1, max(line, len(whole) - WIDEST) - 1, -1):
         begun = _anchored_start(engine, tail[:end])
         if begun < end - _TELLING:
             return begun
     return len(tail)
-
-
-def _widest(text: str) -> int:
-    """How many characters were taken back at once."""
-    return min(WIDEST, max(map(len, _BACKSPACES.findall(text, max(0, len(text) - WINDOW))), default=0))
 
 
 def _start(engine: Engine, tail: str) -> int:
@@ -73,13 +67,13 @@ def _start(engine: Engine, tail: str) -> int:
         if has_unseen(tail):
             visible = unseen_so_far(tail)
             start = min(start, _origin(visible.origin, _shape_start(engine, visible.text), visible.text, tail))
-    if "\n" in tail or tail.endswith("\r"):
-        start = min(start, _joined_start(engine, tail))
     return start
 
 
 def _anchored_start(engine: Engine, tail: str) -> int:
     start = _begun(engine, tail)
+    if "\n" in tail or tail.endswith("\r"):
+        start = min(start, _joined_start(engine, tail))
     if has_unseen(tail):
         visible = unseen_so_far(tail)
         start = min(start, _origin(visible.origin, _begun(engine, visible.text), visible.text, tail))

@@ -37,9 +37,14 @@ CAUGHT = {
     "slices in one cell": "print(KEY[:10], end=''); sys.stdout.flush(); time.sleep(0.01); print(KEY[10:])",
     "the live token slowly": "for n in range(0, 20, 5):\n"
     "  print(token[n:n + 5], end='', flush=True)\n  time.sleep(0.2)\nprint(token[20:])",
+    "the live token behind its name, broken over lines with pauses": "print('password=' + token[:10], flush=True)\n"
+    "time.sleep(0.2)\nprint(token[10:], flush=True)",
     "two streams, interleaved": "for c in KEY:\n"
     "  print(c, end='', flush=True)\n  print('.', file=sys.stderr, flush=True)",
     "broken over lines": "print('\\n'.join(KEY[n:n + 5] for n in range(0, 20, 5)))",
+    "broken over lines with pauses between them": "for n in range(0, 20, 5):\n"
+    "  print(KEY[n:n + 5], flush=True)\n  time.sleep(0.2)\n"
+    "print(KEY[:19], flush=True)\ntime.sleep(0.2)\nprint(KEY[19:])",
     "ANSI codes inside": "print('\\x1b[0m'.join(KEY))",
     "a print that ends within an ANSI code": "print(KEY[:16], end='\\x1b[', flush=True)\nprint('0m' + KEY[16:])",
     "device control strings and 8-bit codes inside": "print('\\x1bPq\\x1b\\\\'.join(KEY))\nprint('\\x9b0m'.join(KEY))",

@@ -11,7 +11,7 @@ import pytest
 from jupyter_qsec.scanning.engine import Engine, Redaction
 from jupyter_qsec.scanning.live import LiveSecrets
 from jupyter_qsec.scanning.stream import SHOWN_LATE, StreamRedactor
-from tests.unit.scanning.planted import AWS_TOKEN, JWT, LONG_JWT
+from tests.unit.scanning.planted import AWS_KEY, AWS_TOKEN, JWT, LONG_JWT
 
 SCANNER = Engine.default()
 LIVE_TOKEN = "qsl_4f9Kd-2Lw_7TzQm8VbX1aB3dE5gH7jK9mN"
@@ -142,3 +142,60 @@ def test_many_secrets_that_end_one_after_another_are_each_told_once() -> None:
         printer.waits()
         printer.prints("\n")
     assert printer.shown == "password=[REDACTED:assigned-secret]\n" * 200 and len(printer.told) == 200
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"], ids=ascii)
+def test_a_key_broken_over_lines_shows_four_characters_before_a_pause(line_break: str) -> None:
+    for at in range(5, len(AWS_KEY)):
+        printer = with_pauses([f"see {AWS_KEY[:at]}{line_break}", f"{AWS_KEY[at:]}{line_break}"])
+        assert most_shown(AWS_KEY, printer.shown) <= SHOWN_LATE, at
+        assert printer.shown.endswith(f"[REDACTED:aws-access-key]{line_break}") and len(printer.told) == 1
+    thrice = with_pauses(
+        [AWS_KEY[:8] + line_break, AWS_KEY[8:12], AWS_KEY[12:19] + line_break, AWS_KEY[19:] + line_break]
+    )
+    assert most_shown(AWS_KEY, thrice.shown) <= SHOWN_LATE
+
+
+@pytest.mark.parametrize(
+    "text", ["done\n", "loss: 0.25\r\n", "eyes on AK\n", "model saved to s3\n", "0f3a9c\n"], ids=ascii
+)
+def test_lines_that_hold_no_secret_go_out_whole_before_a_pause(text: str) -> None:
+    printer = Printer()
+    printer.prints(text)
+    printer.waits()
+    assert printer.shown == text
+
+
+@pytest.mark.parametrize("first", [1, 3])
+@pytest.mark.parametrize("width", range(1, 9))
+def test_more_may_be_taken_back_at_once_than_ever_before(first: int, width: int) -> None:
+    for at in range(5, len(AWS_KEY)):
+        head = f"AK{'xyz'[:first]}{chr(8) * first}{AWS_KEY[2:at]}{'abcdefgh'[:width]}"
+        printer = Printer()
+        printer.prints(head, "\b" * width + AWS_KEY[at:] + "\n")
+        assert printer.shown == "[REDACTED:aws-access-key]\n", at
+        late = with_pauses([head, "\b" * width + AWS_KEY[at:] + "\n"])
+        assert most_shown(AWS_KEY, late.shown.replace("\b", "").replace("xyz"[:first], "")) <= SHOWN_LATE, at
+
+
+def test_bars_are_live_also_when_something_was_taken_back_in_their_line() -> None:
+    bars = [f"\r{n:3d}%|{'█' * (n // 10):10s}| {n}/100 [00:{n:02d}<00:{99 - n:02d}, 1.00it/s]" for n in range(100)]
+    stream = StreamRedactor(live_engine(), clock=lambda: 0.0)
+    stream.feed("step 12\b\b13 ")
+    assert [stream.feed(bar).text for bar in bars] == bars
+
+
+@pytest.mark.parametrize(
+    "bars",
+    [
+        [f"{chr(8) * 42}{n:3d}/100 [{'=' * (n // 5):20s}] - loss: 0.{n:04d}" for n in range(100)],
+        ["working |", *(f"\b{mark}" for mark in "/-\\|" * 20)],
+    ],
+    ids=["keras", "spinner"],
+)
+def test_bars_that_take_back_are_shown_when_their_time_is_over(bars: list[str]) -> None:
+    printer = Printer()
+    for n, bar in enumerate(bars):
+        printer.prints(bar)
+        printer.waits()
+        assert printer.shown == "".join(bars[: n + 1])
