@@ -11,15 +11,16 @@ import asyncio
 import hashlib
 import hmac
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
 
 from jupyter_qsec.application import tokens
 from jupyter_qsec.application.callers import Caller, lease_principal, operator_access, require
 from jupyter_qsec.application.knownleases import MOST, KnownLeases
+from jupyter_qsec.application.leaserequests import MAX_TTL, IssuedLease, LeaseRequest, check
 from jupyter_qsec.application.ports import Catalogue, Clock, Policy, Store
 from jupyter_qsec.application.tokens import AwsCredentials, CredentialForge, SigningCredential
 from jupyter_qsec.domain.access import AccessRequest, Action, Permit
@@ -39,8 +40,6 @@ from jupyter_qsec.domain.principal import Principal
 
 __all__ = ["AwsCredentials", "IssuedLease", "LeaseRequest", "Leasing", "SigningCredential"]
 
-MAX_TTL = timedelta(hours=12)
-MIN_TTL = timedelta(seconds=10)
 RECORD_RENEWALS_EVERY = timedelta(hours=1)
 _MAX_DEPTH = 8
 _ATTEMPTS = 3
@@ -48,32 +47,6 @@ FRESH_SECONDS = 1.0
 """For several processes on one store: a revocation at one of them is felt at all within two seconds."""
 _CHILDREN = 10_000
 _TOGETHER = 500
-
-
-@dataclass(frozen=True)
-class LeaseRequest:
-    """What a holder asks for."""
-
-    tenant: str = ""
-    """Empty: the catalogue's first."""
-    project: str = ""
-    """Empty: the tenant's first."""
-    label: str = ""
-    holder: str = ""
-    parent: str = ""
-    """Id of the lease this one hangs on; it ends with it."""
-    ttl: timedelta = timedelta(minutes=5)
-    max_ttl: timedelta = MAX_TTL
-    confinement: str = ""
-
-
-@dataclass(frozen=True)
-class IssuedLease:
-    """A new lease and what its holder needs to use it."""
-
-    lease: Lease
-    token: str
-    """The bearer token, told once: only its SHA-256 is kept."""
 
 
 class Leasing:
@@ -113,7 +86,7 @@ class Leasing:
         project = tenant.project(request.project) if request.project else tenant.projects[0]
         if project is None:
             raise InvalidRequestError(f"Tenant {tenant.id} has no project {request.project[:60]!r}.")
-        _check(request)
+        check(request)
         permit = require(self._policy, operator_access(principal, Action.LEASE_ISSUE, tenant.id))
         now = self._clock.now()
         max_expires_at = now + min(request.max_ttl, MAX_TTL)
@@ -208,30 +181,35 @@ class Leasing:
         found = await self._store.leases(
             principal=holder.principal, unrevoked_only=True, expires_after=now, limit=_CHILDREN
         )
-        held = [lease for lease in found if lease.claims == holder.claims]
-        self._ended.update(lease.id for lease in held)
-        async with self._changing:
-            for lease in held:
-                with suppress(ConflictError):  # as above
-                    await self._end(lease.id, actor, because, Permit(()))
+        await self._end_together(
+            [lease for lease in found if lease.claims == holder.claims], actor, because, Permit(())
+        )
 
     async def end_all(
         self, actor: Principal, because: str, permit: Permit, *, issued_until: datetime | None = None
     ) -> None:
         """Revoke every active lease, or each that was issued until then. `ConflictError` when some cannot be ended."""
+        tried: set[str] = set()
         while True:
             now = self._clock.now()
             active = await self._store.leases(unrevoked_only=True, expires_after=now, limit=_TOGETHER)
             held = [lease for lease in active if issued_until is None or lease.issued_at <= issued_until]
             if not held:
                 return
-            self._ended.update(lease.id for lease in held)
-            async with self._changing:
-                ends = [self._end(lease.id, actor, because, permit) for lease in held]
-                done = await asyncio.gather(*ends, return_exceptions=True)
-            problems = [each for each in done if isinstance(each, BaseException)]
-            if len(problems) == len(held):
-                raise problems[0]  # by now none of them is another process's to end
+            if tried.issuperset(lease.id for lease in held):
+                raise ConflictError("Some leases cannot be ended.")
+            tried.update(lease.id for lease in held)
+            await self._end_together(held, actor, because, permit)
+
+    async def _end_together(self, held: Sequence[Lease], actor: Principal, because: str, permit: Permit) -> None:
+        """What another process ended at this moment is none of ours; any other error is raised when all were tried."""
+        self._ended.update(lease.id for lease in held)
+        async with self._changing:
+            ends = [self._end(lease.id, actor, because, permit) for lease in held]
+            done = await asyncio.gather(*ends, return_exceptions=True)
+        for outcome in done:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, ConflictError):
+                raise outcome
 
     async def lease(self, actor: Principal, lease_id: str) -> Lease:
         """One lease, for those who may see it; `NotFoundError` otherwise."""
@@ -369,16 +347,6 @@ class Leasing:
         if lease is None:
             raise NotFoundError(f"Lease {lease_id[:8]} was not found.")
         return lease
-
-
-def _check(request: LeaseRequest) -> None:
-    if not MIN_TTL <= request.ttl <= MAX_TTL:
-        raise InvalidRequestError("ttl_seconds must be between 10 and 43200.")
-    if not request.ttl <= request.max_ttl <= MAX_TTL:
-        raise InvalidRequestError("max_ttl_seconds must be between ttl_seconds and 43200.")
-    for name in ("label", "holder", "confinement"):
-        if len(getattr(request, name)) > MAX_TEXT:
-            raise InvalidRequestError(f"{name} is longer than {MAX_TEXT} characters.")
 
 
 def _about(actor: Principal, action: Action, lease: Lease) -> AccessRequest:

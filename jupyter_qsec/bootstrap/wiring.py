@@ -26,7 +26,7 @@ from jupyter_qsec.adapters.providers.dasklog import logging_kept
 from jupyter_qsec.adapters.providers.simulator import SimulatorExecutor
 from jupyter_qsec.adapters.results import FileResultStore
 from jupyter_qsec.adapters.store import Database, PostgresDatabase, SqliteDatabase, SqlStore
-from jupyter_qsec.adapters.store.signedby import known_signer
+from jupyter_qsec.adapters.store.migrating import known_signer
 from jupyter_qsec.application.dispatch import Dispatcher
 from jupyter_qsec.application.health import Health
 from jupyter_qsec.application.keyreading import KEY_BYTES

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from jupyter_qsec.adapters.store import auditlog, rows
 from jupyter_qsec.adapters.store.session import Session
-from jupyter_qsec.application.leasing import MAX_TTL
+from jupyter_qsec.application.leaserequests import MAX_TTL
 from jupyter_qsec.application.ports import StoreFigures
 from jupyter_qsec.domain.audit import Checkpoint, event_from_leaf
 from jupyter_qsec.domain.lease import Holder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from jupyter_qsec.domain.errors import (
     LeaseRevokedError,
     SignatureError,
 )
-from jupyter_qsec.domain.lease import LeaseState
+from jupyter_qsec.domain.lease import Lease, LeaseState
 from jupyter_qsec.domain.rootsecret import AUDIT_LOG, LEASES
 from tests.fakes.store import FakeStore
 from tests.unit.application.installations import ADMIN, Installation, Process
@@ -98,6 +99,26 @@ async def test_a_lease_that_another_process_issues_meanwhile_ends_too() -> None:
     await one.rotate(at_once=True)
     with pytest.raises(LeaseRevokedError):
         await one.leasing.credentials(store.token)
+
+
+async def test_leases_that_somebody_else_ends_at_this_moment_are_no_obstacle() -> None:
+    class RivalStore(FakeStore):
+        rival: Process | None = None
+
+        async def leases(self, **asked: object) -> Sequence[Lease]:
+            found = await super().leases(**asked)  # type: ignore[arg-type]  # as it came
+            if self.rival is not None:
+                rival, self.rival = self.rival, None
+                for lease in found:
+                    await rival.leasing.revoke(ADMIN, lease.id, "faster")
+            return found
+
+    here = Installation(store := RivalStore())
+    one, rival = await here.process(), await here.process()
+    await issued(one)
+    store.rival = rival
+    assert (await one.rotate(at_once=True)).generation == 2
+    assert [event.kind for event in here.store.events].count("lease.revoked") == 1
 
 
 async def test_a_key_store_that_fails_ends_nothing() -> None:
