@@ -16,8 +16,9 @@ _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often the identity source is asked."""
-_REST = 4.0
-"""A look that took long is followed by a rest of so many times that long: the source has more to do than this."""
+_REST, _LONGEST_REST = 4.0, 5.0
+"""A look that took long is followed by a rest of so many times that long: the source has more to do than this. So many
+seconds are rest enough, lest those who are gone work on."""
 
 
 class Departures:
@@ -56,7 +57,8 @@ class Departures:
         if not holders:
             return
         found = await self._roster.departed(holders)
-        self._rests_until = self._timer() + _REST * (self._timer() - began)
+        ended = self._timer()
+        self._rests_until = ended + min(_REST * (ended - began), _LONGEST_REST)
         self._tell(found.problem)
         for holder in found.gone:
             _log.warning("%s is no longer known to the hub: its leases end", holder.principal)

@@ -88,13 +88,25 @@ class Dispatcher:
         self.enqueue(task)
 
     # -- queue
+    def admitted(self, task: QuantumTask, *, cost: int) -> QuantumTask:
+        """That it runs is recorded with its submission, which spares it a write of its own."""
+        if self._runner.closing or not self._turns.take(task, cost):
+            return task
+        return self._runner.begun(task)
+
+    def withdraw(self, task: QuantumTask) -> None:
+        self._turns.leave(task.id)
+        self._pump()
+
     def enqueue(self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0) -> None:
-        """Let a stored QUEUED task wait for its turn. `cost` is its estimated simulator time in ms."""
         self._book.add(task)
         if payload is not None:
             self._runner.keep(task.id, payload)
-        self._turns.queue(task, cost)
-        self._pump()
+        if task.state is TaskState.RUNNING:
+            self._start(task.id, task)
+        else:
+            self._turns.queue(task, cost)
+            self._pump()
 
     def _pump(self) -> None:
         """Start whatever may run now."""
@@ -102,15 +114,18 @@ class Dispatcher:
             task_id = self._turns.next()
             if task_id is None:
                 return
-            # In a context of its own: a run belongs to no request, whichever made room for it.
-            run = asyncio.get_running_loop().create_task(
-                self._run(task_id), name=f"task {task_id}", context=contextvars.Context()
-            )
-            self._runs[task_id] = run
+            self._start(task_id)
 
-    async def _run(self, task_id: str) -> None:
+    def _start(self, task_id: str, begun: QuantumTask | None = None) -> None:
+        """Let a task that has its turn run. In a context of its own: a run belongs to no request, whichever made room
+        for it."""
+        run = self._run(task_id, begun)
+        name = f"task {task_id}"
+        self._runs[task_id] = asyncio.get_running_loop().create_task(run, name=name, context=contextvars.Context())
+
+    async def _run(self, task_id: str, begun: QuantumTask | None) -> None:
         try:
-            task = await self._begin(task_id)
+            task = begun or await self._begin(task_id)
             if task is not None:
                 await self._runner.carry(task)
         except asyncio.CancelledError:

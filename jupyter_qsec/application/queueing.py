@@ -17,8 +17,17 @@ class Dispatch(Protocol):
         """Stop. What still runs is left so that it runs again elsewhere or at the next start."""
         ...
 
+    def admitted(self, task: QuantumTask, *, cost: int) -> QuantumTask:
+        """The task as it is to be stored: as one that runs, when it may start this moment, and then its place is kept
+        until `enqueue` or `withdraw`. `cost` is its estimated simulator time in ms."""
+        ...
+
+    def withdraw(self, task: QuantumTask) -> None:
+        """An admitted task was not stored: somebody else may have its place."""
+        ...
+
     def enqueue(self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0) -> None:
-        """Let a stored QUEUED task wait for its turn. `cost` is its estimated simulator time in ms."""
+        """Let a stored task start, if it was admitted as one that runs, or wait for its turn."""
         ...
 
     async def cancel(self, task_id: str, by: str) -> QuantumTask:

@@ -246,6 +246,12 @@ class SharedDispatcher:
         self._work.set()
 
     # -- asked by others
+    def admitted(self, task: QuantumTask, *, cost: int) -> QuantumTask:
+        return task  # whoever claims it first starts it
+
+    def withdraw(self, task: QuantumTask) -> None:
+        pass
+
     def enqueue(self, task: QuantumTask, payload: TaskPayload | None = None, *, cost: int = 0) -> None:
         if payload is not None:
             self._runner.keep(task.id, payload)

@@ -11,12 +11,13 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from jupyter_qsec.application.callers import Caller, Fact, access, caller_event, require
 from jupyter_qsec.application.estimating import Estimate, charges, estimate
+from jupyter_qsec.application.outcomes import started_event
 from jupyter_qsec.application.ports import (
     Clock,
     Device,
@@ -26,10 +27,12 @@ from jupyter_qsec.application.ports import (
     Policy,
     Refused,
     Store,
+    Submitted,
 )
 from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder
 from jupyter_qsec.domain.access import Action, Permit
+from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import (
     ConflictError,
     DeniedError,
@@ -39,7 +42,7 @@ from jupyter_qsec.domain.errors import (
     TooLargeError,
 )
 from jupyter_qsec.domain.program import ProgramFacts, inspect_action
-from jupyter_qsec.domain.quota import day_window
+from jupyter_qsec.domain.quota import Charge, day_window
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from jupyter_qsec.domain.tenant import Lane
 
@@ -180,7 +183,7 @@ class Submissions:
                 "client_token": task.client_token,
             },
         )
-        outcome = await self._store.submit(task, payload, reserved, [event])
+        outcome = await self._commit(task, payload, reserved, event, cost.simulator_ms)
         if isinstance(outcome, Refused):
             raise QuotaExceededError(
                 " ".join(str(breach) for breach in outcome.breaches), remedy="The counters start anew at 00:00 UTC."
@@ -189,6 +192,22 @@ class Submissions:
             return self._same(outcome.task, task)
         self._dispatcher.enqueue(outcome.task, payload, cost=cost.simulator_ms)
         return outcome.task
+
+    async def _commit(
+        self, task: QuantumTask, payload: TaskPayload, reserved: Sequence[Charge], event: AuditEvent, milliseconds: int
+    ) -> Submitted | Duplicate | Refused:
+        """Store the task; one that may start this moment is stored, and recorded, as one that runs."""
+        task = self._dispatcher.admitted(task, cost=milliseconds)
+        events = [event]
+        if task.state is TaskState.RUNNING:
+            events.append(started_event(task, task.created_at))
+        outcome: Submitted | Duplicate | Refused | None = None
+        try:
+            outcome = await self._store.submit(task, payload, reserved, events)
+        finally:
+            if not isinstance(outcome, Submitted):
+                self._dispatcher.withdraw(task)
+        return outcome
 
     def _same(self, existing: QuantumTask, asked: QuantumTask) -> QuantumTask:
         if existing.request_digest != asked.request_digest or existing.principal != asked.principal:

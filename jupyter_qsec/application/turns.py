@@ -49,6 +49,13 @@ class Turns:
             self._running_by_tenant[tenant] += 1
         return task_id
 
+    def take(self, task: QuantumTask, cost: int) -> bool:
+        """Take a new task's turn at once, when nobody is in line and it may start now."""
+        if len(self._fair) or len(self._running) >= self._executor.capacity or not self._may_start(task.tenant):
+            return False
+        self.queue(task, cost)
+        return self.next() == task.id
+
     def leave(self, task_id: str) -> None:
         """The task waits and runs no more."""
         self._fair.remove(task_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from jupyter_qsec.adapters.identity.hubapi import HubAddress
@@ -22,8 +24,10 @@ from tests.hub.realhub import RealHub
 
 pytestmark = pytest.mark.xdist_group("hub")
 
-FELT = 4.0
-"""Seconds: the two that are promised, and two more for a machine that is busy with other tests."""
+FELT = 10.0
+"""Seconds: the two that are promised, and more for a machine that is busy with other tests."""
+UNTOUCHED = 4.0
+"""Seconds in which what must not happen, and cannot be waited for, would have happened."""
 GONE = "the person is no longer known to the hub"
 
 
@@ -37,11 +41,11 @@ def told(gateway: ControlAccess, lease: Issued) -> tuple[int, str]:
     return answer.status_code, answer.json().get("detail", "")
 
 
-def ends(gateway: GatewayProcess, lease: Issued, because: str, *, within: float = FELT) -> None:
+def ends(gateway: ControlAccess, lease: Issued, because: str) -> None:
     began = time.monotonic()
-    wait_for(lambda: told(gateway, lease)[0] == 403, "the end of the lease", 20)
-    assert time.monotonic() - began < within
-    assert f"was revoked ({because})" in told(gateway, lease)[1]
+    refused = wait_for(lambda: seen if (seen := told(gateway, lease))[0] == 403 else None, "the end of the lease", 60)
+    assert time.monotonic() - began < FELT
+    assert f"was revoked ({because})" in refused[1]
 
 
 def revocations(gateway: GatewayProcess, *leases: Issued) -> list[tuple[str, str]]:
@@ -89,7 +93,7 @@ def test_without_the_look_such_leases_live_on(hub: RealHub, tmp_path: Path, monk
         hire(hub, "joe")
         lease = take_lease(hub, gateway, "joe")
         hub.drive("DELETE", "/users/joe")
-        time.sleep(FELT)  # what must not happen cannot be waited for
+        time.sleep(UNTOUCHED)
         assert told(gateway, lease)[0] == 200
     finally:
         gateway.stop()
@@ -133,7 +137,7 @@ def test_a_service_that_a_hub_starts_without_has_no_lease_and_nobody_loses_one_m
         service = Issued(**gateway.post("/api/v1/leases", body, token=own_hub.tokens["CI"]).json())
         person = take_lease(own_hub, gateway, "ada")
         own_hub.stop()
-        time.sleep(FELT)  # what must not happen cannot be waited for
+        time.sleep(UNTOUCHED)
         assert [told(gateway, lease)[0] for lease in (service, person)] == [200, 200]
         own_hub.environ["HUB_WITHOUT"] = "ci"
         own_hub.start()
@@ -144,6 +148,10 @@ def test_a_service_that_a_hub_starts_without_has_no_lease_and_nobody_loses_one_m
         assert log.count("the hub tells again who is gone") == 1
     finally:
         gateway.close()
+
+
+def _refused(ask: Callable[[], httpx.Response]) -> bool:
+    return ask().status_code == 403
 
 
 def test_several_processes_end_a_lease_once(hub: RealHub, postgres_server: PostgresServer, tmp_path: Path) -> None:
@@ -168,9 +176,12 @@ def test_several_processes_end_a_lease_once(hub: RealHub, postgres_server: Postg
         with SignedBraket(gateway, lease) as braket:
             running = braket.create_bell(action=ENDLESS, shots=10)
             hub.drive("DELETE", "/users/ivy")
-            # An endless simulation has the processors, and looks that take long are followed by long rests.
-            ends(gateway, lease, GONE, within=4 * FELT)
-        time.sleep(FELT)  # for a second record to come, were there to be one
+            ends(gateway, lease, GONE)
+        for client in gateway.clients():
+            ask = functools.partial(client.get, "/credentials", headers={"Authorization": f"Bearer {lease.token}"})
+            wait_for(functools.partial(_refused, ask), "the end of the lease for both", FELT)
+            client.close()
+        time.sleep(UNTOUCHED)  # a second record would have come
         assert revocations(gateway, lease) == [(lease.id, GONE)]
         assert gateway.post(f"/api/v1/tasks/{running}/cancel").status_code == 200
     finally:

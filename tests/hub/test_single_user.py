@@ -80,7 +80,7 @@ def test_a_task_belongs_to_the_person_and_to_what_the_group_maps_to(worked: Work
 def test_one_request_tells_the_gateway_that_all_who_work_are_still_there(example: ExampleHub, worked: Worked) -> None:
     listed, alone = "GET /hub/api/users?", "GET /hub/api/user (qsec@"
     before = len(example.hub.log())
-    wait_for(lambda: example.hub.log()[before:].count(f"200 {listed}") >= 3, "three looks", 20)
+    wait_for(lambda: example.hub.log()[before:].count(f"200 {listed}") >= 3, "three looks", 60)
     assert alone not in example.hub.log()[before:], "nobody was missing there"
     ada, kernel, *_ = worked
     [lease] = [lease for lease in example.ask(ada, "leases")["leases"] if lease["id"] == kernel["lease"]["id"]]

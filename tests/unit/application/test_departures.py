@@ -157,13 +157,14 @@ async def test_a_source_that_is_away_ends_nobodys_lease_and_is_told_once(caplog:
     assert (await world.leasing.caller(lease.id)).lease.id == lease.id
 
 
-async def test_a_look_that_took_long_is_followed_by_a_rest() -> None:
+@pytest.mark.parametrize(("took", "rest"), [(1.0, 4.0), (1.25, 5.0), (2.0, 5.0), (300.0, 5.0)])
+async def test_a_look_that_took_long_is_followed_by_a_rest_that_is_not_endless(took: float, rest: float) -> None:
     world, roster = World(), FakeRoster()
     watch = watching(world, roster)
     await issued(world, BOB)
-    roster.takes = 2.0
+    roster.takes = took
     await watch.look()
-    roster.now += 7.9
+    roster.now += rest - 0.1
     await watch.look()
     assert len(roster.asked) == 1
     roster.now += 0.2

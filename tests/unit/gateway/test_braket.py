@@ -183,6 +183,7 @@ async def test_what_polls_repeat_is_read_again_after_a_restart(world: World) -> 
 
 
 async def test_a_task_can_be_cancelled_once(world: World) -> None:
+    world.executor.resize(0)
     alpha = await client(world)
     arn = await created(alpha)
     answer = await ask(alpha, "PUT", at("quantum-task", arn, "/cancel"), {"clientToken": "t"})
@@ -249,6 +250,7 @@ async def test_tasks_are_found_newest_first_in_pages(world: World) -> None:
 async def test_filters_hold_together(
     world: World, filters: list[tuple[str, str, list[str]]], expected: list[int]
 ) -> None:
+    world.executor.resize(0)
     alpha = await client(world)
     arns = []
     for number, device in enumerate((SV1, DM1, SV1)):
