@@ -67,8 +67,7 @@ lint: install
 
 unit: install
 	$(BIN)/jlpm test
-	@sh tests/postgres.sh
-	$(BIN)/pytest -n 2 tests/unit tests/contract
+	$(BIN)/pytest -n 2 -m 'not long' tests/unit
 
 check: lint unit
 

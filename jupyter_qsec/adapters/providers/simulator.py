@@ -26,6 +26,8 @@ _BACKENDS = {
 _RETRY_SECONDS = (0.5, 2.0, 10.0, 30.0)
 GRACE_SECONDS = 0.1
 """Long for most tasks, and nothing beside the seconds in which a new worker starts."""
+QUIET_SECONDS = 1.0
+"""A gateway starts when JupyterLab, its server or a job do, which have more use for the processors in these moments."""
 CANCELLED = ExecutionFailure("The task was cancelled.", cancelled=True)
 UNKNOWN_DEVICE = ExecutionFailure("This device is not simulated here.")
 
@@ -80,11 +82,16 @@ class SimulatorExecutor:
         threads: int | None = None,
         command: Sequence[str] | None = None,
         grace: float = GRACE_SECONDS,
+        quiet: float = QUIET_SECONDS,
     ) -> None:
         """`threads` is for each worker; without it they share the processors of this machine. A cancelled execution
-        that ends within `grace` seconds costs no worker."""
+        that ends within `grace` seconds costs no worker. Workers start `quiet` seconds after this, or with the first
+        task."""
         self._limits = limits or ExecutionLimits()
         self._grace = grace
+        self._quiet = quiet
+        self._later: asyncio.TimerHandle | None = None
+        """Starts the workers, unless a task did."""
         self._capacity = max(1, workers if workers is not None else default_workers())
         self._threads = threads or max(1, (os.cpu_count() or 1) // self._capacity)
         self._command = list(command) if command is not None else worker_command(self._limits.max_memory_bytes)
@@ -113,13 +120,21 @@ class SimulatorExecutor:
         return ""
 
     async def start(self, on_room: Callable[[], None] = lambda: None) -> None:
-        """Begin to start the workers and return at once; tasks wait for the first one that is ready."""
+        """Return at once; tasks wait for the first worker that is ready."""
         self._closed = False
-        for _ in range(self._capacity):
-            self._keep(self._supply())
+        self._later = asyncio.get_running_loop().call_later(self._quiet, self._supply_all)
+
+    def _supply_all(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+            for _ in range(self._capacity):
+                self._keep(self._supply())
 
     async def close(self) -> None:
         self._closed = True
+        if self._later is not None:
+            self._later.cancel()
         keepers = list(self._keepers)
         for keeper in keepers:
             keeper.cancel()
@@ -201,6 +216,7 @@ class SimulatorExecutor:
         """An idle worker; `WorkerEndedError` when there is none and none can be started."""
         if self._closed:
             raise WorkerEndedError("the gateway is closing")
+        self._supply_all()
         while self._idle:
             worker = self._idle.pop()  # the one that ran last: it is warm, and has read what is likely to come again
             if worker.alive:

@@ -79,6 +79,7 @@ class TestAdmission:
         caller = await world.caller()
         states = [(await world.submit(caller)).state for _ in range(3)]
         assert states == [TaskState.RUNNING, TaskState.QUEUED, TaskState.QUEUED]
+        await settled(world)
         await world.dispatcher.close()
 
     async def test_nobody_is_overtaken(self) -> None:
