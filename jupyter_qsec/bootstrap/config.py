@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
 from jupyter_qsec.adapters.store import PATIENCE_SECONDS
 from jupyter_qsec.application.health import FRESH_SECONDS as HEALTH_FRESH_SECONDS

@@ -13,9 +13,7 @@ from jupyter_qsec.adapters.catalogue import FileCatalogue, catalogue_of
 from jupyter_qsec.adapters.clock import CommonClock, SystemClock
 from jupyter_qsec.adapters.devices.embedded import EmbeddedDevices
 from jupyter_qsec.adapters.identity.choice import identities_of
-from jupyter_qsec.adapters.identity.hubroster import HubRoster
-from jupyter_qsec.adapters.identity.jupyterhub import HubIdentities
-from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.adapters.keys import open_key_store
 from jupyter_qsec.adapters.keys.signing import NoteSigner
 from jupyter_qsec.adapters.metering import CountingPolicy, Metrics
@@ -37,6 +35,7 @@ from jupyter_qsec.application.ports import (
     Executor,
     Identities,
     KeyStore,
+    Roster,
 )
 from jupyter_qsec.application.providersessions import ProviderSessions
 from jupyter_qsec.application.queueing import Dispatch
@@ -130,12 +129,28 @@ def _executor(config: GatewayConfig) -> Executor:
     return DaskExecutor(config.dask, config.limits)
 
 
+# Clients of hubs and verifiers of tokens take a while to load, and a gateway on one machine has neither.
 def _identities(config: GatewayConfig, catalogue: FileCatalogue, clock: CommonClock) -> Identities | None:
-    hub = HubIdentities(config.hub, catalogue.membership, catalogue.claims) if config.hub else None
-    if hub and catalogue.require_mfa and "mfa" not in catalogue.claims:
+    workloads = None
+    if catalogue.workloads:
+        from jupyter_qsec.adapters.identity.workload import WorkloadIdentities
+
+        workloads = WorkloadIdentities(catalogue.workloads, catalogue.membership, clock)
+    return identities_of(_hub_identities(config.hub, catalogue) if config.hub else None, workloads)
+
+
+def _hub_identities(hub: HubAddress, catalogue: FileCatalogue) -> Identities:
+    from jupyter_qsec.adapters.identity.jupyterhub import HubIdentities
+
+    if catalogue.require_mfa and "mfa" not in catalogue.claims:
         _log.warning("tenants.toml maps no claim mfa, so roles that demand a second factor count for nobody")
-    rules = catalogue.workloads
-    return identities_of(hub, WorkloadIdentities(rules, catalogue.membership, clock) if rules else None)
+    return HubIdentities(hub, catalogue.membership, catalogue.claims)
+
+
+def _roster(hub: HubAddress) -> Roster:
+    from jupyter_qsec.adapters.identity.hubroster import HubRoster
+
+    return HubRoster(hub)
 
 
 async def build(config: GatewayConfig) -> Gateway:
@@ -241,7 +256,7 @@ async def build(config: GatewayConfig) -> Gateway:
         ),
         metrics=metrics,
         identities=_identities(config, catalogue, clock),
-        roster=HubRoster(config.hub) if config.hub else None,
+        roster=_roster(config.hub) if config.hub else None,
         checkpoint_seconds=config.checkpoint_seconds,
         time=store.claims.time if shared else None,
         signatures=store.signatures if shared else None,

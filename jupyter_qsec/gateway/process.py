@@ -11,11 +11,11 @@ import ssl
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.adapters.providers.daskaddress import DaskCluster
 from jupyter_qsec.application.ports import Clock
 from jupyter_qsec.bootstrap import Gateway, GatewayConfig, build
@@ -24,7 +24,6 @@ from jupyter_qsec.gateway import control
 from jupyter_qsec.gateway.app import make_app, make_server
 from jupyter_qsec.gateway.connections import Connections
 from jupyter_qsec.gateway.control_shapes import moment
-from jupyter_qsec.gateway.dashboard.login import Site
 from jupyter_qsec.gateway.databaseurl import database_url
 from jupyter_qsec.gateway.ending import Ending
 from jupyter_qsec.gateway.exits import EXIT_OK, exit_code
@@ -34,6 +33,9 @@ from jupyter_qsec.gateway.logs import log_to, log_unhandled
 from jupyter_qsec.gateway.metricstoken import metrics_token
 from jupyter_qsec.gateway.replaymemory import MemoryFile
 from jupyter_qsec.gateway.statedir import StateDirectory
+
+if TYPE_CHECKING:
+    from jupyter_qsec.gateway.dashboard.login import Site
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +111,12 @@ def _hub(environ: MutableMapping[str, str]) -> HubAddress:
     return HubAddress(environ.get("JUPYTERHUB_API_URL", ""), token, context)
 
 
+def _site(environ: Mapping[str, str]) -> Site | None:
+    from jupyter_qsec.gateway.dashboard.login import Site  # asks hubs over http: more to load than one machine needs
+
+    return Site.of_environment(environ)
+
+
 def _dashboard(gateway: Gateway, hub: HubAddress | None, site: Site | None) -> list[Any]:
     """The routes of the dashboard, where the hub has a place for it."""
     if hub is None or site is None:
@@ -128,7 +136,7 @@ async def _serve(options: ServeOptions, state: StateDirectory, ambient: Mapping[
     listening = listen(place_of(options, state))
     port = listening.port
     hub = _hub(os.environ) if options.identity == "hub" else None
-    site = Site.of_environment(os.environ) if hub else None
+    site = _site(os.environ) if hub else None
     gateway = await build(
         GatewayConfig(
             home=options.home,

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.application.departures import Departures
 from tests.contract.postgres import PostgresServer
 from tests.fakes.waiting import wait_for

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import ssl
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from jupyter_qsec.domain.addresses import is_loopback
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.domain.certificates import certificate_problem
-from jupyter_qsec.domain.errors import InvalidRequestError, UnavailableError
+from jupyter_qsec.domain.errors import UnavailableError
 
 FOUND, UNKNOWN = 200, 404
 _REFUSED = (401, 403, UNKNOWN)
@@ -21,31 +18,6 @@ LATER = "Try again in a moment; an administrator finds more in the hub's log."
 _MAX_ANSWER = 8 << 20
 """A page of 200 people comes with the groups of each."""
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
-
-
-@dataclass(frozen=True)
-class HubAddress:
-    """Where the hub's API is, and the service token that opens it."""
-
-    api_url: str
-    """As in `JUPYTERHUB_API_URL`, such as `http://127.0.0.1:8081/hub/api`; plain http on loopback only."""
-    token: str = field(repr=False)
-    tls: ssl.SSLContext | None = None
-    """For https: whom to trust. `None`: the system's authorities."""
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.api_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidRequestError("JUPYTERHUB_API_URL must be an http or https address.")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise InvalidRequestError(
-                f"The hub's API at {parts.hostname} is neither on this machine nor https: tokens would be readable.",
-                remedy="Set c.JupyterHub.internal_ssl = True, or give the hub's API an https address.",
-            )
-        if not self.token:
-            raise InvalidRequestError(
-                "There is no JUPYTERHUB_API_TOKEN.", remedy="Start the gateway as a service of the hub."
-            )
 
 
 class HubApi:

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from jupyter_qsec.adapters.identity.hubapi import FOUND, UNKNOWN, HubAddress, HubApi
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
+from jupyter_qsec.adapters.identity.hubapi import FOUND, UNKNOWN, HubApi
 from jupyter_qsec.application.ports import Departed
 from jupyter_qsec.domain.errors import UnavailableError
 from jupyter_qsec.domain.lease import Holder

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from jupyter_qsec.adapters.identity.hubapi import FOUND, HubAddress, HubApi
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
+from jupyter_qsec.adapters.identity.hubapi import FOUND, HubApi
 from jupyter_qsec.application.ports import Identity
 from jupyter_qsec.domain.errors import DeniedError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import Membership, Standing

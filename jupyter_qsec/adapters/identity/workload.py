@@ -49,11 +49,6 @@ _CLAIM = 256
 _FOUND = 200
 
 
-def is_workload_token(token: str) -> bool:
-    """Whether it has the form of a signed JSON object (RFC 7515, 3.1). Proves nothing yet."""
-    return token.startswith("eyJ") and token.count(".") == 2
-
-
 @dataclass(frozen=True, slots=True)
 class _Keys:
     """An issuer's keys by their id."""

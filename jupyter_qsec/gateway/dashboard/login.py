@@ -13,7 +13,8 @@ from urllib.parse import urlencode, urlsplit
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress, unreachable
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
+from jupyter_qsec.adapters.identity.hubapi import unreachable
 from jupyter_qsec.domain.errors import InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.gateway.dashboard.sealing import Login
 

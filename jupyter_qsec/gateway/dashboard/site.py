@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from jupyter_qsec._version import __version__
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.domain.times import rfc3339
 from jupyter_qsec.gateway.dashboard import evidence, overview, work
 from jupyter_qsec.gateway.dashboard.handlers import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.adapters.identity.jupyterhub import CACHE_SECONDS, HubIdentities
 from jupyter_qsec.domain.errors import DeniedError, InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import MemberRule, Membership

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.adapters.identity.hubroster import MOST_ASKED, HubRoster
 from jupyter_qsec.application.ports import Departed
 from jupyter_qsec.domain.lease import Holder

@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jupyter_qsec.adapters.identity.choice import identities_of
-from jupyter_qsec.adapters.identity.workload import MAX_LIFE, MAX_TOKEN, WorkloadIdentities, is_workload_token
+from jupyter_qsec.adapters.identity.choice import identities_of, is_workload_token
+from jupyter_qsec.adapters.identity.workload import MAX_LIFE, MAX_TOKEN, WorkloadIdentities
 from jupyter_qsec.domain.errors import DeniedError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.domain.membership import MemberRule, Membership
 from jupyter_qsec.domain.principal import PrincipalKind, Role

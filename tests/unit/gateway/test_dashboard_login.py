@@ -17,7 +17,7 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 
-from jupyter_qsec.adapters.identity.hubapi import HubAddress
+from jupyter_qsec.adapters.identity.hubaddress import HubAddress
 from jupyter_qsec.domain.errors import InvalidRequestError, UnauthenticatedError, UnavailableError
 from jupyter_qsec.gateway.dashboard.login import HubLogin, Site
 from jupyter_qsec.gateway.dashboard.sealing import Seals
