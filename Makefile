@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Images of containers set it, and then each of many processes would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Root, in a container for instance, must say that it means it.
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 FUZZ_SECONDS ?= 300
@@ -44,6 +46,7 @@ $(VENV)/.labextension: $(VENV)/.dependencies package.json yarn.lock .yarnrc.yml 
 
 $(VENV)/.package: $(VENV)/.labextension pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q jupyter_qsec
 	$(BIN)/python -m jupyter_qsec.gateway compile
 	@touch $@
 
