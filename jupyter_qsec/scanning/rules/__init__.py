@@ -10,6 +10,7 @@ from jupyter_qsec.scanning.rules import (
     commands,
     hosting,
     office,
+    options,
     payments,
     pipelines,
     prose,
@@ -23,7 +24,7 @@ RULES: tuple[Rule, ...] = (
     *(*quantum.OWN, *quantum.QUANTUM, *quantum.JUPYTER),
     *(*clouds.RULES, *hosting.RULES, *code.RULES, *pipelines.RULES),
     *(*ai.RULES, *payments.RULES, *services.RULES, *office.RULES),
-    *(*web.RULES, *assigned.RULES, *prose.RULES, *commands.RULES),
+    *(*web.RULES, *assigned.RULES, *prose.RULES, *options.RULES, *commands.RULES),
 )
 """More specific rules first: where two meet, the earlier names the kind."""
 

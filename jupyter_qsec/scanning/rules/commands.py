@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jupyter_qsec.scanning import plausible
-from jupyter_qsec.scanning.plausible import Check
 from jupyter_qsec.scanning.rules.rule import CHANGE, Rule
 from jupyter_qsec.scanning.severity import Severity
 
@@ -13,10 +12,6 @@ _OPTIONS = (
 )
 _SECURE_STRING = r"(?i:convertto-securestring)(?:[ \t]{1,4}-\w{1,16}){0,4}[ \t]{1,4}"
 """What begins with a dash and stands in no quotes is an option, not the secret."""
-_GAP = r"[ \t]{1,4}(?:\\\r?\n[ \t]{0,16})?"
-"""Also with a line that goes on."""
-_WORDS = rf"(?:\.exe)?(?:{_GAP}[^\s;|&<>\"'`]{{1,48}}){{0,8}}?"
-"""Of a command, before the option that matters."""
 _TAKES_PASSWORDS = (
     r"(?:sudo[ \t](?:[^\s|;&<>]{1,48}[ \t]{1,4}){0,4}?(?:-\w{0,6}S|--stdin)\b|[^|;&\n]{1,160}--(?:password-)?stdin\b"
     r"|(?:kinit|smbpasswd[ \t]|gpg[ \t][^|;&\n]{0,80}--passphrase-fd))"
@@ -26,34 +21,6 @@ _SECRET_NAMES = (
     *("password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "api_key", "api-key", "access_key"),
     *("access-key", "secretkey", "secret_key", "secret-key"),
 )
-
-
-def _option(
-    description: str,
-    *commands: str,
-    option: str,
-    glued: bool,
-    example: str,
-    never: tuple[str, ...],
-    check: Check = plausible.of_a_command,
-) -> Rule:
-    """A password behind a short option of certain commands; `glued`: only without a space between them."""
-    gap = "" if glued else r"[ \t]{0,4}"
-    return Rule(
-        "command-secret",
-        commands,
-        r"[^\s\"'`;|&<>-][^\s\"'`;|&<>]{3,199}",
-        lead=rf"(?i:{'|'.join(commands)}){_WORDS}{_GAP}{option}{gap}[\"']?",
-        not_after="A-Za-z0-9_-",
-        span=1024,
-        check=check,
-        grows=r"^\s\"'`;|&<>",
-        severity=Severity.MEDIUM,
-        description=description,
-        advice=CHANGE,
-        examples=(example,),
-        never=never,
-    )
 
 
 RULES: tuple[Rule, ...] = (
@@ -151,102 +118,6 @@ RULES: tuple[Rule, ...] = (
         examples=("%define token {h40}", '#define API_KEY "{a32}"'),
         never=("#define TOKEN_SIZE 4096", "#define PASSWORD_PROMPT please_enter_it"),
     ),
-    _option(
-        "password on a command line",
-        *("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump", "mariadb-admin"),
-        option="-p",
-        glued=True,
-        example="mysql -u root -p{a12} lab",
-        never=("mysql -u root -p lab", "mysql -u root -p$MYSQL_PASSWORD lab", "mysqldump -p --all-databases"),
-    ),
-    _option(
-        "password on a command line",
-        "sshpass",
-        option="-p",
-        glued=False,
-        example="sshpass -p {a12} ssh ada@lab.example.org",
-        never=("sshpass -p $SSHPASS ssh ada@lab", "sshpass -p '<password>' ssh ada@lab"),
-    ),
-    _option(
-        "password of a registry",
-        *("docker login", "podman login", "nerdctl login", "buildah login", "skopeo login", "helm registry login"),
-        option="-p",
-        glued=False,
-        example="docker login -u ada -p {a12} registry.example.org",
-        never=("docker login -u ada -p ${{ secrets.REGISTRY }}", "docker login -u ada -p $(cat token)"),
-    ),
-    _option(
-        "password of Redis",
-        "redis-cli",
-        option="-a",
-        glued=False,
-        example="redis-cli -h cache -a {a16} ping",
-        never=("redis-cli -a $REDIS_PASSWORD ping", "redis-cli -h cache -a password ping"),
-    ),
-    _option(
-        "password of a directory",
-        *("ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami", "ldappasswd"),
-        option="-w",
-        glued=False,
-        example="ldapsearch -x -D cn=admin,dc=lab -w {a12} -b dc=lab",
-        never=("ldapsearch -x -D cn=admin -w $LDAP_PASSWORD -b dc=lab", "ldapsearch -x -D cn=admin -W -b dc=lab"),
-    ),
-    _option(
-        "password of a login",
-        *("az login", "oc login", "cf login", "ibmcloud login", "heroku login", "twine upload", "rdesktop"),
-        *("mongosh", "mongo", "mongodump", "mongorestore", "mongoexport", "mongoimport", "cqlsh", "rabbitmqadmin"),
-        option="-p",
-        glued=False,
-        example="az login -u ada -p {a12} --tenant lab",
-        never=(
-            "docker run --name mongo -p 27017:27017 mongo:7",
-            "az login -u ada -p $AZ_PASSWORD",
-            "oc login -u ada -p <password>",
-            "mongo mkdir -p /data/db/configuration",
-        ),
-        check=plausible.of_a_login,
-    ),
-    _option(
-        "password of a login",
-        *("sqlcmd", "bcp", "ipmitool", "mosquitto_pub", "mosquitto_sub", "ssh-keygen"),
-        option="-P",
-        glued=False,
-        example="sqlcmd -S db -U sa -P {a12}",
-        never=("sqlcmd -S db -U sa -P %SA_PASSWORD%", "mosquitto_pub -h lab -p 1883 -P secret", "ipmitool -P '<pw>'"),
-        check=plausible.of_a_login,
-    ),
-    _option(
-        "password of a remote desktop",
-        *("xfreerdp", "xfreerdp3", "wfreerdp"),
-        option="/p:",
-        glued=True,
-        example="xfreerdp /u:ada /p:{a12} /v:lab",
-        never=("xfreerdp /u:ada /p:$RDP_PASSWORD /v:lab", "xfreerdp /u:ada /port:33890 /v:lab"),
-    ),
-    _option(
-        "password of a Windows share",
-        *("smbclient", "rpcclient", "winexe", "smbget", "smbcacls", "net rpc", "net ads"),
-        option=r"(?:-U|--user)[ =]{0,4}[\"']?[^\s\"'%]{1,64}%",
-        glued=True,
-        example="smbclient //lab/share -U ada%{a12}",
-        never=("smbclient //lab/share -U ada%$PASSWORD", "smbclient //lab/share -U %USERNAME%", "rpcclient -U ada lab"),
-    ),
-    _option(
-        "password of a transfer",
-        "lftp",
-        option=r"-u[ \t]{0,4}[\"']?[^\s\"',]{1,64},",
-        glued=True,
-        example="lftp -u ada,{a12} sftp://lab.example.org",
-        never=("lftp -u ada,$PASSWORD sftp://lab.example.org", "lftp -u ada sftp://lab.example.org"),
-    ),
-    _option(
-        "password of a web server",
-        "htpasswd",
-        option=r"-\w{0,6}b\w{0,6}[ \t]{1,4}[^\s;|&<>]{1,128}[ \t]{1,4}[^\s;|&<>]{1,64}[ \t]{1,4}",
-        glued=True,
-        example="htpasswd -bc /etc/htpasswd ada {a12}",
-        never=("htpasswd -bc /etc/htpasswd ada $PASSWORD", "htpasswd -c /etc/htpasswd ada"),
-    ),
     Rule(
         "command-secret",
         ("echo ", "echo\t", "printf "),
@@ -274,6 +145,21 @@ RULES: tuple[Rule, ...] = (
         advice=CHANGE,
         examples=('echo "ada:{a12}" | chpasswd', "echo ada:{a12} | sudo chpasswd"),
         never=('echo "ada:$PASSWORD" | chpasswd', 'echo "ada:<password>" | sudo chpasswd'),
+    ),
+    Rule(
+        "command-secret",
+        ("assword", "assphrase"),
+        r"[^\"'\\\n$]{4,120}",
+        lead=r"(?i:assword|assphrase)[^\n\"']{0,24}[\"'}]\)?[\s;{]{1,24}"
+        r"(?:[\w.]{1,48}\.)?send(?:_user|line)?[ \t]{0,4}\(?(?:--[ \t])?[bru]?[\"']",
+        tail=r"(?:\\[rn]|[\"'])",
+        gate=r"[^\n\"']{0,24}[\"'}]\)?[\s;{]{1,24}(?:[\w.]{1,48}\.)?send",
+        check=plausible.in_a_call,
+        severity=Severity.MEDIUM,
+        description="password that answers a prompt",
+        advice=CHANGE,
+        examples=('child.expect("assword:")\nchild.sendline("{a12}")', 'expect "password: " { send "{a12}\\r" }'),
+        never=('child.expect("assword:")\nchild.sendline(password)', 'expect "password: "\nsend "$password\\r"'),
     ),
     Rule(
         "netrc-password",
