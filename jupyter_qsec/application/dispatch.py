@@ -7,9 +7,10 @@ store and finishes what was begun: a complete result becomes the task's outcome,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jupyter_qsec.application.cancelling import cancel
 from jupyter_qsec.application.ports import Catalogue, Clock, Executor, Store, TaskQuery
@@ -103,7 +104,7 @@ class Dispatcher:
         if payload is not None:
             self._runner.keep(task.id, payload)
         if task.state is TaskState.RUNNING:
-            self._start(task.id, task)
+            self._start(task.id)
         else:
             self._turns.queue(task, cost)
             self._pump()
@@ -116,16 +117,19 @@ class Dispatcher:
                 return
             self._start(task_id)
 
-    def _start(self, task_id: str, begun: QuantumTask | None = None) -> None:
+    def _start(self, task_id: str) -> None:
         """Let a task that has its turn run. In a context of its own: a run belongs to no request, whichever made room
         for it."""
-        run = self._run(task_id, begun)
-        name = f"task {task_id}"
-        self._runs[task_id] = asyncio.get_running_loop().create_task(run, name=name, context=contextvars.Context())
+        if self._runner.closing:
+            return  # the next start takes it up
+        run = asyncio.get_running_loop().create_task(
+            self._run(task_id), name=f"task {task_id}", context=contextvars.Context()
+        )
+        self._runs[task_id] = run
 
-    async def _run(self, task_id: str, begun: QuantumTask | None) -> None:
+    async def _run(self, task_id: str) -> None:
         try:
-            task = begun or await self._begin(task_id)
+            task = await self._begin(task_id)
             if task is not None:
                 await self._runner.carry(task)
         except asyncio.CancelledError:
@@ -140,7 +144,8 @@ class Dispatcher:
             self._pump()
 
     async def _begin(self, task_id: str) -> QuantumTask | None:
-        """Record RUNNING; `None` when the task was cancelled meanwhile."""
+        """The task as one that runs, which is recorded now unless it was with its submission; `None` when it has ended
+        meanwhile."""
 
         def step(task: QuantumTask) -> QuantumTask:
             return self._runner.begun(task) if task.state is TaskState.QUEUED else task
@@ -149,13 +154,16 @@ class Dispatcher:
             return await self._book.change(task_id, step, lambda task: [self._runner.started_event(task)])
 
         task = await self._runner.persist(attempt)
-        return task if task is not None and task.state is TaskState.RUNNING else None
+        return task if task is not None and not task.state.terminal else None
 
     # -- asked by others
     async def cancel(self, task_id: str, by: str) -> QuantumTask:
         task = await cancel(self._book, self._clock, task_id, by)
-        if task.state is TaskState.CANCELLING:
+        if task.state is TaskState.CANCELLING and task_id in self._runs:
             await self._executor.cancel(task_id)
+        elif task.state is TaskState.CANCELLING:  # nothing of it runs here, or not yet: so nothing ends it but this
+            await self._runner.recover(task)
+            return await self._book.get(task_id) or task
         else:
             self._turns.leave(task_id)
             self._runner.drop(task_id)
@@ -164,6 +172,16 @@ class Dispatcher:
     async def wait_for_change(self, task: QuantumTask, timeout: float) -> QuantumTask | None:
         await self._book.wait(task.id, timeout)
         return await self._book.get(task.id)
+
+    @contextlib.contextmanager
+    def pausing(self, tenant: str) -> Iterator[None]:
+        self._turns.held.add(tenant)
+        try:
+            yield
+            self._turns.paused |= {tenant}
+        finally:
+            self._turns.held.discard(tenant)
+            self._pump()
 
     async def pauses_changed(self) -> None:
         self._turns.paused = frozenset(await self._store.pauses())

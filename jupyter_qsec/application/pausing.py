@@ -27,8 +27,8 @@ class Pausing:
         permit = self._require(actor, tenant_id)
         pause = Pause(tenant_id, actor.id, self._clock.now(), because[:MAX_REASON] or "no reason given")
         event = self._event("tenant.paused", actor, tenant_id, permit, pause.because)
-        await self._store.pause(pause, [event])
-        await self._dispatcher.pauses_changed()
+        with self._dispatcher.pausing(tenant_id):
+            await self._store.pause(pause, [event])
         return pause
 
     async def resume(self, actor: Principal, tenant_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, WaitReason
@@ -50,8 +51,12 @@ class Dispatch(Protocol):
         """Every reason why a task does not run yet, with its quantities; empty when it does not wait."""
         ...
 
+    def pausing(self, tenant: str) -> AbstractContextManager[None]:
+        """While a pause of the tenant is written, and once it is, none of its tasks starts."""
+        ...
+
     async def pauses_changed(self) -> None:
-        """A tenant was paused or resumed in the store: keep to it from now on."""
+        """A tenant was resumed in the store: keep to what is stored from now on."""
         ...
 
     @property

@@ -140,6 +140,9 @@ class Runner:
         payload = self._payloads.get(task.id) or await self.persist(lambda: self._store.payload(task.id))
         if payload is None:
             return ExecutionFailure("The program of this task is not stored any more.")
+        known = self._book.known(task.id)
+        if known is not None and known.state is TaskState.CANCELLING:  # before there was an execution to cancel
+            return ExecutionFailure("The task was cancelled.", cancelled=True)
         try:
             outcome = await self._executor.execute(task, payload)
         except Exception:  # noqa: BLE001 - an executor that breaks its contract fails this task only

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 
 from jupyter_qsec.application.cancelling import cancel
@@ -269,8 +269,11 @@ class SharedDispatcher:
         await self._watch.wait(task, timeout)
         return await self._book.get(task.id)
 
+    def pausing(self, tenant: str) -> AbstractContextManager[None]:
+        return nullcontext()  # who claims reads the pauses in the same transaction
+
     async def pauses_changed(self) -> None:
-        self._work.set()  # who claims reads the pauses in the same transaction
+        self._work.set()
 
     # -- what is told of the queue
     async def imminent(self, task: QuantumTask) -> bool:

@@ -38,7 +38,9 @@ from jupyter_qsec.domain.errors import (
     DeniedError,
     InvalidRequestError,
     NotFoundError,
+    QsecError,
     QuotaExceededError,
+    RecordingError,
     TooLargeError,
 )
 from jupyter_qsec.domain.program import ProgramFacts, inspect_action
@@ -204,10 +206,21 @@ class Submissions:
         outcome: Submitted | Duplicate | Refused | None = None
         try:
             outcome = await self._store.submit(task, payload, reserved, events)
+        except RecordingError:
+            if not await self._is_stored(task.id):
+                raise
+            outcome = Submitted(task)
         finally:
             if not isinstance(outcome, Submitted):
                 self._dispatcher.withdraw(task)
         return outcome
+
+    async def _is_stored(self, task_id: str) -> bool:
+        """Where the outcome of a write is not known, reading tells."""
+        try:
+            return await self._store.task(task_id) is not None
+        except QsecError:
+            return False
 
     def _same(self, existing: QuantumTask, asked: QuantumTask) -> QuantumTask:
         if existing.request_digest != asked.request_digest or existing.principal != asked.principal:

@@ -31,6 +31,8 @@ class Turns:
         self._running_by_tenant: Counter[str] = Counter()
         self.paused: frozenset[str] = frozenset()
         """Tenants none of whose tasks may start."""
+        self.held: set[str] = set()
+        """Tenants that are being paused."""
 
     def queue(self, task: QuantumTask, cost: int) -> None:
         """Put a task in line; `cost` in milliseconds of simulator time."""
@@ -99,7 +101,8 @@ class Turns:
         )
 
     def _may_start(self, tenant: str) -> bool:
-        return tenant not in self.paused and self._running_by_tenant[tenant] < self._cap(tenant)
+        held_up = tenant in self.paused or tenant in self.held
+        return not held_up and self._running_by_tenant[tenant] < self._cap(tenant)
 
     def _cap(self, tenant_id: str) -> int:
         return share_of(self._catalogue, tenant_id).most_running

@@ -33,16 +33,6 @@ class TestLeases:
         assert await store.lease("l2") == revoked
         assert await store.lease("other") is None
 
-    async def test_a_task_may_be_stored_as_one_that_runs(self, store: Store) -> None:
-        running = task().moved(TaskState.QUEUED, queued_at=NOON).moved(TaskState.RUNNING, started_at=NOON, attempt=1)
-        records = [event("task.submitted"), event("task.started")]
-        assert await store.submit(running, PAYLOAD, [charge()], records) == Submitted(running)
-        assert await store.task("t1") == running
-        assert await kinds(store) == ["task.submitted", "task.started"]
-        done = running.moved(TaskState.COMPLETED, ended_at=NOON, duration_ms=1)
-        await store.put_task(done, [event("task.completed")], settle=[])
-        assert await store.task("t1") == done
-
     async def test_each_change_needs_the_revision_before_it(self, store: Store) -> None:
         await store.put_lease(lease(), [event("lease.issued")])
         renewed = lease().renewed(NOON + timedelta(minutes=1))

@@ -135,6 +135,7 @@ class SimulatorExecutor:
         self._closed = True
         if self._later is not None:
             self._later.cancel()
+            self._later = None
         keepers = list(self._keepers)
         for keeper in keepers:
             keeper.cancel()

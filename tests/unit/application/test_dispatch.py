@@ -11,8 +11,7 @@ import pytest
 from jupyter_qsec.application import outcomes
 from jupyter_qsec.application.ports import ExecutionFailure
 from jupyter_qsec.domain.audit import AuditEvent
-from jupyter_qsec.domain.errors import ConflictError, QuotaExceededError, RecordingError, UnavailableError
-from jupyter_qsec.domain.principal import Principal, Role
+from jupyter_qsec.domain.errors import ConflictError, RecordingError, UnavailableError
 from jupyter_qsec.domain.quota import Charge, QuotaLimits
 from jupyter_qsec.domain.task import QuantumTask, TaskPayload, TaskState
 from tests.fakes.catalogue import ALPHA
@@ -49,80 +48,6 @@ async def test_running_is_recorded_before_the_execution_begins() -> None:
     assert await world.state(task.id) is TaskState.RUNNING
     world.executor.end(task.id)
     assert await ended(world, task.id) is TaskState.COMPLETED
-
-
-class TestAdmission:
-    """A task that may start the moment it is submitted is recorded as one that runs in the same write."""
-
-    async def test_submission_and_start_are_one_write(self) -> None:
-        world = await World(executor=FakeExecutor(manual=True)).started()
-        caller = await world.caller()
-        task = await world.submit(caller)
-        assert (task.state, task.attempt, task.started_at) == (TaskState.RUNNING, 1, task.created_at)
-        assert world.kinds() == ["lease.issued", "task.submitted", "task.started"]
-        assert await world.state(task.id) is TaskState.RUNNING
-        assert world.executor.executed == [], "it is on record before it begins"
-        await settled(world)
-        world.executor.end(task.id)
-        assert await ended(world, task.id) is TaskState.COMPLETED
-        assert world.kinds().count("task.started") == 1
-
-    async def test_killed_right_after_that_write_it_runs_once_more(self) -> None:
-        world = await World(executor=FakeExecutor(manual=True)).started()
-        task = await world.submit(await world.caller())
-        again = await world.restarted()
-        assert await ended(again, task.id) is TaskState.COMPLETED
-        assert again.kinds()[-4:] == ["task.started", "task.requeued", "task.started", "task.completed"]
-
-    async def test_others_wait_in_line_where_there_is_no_room(self) -> None:
-        world = await World(executor=FakeExecutor(capacity=1, manual=True)).started()
-        caller = await world.caller()
-        states = [(await world.submit(caller)).state for _ in range(3)]
-        assert states == [TaskState.RUNNING, TaskState.QUEUED, TaskState.QUEUED]
-        await settled(world)
-        await world.dispatcher.close()
-
-    async def test_nobody_is_overtaken(self) -> None:
-        world = World(executor=FakeExecutor(capacity=2, manual=True))
-        world.catalogue.put(replace(ALPHA, max_running=1))
-        await world.started()
-        alpha, beta = await world.caller("alpha"), await world.caller("beta")
-        for _ in range(2):
-            await world.submit(alpha)
-        assert (await world.submit(beta)).state is TaskState.QUEUED, "somebody is in line"
-        await settled(world)
-        assert len(world.executor.executed) == 2, "it starts at once nevertheless: that somebody is at its cap"
-        await world.dispatcher.close()
-
-    async def test_a_paused_tenants_task_waits(self) -> None:
-        world = await World().started()
-        rio = Principal(
-            "hub:rio", "rio", claims={"mfa": "true"}, tenant_roles={"*": frozenset({Role.INCIDENT_RESPONDER})}
-        )
-        await world.pausing.pause(rio, "alpha", "for a while")
-        assert (await world.submit(await world.caller())).state is TaskState.QUEUED
-
-    @pytest.mark.parametrize("why", ["the quota", "the disk", "the client token"])
-    async def test_what_is_not_stored_gives_its_place_back(self, why: str) -> None:
-        world = World(executor=FakeExecutor(capacity=1))
-        if why == "the quota":
-            world.catalogue.put(replace(ALPHA, limits=QuotaLimits(shots=250)))
-        await world.started()
-        caller = await world.caller()
-        first = await world.submit(caller, client_token="once")  # not a secret
-        assert await ended(world, first.id) is TaskState.COMPLETED
-        if why == "the quota":
-            with pytest.raises(QuotaExceededError):
-                await world.submit(caller, shots=200)
-        elif why == "the disk":
-            world.store.fail_with = RecordingError("The disk is full.")
-            with pytest.raises(RecordingError):
-                await world.submit(caller)
-            world.store.fail_with = None
-        else:
-            assert (await world.submit(caller, client_token="once")).id == first.id  # not a secret
-        assert world.dispatcher.load == (0, 0)
-        assert await ended(world, (await world.submit(caller)).id) is TaskState.COMPLETED
 
 
 async def test_nothing_executes_while_its_start_cannot_be_recorded() -> None:
