@@ -296,6 +296,11 @@ def of_a_login(name: str, value: str, before: str) -> bool:
     return of_a_command(name, value, before) and (quoted(before) or generated(value) or strong(value))
 
 
+def at_a_prompt(name: str, value: str, before: str) -> bool:
+    """What answers a question for a password, where commands follow, too: not a word, nor several."""
+    return of_a_command(name, value, before) and (generated(value) or strong(value)) and " " not in value
+
+
 def in_a_call(name: str, value: str, before: str) -> bool:
     """A literal in the place of a password; documentation writes words there."""
     return not placeholder(value) and value[0] not in "$%<{" and (generated(value) or strong(value) or " " in value)

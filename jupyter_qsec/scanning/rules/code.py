@@ -121,13 +121,13 @@ REGISTRIES = (
     ),
     Rule(
         "npm-token",
-        tuple(f":_{name}{mark}" for name in ("authtoken", "auth", "password") for mark in "= \t"),
+        (":_authtoken=", ":_auth=", ":_password="),
         r"[A-Za-z0-9_+/=-]{10,}",
-        lead=r"(?i::_(?:authtoken|auth|password)[= \t])[\"']?\s{0,4}",
+        lead=r"(?i::_(?:authtoken|auth|password)=)[\"']?\s{0,4}",
         check=plausible.not_placeholder,
         grows="A-Za-z0-9_+/=-",
         description="npm token",
-        examples=("//npm.example.org/:_authToken={a32}", "npm config set //npm.example.org/:_authToken {a32}"),
+        examples=("//npm.example.org/:_authToken={a32}",),
         never=("//npm.example.org/:_authToken=${NPM_TOKEN}", "//npm.example.org/:_password=<base64 of the password>"),
     ),
     token(

@@ -148,18 +148,48 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "command-secret",
-        ("assword", "assphrase"),
-        r"[^\"'\\\n$]{4,120}",
-        lead=r"(?i:assword|assphrase)[^\n\"']{0,24}[\"'}]\)?[\s;{]{1,24}"
-        r"(?:[\w.]{1,48}\.)?send(?:_user|line)?[ \t]{0,4}\(?(?:--[ \t])?[bru]?[\"']",
+        ("expect(", "expect_exact(", "read_until("),
+        r"[^\"'\\\n]{4,120}",
+        lead=r"(?i:expect|expect_exact|read_until)\([\s\[]{0,8}[bru]{0,2}[\"'][^\n\"']{0,40}(?i:assword|assphrase)"
+        r"[^\n\"']{0,16}[\"'][^\n]{0,80}\n(?:[ \t]{0,24}#[^\n]{0,120}\n)?"
+        r"[ \t]{0,40}[\w.]{1,48}\.(?:sendline|send|write)\([bru]{0,2}[\"']",
         tail=r"(?:\\[rn]|[\"'])",
-        gate=r"[^\n\"']{0,24}[\"'}]\)?[\s;{]{1,24}(?:[\w.]{1,48}\.)?send",
-        check=plausible.in_a_call,
+        gate=r"[^\n]{0,60}(?:assword|assphrase)",
+        span=1024,
+        check=plausible.at_a_prompt,
         severity=Severity.MEDIUM,
         description="password that answers a prompt",
         advice=CHANGE,
-        examples=('child.expect("assword:")\nchild.sendline("{a12}")', 'expect "password: " { send "{a12}\\r" }'),
-        never=('child.expect("assword:")\nchild.sendline(password)', 'expect "password: "\nsend "$password\\r"'),
+        examples=(
+            'child.expect("assword:")\nchild.sendline("{a12}")',
+            "child.expect(['password:', pexpect.EOF], timeout=30)\nchild.sendline('{a12}')",
+            'tn.read_until(b"Password: ")\n# the account of the lab\ntn.write(b"{a12}\\n")',
+        ),
+        never=(
+            'child.expect("assword:")\nchild.sendline(password)',
+            'child.expect("assword:")\nchild.sendline("ls -la /tmp")',
+            'child.expect("assword:")\nchild.sendline("show version")',
+        ),
+    ),
+    Rule(
+        "command-secret",
+        ("expect ", "expect\t"),
+        r"[^\s\"\\]{4,120}",
+        lead=r"(?i:expect)[ \t]{1,4}(?:\{\s{1,24})?(?:-\w{1,8}[ \t]{1,4}){0,3}[\"{*]{0,2}[^\n\"{}]{0,40}"
+        r"(?i:assword|assphrase)[^\n\"{}]{0,16}[\"}*]{0,2}[\s;{]{1,40}send[ \t]{1,4}(?:--[ \t]{1,4})?\"?",
+        tail=r"\\[rn]",
+        gate=r"[^\n]{0,8}\n?[^\n]{0,80}(?:assword|assphrase)",
+        span=512,
+        check=plausible.at_a_prompt,
+        severity=Severity.MEDIUM,
+        description="password that answers a prompt",
+        advice=CHANGE,
+        examples=('expect "password: " { send "{a12}\\r" }', "expect -re assword\nsend {a12}\\r"),
+        never=(
+            'expect "password: "\nsend "$password\\r"',
+            'expect "assword" { puts "h0st7xQ2failed\\n" }',
+            "we expect a password\nsend help\\n",
+        ),
     ),
     Rule(
         "netrc-password",

@@ -9,10 +9,29 @@ from jupyter_qsec.scanning.severity import Severity
 
 _GAP = r"[ \t]{1,4}(?:\\\r?\n[ \t]{0,16})?"
 """Also with a line that goes on."""
-_WORDS = rf"(?:\.exe)?(?:{_GAP}[^\s;|&<>\"'`]{{1,48}}){{0,8}}?"
+_WORDS = rf"(?:\.exe\"?)?(?:{_GAP}(?:[^\s;|&<>\"'`]{{1,48}}|\"[^\"\n]{{1,80}}\"|'[^'\n]{{1,80}}')){{0,8}}?"
 """Of a command, before the option that matters."""
-_ARGUMENT = r"[^\s;|&<>-][^\s;|&<>]{0,127}[ \t]{1,4}"
+_ARGUMENT = r"[^\s;|&<>/-][^\s;|&<>]{0,127}[ \t]{1,4}"
 """One that stands before the password."""
+_SWITCH = r"[ \t]{1,4}/(?i:active|add|comment|domain|expires|fullname|times|user|y)"
+"""Of `net`: what else may stand before a slash is no command of Windows."""
+
+
+def _of_windows(name: str, value: str, before: str) -> bool:
+    return value[0] != "/" and plausible.of_a_login(name, value, before)
+
+
+def _no_assignment(name: str, value: str, before: str) -> bool:
+    """Builds call steps and their properties as archives are called: `zip -P version=2`."""
+    return "=" not in value and plausible.of_a_login(name, value, before)
+
+
+def _no_script(name: str, value: str, before: str) -> bool:
+    return not value.lower().endswith(".sql") and plausible.of_a_login(name, value, before)
+
+
+def _no_address(name: str, value: str, before: str) -> bool:
+    return not value.startswith("//") and plausible.of_a_login(name, value, before)
 
 
 def _option(
@@ -23,15 +42,20 @@ def _option(
     example: str,
     never: tuple[str, ...],
     check: Check = plausible.of_a_command,
+    words: str = _WORDS,
+    tail: str = "",
+    not_after: str = "A-Za-z0-9_-",
 ) -> Rule:
-    """A password behind a short option of certain commands; `glued`: only without a space between them."""
+    """A password behind a short option of certain commands; `glued`: only without a space between them. `words` may
+    stand between command and option."""
     gap = "" if glued else r"[ \t]{0,4}"
     return Rule(
         "command-secret",
         commands,
         r"[^\s\"'`;|&<>-][^\s\"'`;|&<>]{3,199}",
-        lead=rf"(?i:{'|'.join(commands)}){_WORDS}{_GAP}{option}{gap}[\"']?",
-        not_after="A-Za-z0-9_-",
+        lead=rf"(?i:{'|'.join(commands)}){words}{_GAP}{option}{gap}[\"']?",
+        tail=tail,
+        not_after=not_after,
         span=1024,
         check=check,
         grows=r"^\s\"'`;|&<>",
@@ -171,11 +195,15 @@ RULES: tuple[Rule, ...] = (
     _option(
         "password of an archive",
         *("zip", "unzip", "zipcloak"),
-        option="-P",
-        glued=False,
-        example="unzip -P {a12} results.zip",
-        never=("unzip -P $PASSWORD results.zip", "zip -r -P results.zip results/", "zip -p results.zip"),
-        check=plausible.of_a_login,
+        option=r"-[A-Za-z]{0,6}P[ \t]{1,4}",
+        glued=True,
+        example="unzip -oP {a12} results.zip",
+        never=(
+            *("unzip -P $PASSWORD results.zip", "zip -r -P results.zip results/", "zip -p results.zip"),
+            *("./gradlew zip -PbuildNumber=1.2.3-rc4", "./gradlew zip -P build=1.2.3-rc4", "mvn zip:zip -P profile2A9"),
+        ),
+        check=_no_assignment,
+        not_after="A-Za-z0-9_:-",
     ),
     _option(
         "passphrase of a key",
@@ -193,11 +221,15 @@ RULES: tuple[Rule, ...] = (
     _option(
         "password of a Windows share",
         "net use",
-        option=r"(?:[A-Za-z*]:[ \t]{1,4})?\\\\[^\s;|&<>]{1,120}[ \t]{1,4}",
+        option=r"(?:[A-Za-z*]:[ \t]{1,4})?\\\\[^\s;|&<>]{1,120}[ \t]{1,4}(?:/(?i:user):\S{1,64}[ \t]{1,4})?",
         glued=True,
         example=r"net use z: \\lab\results {a12} /user:ada",
-        never=(r"net use z: \\lab\results /user:ada", "net use of time and space"),
-        check=plausible.of_a_login,
+        never=(
+            r"net use z: \\lab\results /user:ada",
+            r"net use \\lab\results * /user:lab2\ada",
+            "net use of time and space",
+        ),
+        check=_of_windows,
     ),
     _option(
         "password of an account of Windows",
@@ -205,15 +237,19 @@ RULES: tuple[Rule, ...] = (
         option=_ARGUMENT,
         glued=True,
         example="net user ada {a12} /add",
-        never=("net user ada %PASSWORD% /add", "net user ada /delete"),
-        check=plausible.of_a_login,
+        never=(
+            *("net user ada %PASSWORD% /add", "net user ada /delete", "net user ada /times:M-F,8am-6pm /add"),
+            *(r"net user ada /homedir:\\srv01\ada$ /add", "net user /domain ada1815x", "net user growth Q3FY24"),
+        ),
+        check=_of_windows,
+        tail=_SWITCH,
     ),
     _option(
         "password of an account of Windows",
         *("schtasks", "signtool"),
-        option="/r?p",
+        option="/(?i:r?p)",
         glued=False,
-        example="schtasks /create /ru ada /rp {a12} /tn measure",
+        example='schtasks /Create /RU ada /TR "python run.py" /RP {a12}',
         never=(
             "schtasks /create /rp %PASSWORD%",
             "signtool sign /ph results.exe",
@@ -242,11 +278,14 @@ RULES: tuple[Rule, ...] = (
     _option(
         "password of Oracle",
         *("sqlplus", "sqlldr", "expdp", "impdp"),
-        option=r"[\w$#]{1,64}/",
+        option=r"[A-Za-z][\w$#]{0,63}/",
         glued=True,
         example="sqlplus -s ada/{a12}@lab",
-        never=("sqlplus / as sysdba", "sqlplus ada/$PASSWORD@lab", "sqlplus -s /nolog", "sqlplus ada/results"),
-        check=plausible.of_a_login,
+        never=(
+            *("sqlplus / as sysdba", "sqlplus ada/$PASSWORD@lab", "sqlplus -s /nolog"),
+            *("sqlplus ada/results", "sqlplus scripts/r2024Q3x.sql", "impdp 19c/21c3x"),
+        ),
+        check=_no_script,
     ),
     _option(
         "password of a wireless network",
@@ -287,11 +326,28 @@ RULES: tuple[Rule, ...] = (
     ),
     _option(
         "password of a web site",
-        *("http -a", "https -a", "xh -a", "http --auth", "https --auth"),
-        option=r"[\"']?[^\s:\"']{1,64}:",
+        *("http -a", "https -a", "xh -a", "http --auth", "https --auth", "xh --auth"),
+        option=r"[\"']?[\w.@+-]{1,64}:",
         glued=True,
         example="http -a ada:{a12} https://lab.example.org",
-        never=("http -a ada:$PASSWORD https://lab.example.org", "http -a user:password https://lab.example.org"),
+        never=(
+            *("http -a ada:$PASSWORD https://lab.example.org", "http -a user:password https://lab.example.org"),
+            *("http -a ada https://lab.example.org:8443/v1/jobs", "http -a ada:$PW lab X-Trace-Id:9f8e7d6c5b4a"),
+        ),
+        check=_no_address,
+        words="",
+    ),
+    _option(
+        "npm token",
+        *("npm config set", "npm set", "pnpm config set", "yarn config set"),
+        option=r"[\"']?[^\s\"']{0,120}:_(?i:authtoken|auth|password)[ \t]{1,4}",
+        glued=True,
+        example="npm config set //npm.example.org/:_authToken {a32}",
+        never=(
+            "npm config set //npm.example.org/:_authToken $NPM_TOKEN",
+            "npm config set //npm.example.org/:_authToken --location user $NPM_TOKEN",
+        ),
         check=plausible.of_a_login,
+        words="",
     ),
 )
