@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.bench_store import PAYLOAD, charges, events, task
@@ -29,6 +30,7 @@ from jupyter_qsec.adapters.clock import SystemClock
 from jupyter_qsec.adapters.keys import NoteSigner
 from jupyter_qsec.adapters.store import PostgresDatabase, SqlStore
 from jupyter_qsec.application.ports import Submitted
+from jupyter_qsec.application.taskids import new_task_id
 from tests.contract.postgres import PostgresServer, binaries
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -100,7 +102,7 @@ async def _submit(store: SqlStore, count: int) -> None:
 
     async def client() -> None:
         for number in numbers:
-            made = replace(task(number), id=str(uuid.uuid4()), client_token=str(uuid.uuid4()))
+            made = replace(task(number), id=new_task_id(datetime.now(UTC)), client_token=str(uuid.uuid4()))
             assert isinstance(await store.submit(made, PAYLOAD, charges(), events(number)), Submitted)
 
     await asyncio.gather(*[client() for _ in range(CONCURRENCY)])

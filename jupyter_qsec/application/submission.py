@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,6 +30,7 @@ from jupyter_qsec.application.ports import (
 )
 from jupyter_qsec.application.queueing import Dispatch
 from jupyter_qsec.application.recording import Recorder
+from jupyter_qsec.application.taskids import new_task_id
 from jupyter_qsec.domain.access import Action, Permit
 from jupyter_qsec.domain.audit import AuditEvent
 from jupyter_qsec.domain.errors import (
@@ -231,7 +231,7 @@ class Submissions:
         now = self._clock.now()
         lane = Lane(caller.tenant.purpose, caller.tenant.environment, cost.device.kind)
         return QuantumTask(
-            id=str(uuid.uuid4()),
+            id=new_task_id(now),
             tenant=caller.tenant.id,
             project=caller.project.id,
             principal=caller.principal.id,
