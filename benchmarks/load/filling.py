@@ -32,15 +32,15 @@ _TASKS = """
 INSERT INTO tasks (id, tenant, project, principal, lease_id, lane, region, account, device_arn, shots, qubits,
     action_digest, request_digest, client_token, output_bucket, output_prefix, created_at, state, queued_at, started_at,
     ended_at, attempt, failure_reason, tags, estimate_usd, cost_usd, duration_ms, result_digest, user_agent, revision)
-SELECT substr(milliseconds, 1, 8) || '-' || substr(milliseconds, 9, 4) || '-7' || substr(chance, 1, 3) || '-8'
-    || substr(chance, 4, 3) || '-' || substr(chance, 7, 12),
+SELECT hour || substr(chance, 1, 5) || '-' || substr(chance, 6, 4) || '-8' || substr(chance, 10, 3) || '-8'
+    || substr(chance, 13, 3) || '-' || substr(chance, 16, 12),
     'sandbox', 'playground', 'os:ada', md5((number / 100)::text),
     'tutorial/sandbox/simulator',
     'us-east-1', '100000000001', 'arn:aws:braket:::device/quantum-simulator/amazon/sv1', 1, 2, repeat('a', 64),
     repeat('b', 64), gen_random_uuid()::text, 'amazon-braket-us-east-1-100000000001', 'tasks', moment, 'COMPLETED',
     moment, moment + 5000, moment + 9000, 1, '', '{tags}', '0.0375', '0.0375', 4, repeat('c', 64), 'BraketSdk', 2
 FROM (
-    SELECT number, moment, lpad(to_hex(moment / 1000), 12, '0') AS milliseconds, md5(random()::text) AS chance
+    SELECT number, moment, lpad(to_hex(moment / 3600000000 % 4096), 3, '0') AS hour, md5(random()::text) AS chance
     FROM (
         SELECT number, 1772236800000000 + number * 80000 AS moment
         FROM generate_series(1::bigint, {count}) AS number

@@ -6,10 +6,14 @@ import secrets
 import uuid
 from datetime import datetime
 
+_HOUR_BITS = 12
+
 
 def new_task_id(at: datetime) -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): milliseconds of `at`, then 74 random bits. Tasks of one time lie together in
-    the indexes of the store, so that a submission touches as few pages among a million tasks as among a thousand."""
-    milliseconds = int(at.timestamp() * 1000) & ((1 << 48) - 1)
-    chance = secrets.randbits(74)
-    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | chance >> 62 << 64 | 2 << 62 | chance & ((1 << 62) - 1)))
+    """A UUID of version 8 (RFC 9562, 5.8): the hour of `at` in three digits, which come again after half a year, and
+    110 random bits. Tasks of one hour lie together in the indexes of the store, so that a submission touches as few pages
+    among a million tasks as among a thousand; and the first eight digits, which people see, still tell them apart."""
+    hour = int(at.timestamp()) // 3600 % (1 << _HOUR_BITS)
+    chance = secrets.randbits(128 - _HOUR_BITS)
+    version, variant = 0xF << 76, 0x3 << 62
+    return str(uuid.UUID(int=(hour << 128 - _HOUR_BITS | chance) & ~(version | variant) | 8 << 76 | 2 << 62))
