@@ -71,8 +71,8 @@ class Leasing:
         self._clock = clock
         self._credentials = credentials
         self._known = KnownLeases(store, fresh_seconds, timer)
-        self._ended: set[str] = set()
-        """Being revoked, or revoked without a record yet: unusable from the first moment on."""
+        self._ended: dict[str, str] = {}
+        """Being revoked, or revoked without a record yet, and why: unusable from the first moment on."""
         self._renewal_recorded: dict[str, datetime] = {}
         self._changing = asyncio.Lock()
 
@@ -167,7 +167,7 @@ class Leasing:
         permit = self._authorize(actor, Action.LEASE_REVOKE, lease)
         lease.revoked(self._clock.now(), because)
         # Unusable before the record is written, so that even a store that hangs cannot keep the lease alive.
-        self._ended.add(lease.id)
+        self._ended[lease.id] = because
         async with self._changing:
             revoked = await self._end(lease_id, actor, because, permit)
             for child in await self._descendants(revoked):
@@ -203,7 +203,7 @@ class Leasing:
 
     async def _end_together(self, held: Sequence[Lease], actor: Principal, because: str, permit: Permit) -> None:
         """What another process ended at this moment is none of ours; any other error is raised when all were tried."""
-        self._ended.update(lease.id for lease in held)
+        self._ended.update((lease.id, because) for lease in held)
         async with self._changing:
             ends = [self._end(lease.id, actor, because, permit) for lease in held]
             done = await asyncio.gather(*ends, return_exceptions=True)
@@ -283,7 +283,8 @@ class Leasing:
         now = self._clock.now()
         for _ in range(_MAX_DEPTH):
             if lease.id in self._ended and lease.revoked_at is None:
-                raise LeaseRevokedError(f"Lease {lease.id[:8]} was revoked.", remedy=NEW_LEASE_HINT)
+                because = self._ended[lease.id]
+                raise LeaseRevokedError(f"Lease {lease.id[:8]} was revoked ({because}).", remedy=NEW_LEASE_HINT)
             lease.require_active(now)
             if not lease.parent:
                 return
@@ -294,10 +295,10 @@ class Leasing:
         raise LeaseExpiredError("The lease that this one hangs on cannot be found.", remedy=NEW_LEASE_HINT)
 
     async def _end(self, lease_id: str, actor: Principal, because: str, permit: Permit) -> Lease:
-        self._ended.add(lease_id)
+        self._ended[lease_id] = because
         revoked = await self._again_when_changed(lease_id, lambda: self._put_revoked(lease_id, actor, because, permit))
         self._known.remember(revoked)
-        self._ended.discard(lease_id)
+        self._ended.pop(lease_id, None)
         self._renewal_recorded.pop(lease_id, None)
         return revoked
 

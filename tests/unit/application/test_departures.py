@@ -181,7 +181,7 @@ async def test_it_acts_even_while_its_record_cannot_be_written_and_writes_it_lat
     with pytest.raises(RecordingError):
         await watch.look()
     for lease in leases:
-        with pytest.raises(LeaseRevokedError):
+        with pytest.raises(LeaseRevokedError, match="the person is no longer known to the hub"):
             await world.leasing.caller(lease.id)
     world.store.fail_with = None
     await watch.look()
