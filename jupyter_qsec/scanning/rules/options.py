@@ -45,13 +45,16 @@ def _option(
     words: str = _WORDS,
     tail: str = "",
     not_after: str = "A-Za-z0-9_-",
+    within_words: bool = False,
 ) -> Rule:
     """A password behind a short option of certain commands; `glued`: only without a space between them. `words` may
-    stand between command and option."""
+    stand between command and option. `within_words`: other words contain the commands, so they are looked for with what
+    ends them."""
+    triggers = tuple(f"{name}{end}" for name in commands for end in (" ", "\t", ".exe")) if within_words else commands
     gap = "" if glued else r"[ \t]{0,4}"
     return Rule(
         "command-secret",
-        commands,
+        triggers,
         r"[^\s\"'`;|&<>-][^\s\"'`;|&<>]{3,199}",
         lead=rf"(?i:{'|'.join(commands)}){words}{_GAP}{option}{gap}[\"']?",
         tail=tail,
@@ -191,6 +194,7 @@ RULES: tuple[Rule, ...] = (
         example="rar a -hp{a12} results.rar results/",
         never=("rar a -hp results.rar", "unrar x -p- results.rar", "rar a -hp$PASSWORD results.rar"),
         check=plausible.of_a_login,
+        within_words=True,
     ),
     _option(
         "password of an archive",
@@ -204,6 +208,7 @@ RULES: tuple[Rule, ...] = (
         ),
         check=_no_assignment,
         not_after="A-Za-z0-9_:-",
+        within_words=True,
     ),
     _option(
         "passphrase of a key",
@@ -217,6 +222,7 @@ RULES: tuple[Rule, ...] = (
             "openssl s_client -k secret.pem",
         ),
         check=plausible.of_a_login,
+        within_words=True,
     ),
     _option(
         "password of a Windows share",
