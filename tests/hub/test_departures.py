@@ -24,8 +24,8 @@ from tests.hub.realhub import RealHub
 
 pytestmark = pytest.mark.xdist_group("hub")
 
-FELT = 10.0
-"""Seconds: the two that are promised, and more for a machine that is busy with other tests."""
+FELT = 4.0
+"""Seconds: the two that are promised, and two more for a machine that is busy with other tests."""
 UNTOUCHED = 4.0
 """Seconds in which what must not happen, and cannot be waited for, would have happened."""
 GONE = "the person is no longer known to the hub"
@@ -41,10 +41,10 @@ def told(gateway: ControlAccess, lease: Issued) -> tuple[int, str]:
     return answer.status_code, answer.json().get("detail", "")
 
 
-def ends(gateway: ControlAccess, lease: Issued, because: str) -> None:
+def ends(gateway: ControlAccess, lease: Issued, because: str, *, within: float = FELT) -> None:
     began = time.monotonic()
     refused = wait_for(lambda: seen if (seen := told(gateway, lease))[0] == 403 else None, "the end of the lease", 60)
-    assert time.monotonic() - began < FELT
+    assert time.monotonic() - began < within
     assert f"was revoked ({because})" in refused[1]
 
 
@@ -176,7 +176,8 @@ def test_several_processes_end_a_lease_once(hub: RealHub, postgres_server: Postg
         with SignedBraket(gateway, lease) as braket:
             running = braket.create_bell(action=ENDLESS, shots=10)
             hub.drive("DELETE", "/users/ivy")
-            ends(gateway, lease, GONE)
+            # An endless simulation has the processors, and looks that take long are followed by rests.
+            ends(gateway, lease, GONE, within=4 * FELT)
         for client in gateway.clients():
             ask = functools.partial(client.get, "/credentials", headers={"Authorization": f"Bearer {lease.token}"})
             wait_for(functools.partial(_refused, ask), "the end of the lease for both", FELT)
