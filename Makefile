@@ -65,10 +65,10 @@ hub: install
 lint: install
 	@$(MAKE) --no-print-directory -j2 types style
 
-types:
+types: install
 	$(BIN)/mypy
 
-style:
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports

@@ -11,8 +11,8 @@ _HOUR_BITS = 12
 
 def new_task_id(at: datetime) -> str:
     """A UUID of version 8 (RFC 9562, 5.8): the hour of `at` in three digits, which come again after half a year, and
-    110 random bits. Tasks of one hour lie together in the indexes of the store, so that a submission touches as few
-    pages among a million tasks as among a thousand; and by the first eight digits people still tell them apart."""
+    110 random bits. Tasks of one hour lie together in the indexes of the store, so that submissions touch few
+    pages of them, however many tasks are stored; and by the first eight digits people still tell them apart."""
     hour = int(at.timestamp()) // 3600 % (1 << _HOUR_BITS)
     chance = secrets.randbits(128 - _HOUR_BITS)
     version, variant = 0xF << 76, 0x3 << 62

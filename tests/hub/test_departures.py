@@ -43,7 +43,7 @@ def told(gateway: ControlAccess, lease: Issued) -> tuple[int, str]:
 
 def ends(gateway: ControlAccess, lease: Issued, because: str, *, within: float = FELT) -> None:
     began = time.monotonic()
-    refused = wait_for(lambda: seen if (seen := told(gateway, lease))[0] == 403 else None, "the end of the lease", 60)
+    refused = wait_for(lambda: seen if (seen := told(gateway, lease))[0] == 403 else None, "the end of the lease", 20)
     assert time.monotonic() - began < within
     assert f"was revoked ({because})" in refused[1]
 

@@ -83,7 +83,7 @@ def test_one_request_tells_the_gateway_that_all_who_work_are_still_there(example
     headers = {"Authorization": f"Bearer {ada.token}"}
     lease = example.gateway.post("/api/v1/leases", json={}, headers=headers).json()["lease"]
     before = len(example.hub.log())
-    wait_for(lambda: example.hub.log()[before:].count(f"200 {listed}") >= 3, "three looks", 60)
+    wait_for(lambda: example.hub.log()[before:].count(f"200 {listed}") >= 3, "three looks", 20)
     assert alone not in example.hub.log()[before:], "nobody was missing there"
     [known] = [known for known in example.ask(ada, "leases")["leases"] if known["id"] == lease["id"]]
     assert known["state"] == "active"

@@ -11,6 +11,8 @@ _GAP = r"[ \t]{1,4}(?:\\\r?\n[ \t]{0,16})?"
 """Also with a line that goes on."""
 _WORDS = rf"(?:\.exe\"?)?(?:{_GAP}(?:[^\s;|&<>\"'`]{{1,48}}|\"[^\"\n]{{1,80}}\"|'[^'\n]{{1,80}}')){{0,8}}?"
 """Of a command, before the option that matters."""
+_ENDS = (" ", "\t", ".exe")
+"""Of a command: other words contain many of them."""
 _ARGUMENT = r"[^\s;|&<>/-][^\s;|&<>]{0,127}[ \t]{1,4}"
 """One that stands before the password."""
 _SWITCH = r"[ \t]{1,4}/(?i:active|add|comment|domain|expires|fullname|times|user|y)"
@@ -45,16 +47,13 @@ def _option(
     words: str = _WORDS,
     tail: str = "",
     not_after: str = "A-Za-z0-9_-",
-    within_words: bool = False,
 ) -> Rule:
     """A password behind a short option of certain commands; `glued`: only without a space between them. `words` may
-    stand between command and option. `within_words`: other words contain the commands, so they are looked for with what
-    ends them."""
-    triggers = tuple(f"{name}{end}" for name in commands for end in (" ", "\t", ".exe")) if within_words else commands
+    stand between command and option."""
     gap = "" if glued else r"[ \t]{0,4}"
     return Rule(
         "command-secret",
-        triggers,
+        tuple(f"{command}{end}" for command in commands for end in _ENDS),
         r"[^\s\"'`;|&<>-][^\s\"'`;|&<>]{3,199}",
         lead=rf"(?i:{'|'.join(commands)}){words}{_GAP}{option}{gap}[\"']?",
         tail=tail,
@@ -194,7 +193,6 @@ RULES: tuple[Rule, ...] = (
         example="rar a -hp{a12} results.rar results/",
         never=("rar a -hp results.rar", "unrar x -p- results.rar", "rar a -hp$PASSWORD results.rar"),
         check=plausible.of_a_login,
-        within_words=True,
     ),
     _option(
         "password of an archive",
@@ -208,7 +206,6 @@ RULES: tuple[Rule, ...] = (
         ),
         check=_no_assignment,
         not_after="A-Za-z0-9_:-",
-        within_words=True,
     ),
     _option(
         "passphrase of a key",
@@ -222,7 +219,6 @@ RULES: tuple[Rule, ...] = (
             "openssl s_client -k secret.pem",
         ),
         check=plausible.of_a_login,
-        within_words=True,
     ),
     _option(
         "password of a Windows share",

@@ -25,21 +25,21 @@ CHANCE = {
 }
 
 
-@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(n, marks=pytest.mark.long) for n in range(8, 64))])
+@pytest.mark.parametrize("seed", range(64))
 def test_a_megabyte_of_random_bytes_stays_as_it_is(seed: int) -> None:
     data = random.Random(seed).randbytes(MEGABYTE)
     assert cleaned(ENGINE, data) == (data, [])
 
 
 @pytest.mark.parametrize("width", [1, 2, 8])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(8))
 def test_an_array_of_small_numbers_stays_as_it_is(width: int, seed: int) -> None:
     numbers = random.Random(seed).randbytes(MEGABYTE // 2).translate(bytes(byte & 127 for byte in range(256)))
     data = b"".join(bytes((number,)) + bytes(width - 1) for number in numbers)
     assert cleaned(ENGINE, data) == (data, [])
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_picture_stays_as_it_is(seed: int) -> None:
     source = random.Random(seed)
     rows = b"".join(b"\0" + bytes(source.choices(range(32, 200), k=1023)) for _ in range(1024))

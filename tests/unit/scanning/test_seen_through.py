@@ -26,11 +26,9 @@ def test_every_character_that_unicode_lets_viewers_ignore_is_looked_through() ->
 
 def test_what_is_taken_out_is_never_overlooked() -> None:
     """The cheap look agrees with the thorough one, also on halves of characters."""
-    for start in range(0, 0x110000, 64):
-        row = [chr(code) for code in range(start, start + 64)]
-        if joined.without_unseen(between := " ".join(row)).text != between:
-            for text in row:
-                assert joined.without_unseen(text).text == text or joined.has_unseen(text)
+    for code in range(0x110000):
+        text = chr(code)
+        assert joined.without_unseen(text).text == text or joined.has_unseen(text)
     for text in ("\x9b0m", "\x90q\x9c", "\x9d0;x\x07", "\x1b7"):
         assert joined.has_unseen(f"a{text}") and joined.without_unseen(f"a{text}").text == "a"
 

@@ -93,7 +93,7 @@ def test_of_a_long_secret_nothing_shows_behind_or_between_control_sequences(
     """Also where characters of the sequence could be some of the secret's, and others end it."""
     for size, at in ((300, 300), (300, 190), (600, 300), (600, 599)):
         text = f"{before}{LONG[:at]}{unseen}{LONG[at:size]}{after} bye\n"
-        for length in (1, 50, 311, len(text)):
+        for length in (1, 7, 50, 255, 311, len(text)):
             shown = "".join(passed(cut(text, range(0, len(text), length))))
             assert shown.endswith(" bye\n") and not leaks(LONG, shown)
 
